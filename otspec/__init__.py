@@ -1,0 +1,58 @@
+"""otspec: the optimal-transport theory of speculative decoding.
+
+``import otspec as ot`` gives every public name below; each is loaded from its room when it is first used, so the
+import itself costs no solver, no torch and no plotting library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "otspec.core.errors": "BadArgument BadFile MissingExtra NotALaw NotCertified OtspecError SchemeMismatch "
+    "ShapeMismatch TooLarge UnknownName",
+    "otspec.core.laws": "draw law_from_logits normalize overlap residual temper total_variation truncate",
+    "otspec.core.noise": "Noise",
+    "otspec.core.schemes": "DraftScheme Greedy Hub Hybrid Independent Joint WithReplacement WithoutReplacement",
+    "otspec.core.problem": "MembershipProblem",
+    "otspec.core.bound": "AcceptanceBound Cut TransportPlan",
+    "otspec.core.estimate": "Estimate",
+    "otspec.core.table": "Table",
+    "otspec.core.verifier": "TokenVerifier Verdict",
+    "otspec.core.block": "BlockVerifier",
+    "otspec.core.coupling": "Coupling",
+    "otspec.core.markov": "MarkovModel",
+    "otspec.core.trace": "Trace",
+    "otspec.transport.bounds": "acceptance_bound optimal_acceptance optimal_plan winner_law",
+    "otspec.verifiers": "list_verifiers verifier",
+    "otspec.couplings": "coupling list_couplings",
+    "otspec.analysis.exact": "acceptance output_law",
+    "otspec.analysis.monte_carlo": "sampled_acceptance",
+    "otspec.analysis.agreement": "agreement",
+    "otspec.analysis.blocks": "block_efficiency text_law trace_block_efficiency",
+    "otspec.analysis.compare": "compare",
+    "otspec.decode.models": "Pair load_pair",
+    "otspec.decode.record": "load_trace record",
+    "otspec.decode.measure": "DecodeRun",
+    "otspec.decode.loop": "generate",
+}
+_HOME = {name: module for module, names in _ROOMS.items() for name in names.split()}
+_SUBMODULES = {"plots"}
+__all__ = ["__version__", "plots", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES:
+        return import_module(f"otspec.{name}")
+    raise AttributeError(f"module 'otspec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

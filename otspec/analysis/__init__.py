@@ -1,0 +1,1 @@
+"""Questions asked of any registered thing: exact analysis, Monte Carlo, comparison."""

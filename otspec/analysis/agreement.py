@@ -1,0 +1,116 @@
+"""How often two parties agree without communication: exact values, the two bounds, and sampling.
+
+Chain of inequalities, for every pair of laws [coupling]:
+``(1 - TV) / (1 + TV)`` (MinHash, same dart) <= MinHash, same token <= Gumbel <= ``1 - TV``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from otspec.core.checks import as_laws, check_positive
+from otspec.core.coupling import Coupling
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.estimate import Estimate
+from otspec.core.laws import total_variation
+from otspec.core.noise import Noise
+from otspec.couplings import coupling as coupling_of
+from otspec.couplings.minhash import MinHash
+
+Array = Any
+SAME_DART = "minhash_dart"
+# noise entries per chunk of sampled_agreement: 32 MB of float64
+CHUNK = 2**22
+
+
+def agreement(coupling: str | Coupling, target: Array, draft: Array) -> Array:
+    """Exact probability that both parties select the same token.
+
+    Parameters
+    ----------
+    coupling : str or Coupling
+        A name of `list_couplings`; ``"minhash_dart"`` asks for the same *dart* of MinHash, which is rarer.
+    target, draft : [*batch V]
+
+    Returns
+    -------
+    [*batch] float64
+
+    Raises
+    ------
+    BadArgument
+        A coupling without an exact form.
+
+    Examples
+    --------
+    >>> round(float(agreement("gumbel", [1.0, 0.0], [0.5, 0.5])), 12)
+    0.5
+    """
+    if coupling == SAME_DART:
+        return agreement_bounds(target, draft)[0]
+    value = coupling_of(coupling).agreement(target, draft)
+    if value is None:
+        raise BadArgument(f"coupling: {coupling!r} has no exact agreement. Fix: use sampled_agreement.")
+    return value
+
+
+def agreement_bounds(target: Array, draft: Array) -> tuple[Array, Array]:
+    """What a coupling can promise without communication, and what it can never exceed. [coupling]
+
+    Parameters
+    ----------
+    target, draft : [*batch V]
+
+    Returns
+    -------
+    lower, upper : [*batch]
+        ``(1 - TV) / (1 + TV)`` and ``1 - TV``.
+
+    Examples
+    --------
+    >>> tuple(round(float(bound), 6) for bound in agreement_bounds([1.0, 0.0], [0.5, 0.5]))
+    (0.333333, 0.5)
+    """
+    xp, target, draft = as_laws(target=target, draft=draft)
+    distance = total_variation(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
+    return (1 - distance) / (1 + distance), 1 - distance
+
+
+def sampled_agreement(coupling: str | Coupling, target: Array, draft: Array, *, n: int, seed: int) -> Estimate:
+    """Share of ``n`` positions at which both parties select the same token (or take the same dart).
+
+    Parameters
+    ----------
+    coupling : str or Coupling
+        As in `agreement`.
+    target, draft : [V]
+    n : int
+        Number of positions, 0 to ``n - 1`` of the noise ``seed``.
+    seed : int
+
+    Returns
+    -------
+    Estimate
+    """
+    xp, target, draft = as_laws(target=target, draft=draft)
+    if target.ndim != 1:
+        raise ShapeMismatch(f"target: shape {tuple(target.shape)} is a batch. Fix: pass one pair of laws at a time.")
+    if coupling == SAME_DART:
+        select = MinHash().first_dart
+    else:
+        select = coupling_of(coupling).select
+    step = max(1, CHUNK // target.shape[-1])
+    same = []
+    for start in range(0, check_positive("n", n), step):
+        noise = Noise(seed, xp.arange(start, min(start + step, n), dtype=xp.int64, device=target.device))
+        same.append(_to_numpy(select(target, noise) == select(draft, noise)))
+    return Estimate.from_samples(np.concatenate(same))
+
+
+def _to_numpy(array: Array) -> np.ndarray:
+    xp = array_namespace(array)
+    array = xp.astype(array, xp.float64)
+    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

@@ -1,0 +1,124 @@
+"""Exact analysis of a token rule: acceptance and output law, by closed form or by enumeration of the draft lists.
+
+A rule is lossless iff ``sum over lists of Pr[list] * conditional(list) = target``; its acceptance is the mass that
+the same sum puts on members of the list. Nothing else about the rule is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from otspec.core.errors import TooLarge
+from otspec.core.schemes import DraftScheme, as_scheme
+from otspec.core.verifier import TokenVerifier, checked_pair
+from otspec.verifiers import verifier as make_verifier
+
+Array = Any
+MAX_ENTRIES = 2e8  # of the table lists x vocabulary: 1.6 GB of float64
+
+
+def token_rule(verifier: str | TokenVerifier, scheme: DraftScheme | int) -> TokenVerifier:
+    """Return the rule, bound to ``scheme``."""
+    return make_verifier(verifier, as_scheme(scheme))
+
+
+def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
+    """Exact probability that the token a rule emits is one of its drafts.
+
+    Parameters
+    ----------
+    verifier : str or TokenVerifier
+    target : [*batch V]
+    draft : [*batch V]
+        ``[*batch k V]`` for `Independent`; None for `Joint`.
+    scheme : DraftScheme or int
+
+    Returns
+    -------
+    [*batch]
+
+    Raises
+    ------
+    TooLarge
+        No closed form is known and the lists are too many; use `sampled_acceptance`.
+
+    Examples
+    --------
+    >>> float(acceptance("single_draft", [0.5, 0.5], [1.0, 0.0], 1))
+    0.5
+    """
+    rule = token_rule(verifier, scheme)
+    target, draft = checked_pair(target, draft, rule.scheme)
+    known = rule.acceptance(target, draft)
+    if known is not None:
+        return known
+    return _by_context(_enumerated_acceptance, rule, target, draft)
+
+
+def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
+    """Exact law of the emitted token, by enumeration; equals ``target`` when the rule is lossless.
+
+    Parameters
+    ----------
+    verifier, target, draft, scheme
+        As in `acceptance`.
+
+    Returns
+    -------
+    [*batch V]
+
+    Raises
+    ------
+    TooLarge
+
+    Examples
+    --------
+    >>> output_law("single_draft", [0.5, 0.5], [1.0, 0.0], 1)
+    array([0.5, 0.5])
+    """
+    rule = token_rule(verifier, scheme)
+    target, draft = checked_pair(target, draft, rule.scheme)
+    return _by_context(_enumerated_law, rule, target, draft)
+
+
+def kernel(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lists ``[n k]``, their law ``[n]`` and the rule's conditional laws ``[n V]`` for one context."""
+    entries = rule.scheme.count_lists(draft) * target.shape[-1]
+    if entries > MAX_ENTRIES:
+        raise TooLarge(
+            f"{rule} on {target.shape[-1]} tokens needs a table of {entries:.2g} entries, more than {MAX_ENTRIES:.0e}. "
+            f"Fix: sampled_acceptance, or optimal_acceptance for the optimum.", entries)
+    tokens, law = rule.scheme.lists(draft)
+    return tokens, law, rule.conditional(target, draft, tokens)
+
+
+def _enumerated_acceptance(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> float:
+    tokens, law, conditional = kernel(rule, target, draft)
+    return float(law @ member_mass(conditional, tokens))
+
+
+def _enumerated_law(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
+    _, law, conditional = kernel(rule, target, draft)
+    return law @ conditional
+
+
+def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Mass ``[n]`` that laws ``[n V]`` put on the distinct members of lists ``[n k]``."""
+    ordered = np.sort(tokens, axis=-1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1  # a copy counts once
+    mass = np.take_along_axis(conditional, np.maximum(ordered, 0), axis=-1)
+    return np.where(ordered >= 0, mass, 0.0).sum(axis=-1)
+
+
+def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array) -> Array:
+    """Apply ``solve`` to each context of a batch, in NumPy."""
+    target, draft = np.asarray(target), np.asarray(draft)
+    tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
+    batch = target.shape[:-1]
+    draft = np.broadcast_to(draft, (*batch, *tail))
+    rows = [solve(rule, t, d) for t, d in
+            zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)]
+    result = np.asarray(rows)
+    return result.reshape(*batch, *result.shape[1:]) if batch else result[0]

@@ -1,0 +1,1 @@
+"""Nouns: laws, noise, draft schemes, problems, bounds, verifiers, traces. No solver, no model, no plot."""

@@ -1,0 +1,180 @@
+"""Validation of arguments: one place that decides what a law, a token list and a count must look like.
+
+Sums may miss one by 1e-6 in float64 and 1e-3 in float32; beyond that the caller normalises explicitly.
+Half precision is refused: residuals of half-precision laws do not preserve the target law.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
+
+Array = Any
+SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+
+
+def dtype_name(array: Array) -> str:
+    """Name of the dtype without its namespace, such as ``float64``."""
+    return str(getattr(array.dtype, "name", array.dtype)).rsplit(".", 1)[-1]
+
+
+def first_index(mask: Array) -> tuple[int, ...]:
+    """Index of the first true entry, for error messages."""
+    try:
+        flat = np.asarray(mask)
+    except TypeError:  # a CUDA tensor
+        flat = np.asarray(mask.cpu())
+    return tuple(int(i) for i in np.argwhere(flat)[0])
+
+
+def as_law(name: str, law: Array, *, sums_to_one: bool = True) -> Array:
+    """Check one array of laws ``[*batch V]`` and return it; lists become float64 arrays.
+
+    Raises
+    ------
+    NotALaw
+        Naming the argument, the offending value with its index, and the fix.
+    """
+    if isinstance(law, (list, tuple)):
+        law = np.asarray(law, dtype=np.float64)
+    try:
+        xp = array_namespace(law)
+    except TypeError:
+        raise NotALaw(f"{name}: {type(law).__name__} is not an array. Fix: pass a NumPy or torch array.") from None
+    if not xp.isdtype(law.dtype, "real floating"):
+        raise NotALaw(f"{name}: dtype {dtype_name(law)} holds no probabilities. Fix: otspec.normalize({name}).")
+    if dtype_name(law) not in SUM_TOLERANCE:
+        raise NotALaw(
+            f"{name}: dtype {dtype_name(law)} is refused, because half-precision residuals change the target law. "
+            f"Fix: cast to float32 or float64 and normalise there."
+        )
+    if law.ndim == 0 or law.shape[-1] == 0:
+        raise NotALaw(f"{name}: shape {tuple(law.shape)} has no vocabulary axis. Fix: pass [*batch V] with V >= 1.")
+    _check_values(xp, name, law)
+    if sums_to_one:
+        _check_sums(xp, name, law)
+    return law
+
+
+def _check_values(xp: Any, name: str, law: Array) -> None:
+    # one pass decides the common case; a comparison with NaN is false, so NaN fails it too
+    if bool(xp.all((law >= 0) & (law < xp.inf))):
+        return
+    where = first_index(~((law >= 0) & (law < xp.inf)))
+    raise NotALaw(
+        f"{name}{list(where)} = {float(law[where])}: masses must be finite and >= 0. "
+        f"Fix: repair that entry (a softmax of finite logits gives none like it)."
+    )
+
+
+def _check_sums(xp: Any, name: str, law: Array) -> None:
+    mass = xp.sum(law, axis=-1, dtype=xp.float64)
+    tolerance = SUM_TOLERANCE[dtype_name(law)]
+    bad = xp.abs(mass - 1.0) > tolerance
+    if not bool(xp.any(bad)):
+        return
+    where = first_index(bad)
+    raise NotALaw(
+        f"{name}{list(where) if where else ''} sums to {float(mass[where]):.9g}, not to 1 (tolerance {tolerance:g}). "
+        f"Fix: otspec.normalize({name})."
+    )
+
+
+def as_laws(**laws: Array) -> tuple[Any, ...]:
+    """Check laws that belong together; return ``(xp, law, ...)`` broadcast to one batch shape.
+
+    Raises
+    ------
+    NotALaw, ShapeMismatch
+        Different vocabularies, batch shapes, dtypes, devices or array libraries.
+    """
+    checked = {name: as_law(name, law) for name, law in laws.items()}
+    xp = check_together(**checked)
+    first = next(iter(checked.values()))
+    if any(law.shape != first.shape for law in checked.values()):
+        _check_vocabulary(checked)
+        try:
+            return (xp, *xp.broadcast_arrays(*checked.values()))
+        except (ValueError, RuntimeError):
+            shapes = ", ".join(f"{name} {tuple(law.shape)}" for name, law in checked.items())
+            raise ShapeMismatch(f"batch shapes do not fit: {shapes}. Fix: give both the same leading axes.") from None
+    return (xp, *checked.values())
+
+
+def _check_vocabulary(laws: dict[str, Array]) -> None:
+    sizes = {name: law.shape[-1] for name, law in laws.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} has {size} tokens" for name, size in sizes.items())
+        raise ShapeMismatch(f"vocabularies differ: {listed}. Fix: both laws must live on one vocabulary.")
+
+
+def check_together(**arrays: Array) -> Any:
+    """Namespace of arrays that share library, dtype and device; an error that names the odd one otherwise."""
+    try:
+        xp = array_namespace(*arrays.values())
+    except TypeError:
+        kinds = ", ".join(f"{name} is {type(a).__module__.split('.')[0]}" for name, a in arrays.items())
+        raise ShapeMismatch(f"array libraries differ: {kinds}. Fix: convert one of them.") from None
+    for what, read in (("dtypes", dtype_name), ("devices", lambda a: str(device(a)))):
+        seen = {name: read(a) for name, a in arrays.items()}
+        if len(set(seen.values())) > 1:
+            listed = ", ".join(f"{name} {value}" for name, value in seen.items())
+            raise ShapeMismatch(f"{what} differ: {listed}. Fix: convert one of them explicitly.")
+    return xp
+
+
+def check_positive(name: str, value: Any) -> int:
+    """Return ``value`` as an int of at least 1.
+
+    Raises
+    ------
+    BadArgument
+        Not an integer, or smaller than 1.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise BadArgument(f"{name}: {value!r} is not an integer. Fix: give a whole number of at least 1.") from None
+    if isinstance(value, bool) or number < 1:
+        raise BadArgument(f"{name}: {value!r} is smaller than 1. Fix: give a whole number of at least 1.")
+    return number
+
+
+def check_tokens(tokens: Array, vocabulary: int, num_drafts: int) -> Array:
+    """Check draft lists ``[*batch k]`` of integers in ``-1 .. V-1``, absent ones (-1) last."""
+    if isinstance(tokens, (list, tuple)):
+        tokens = np.asarray(tokens)
+    xp = array_namespace(tokens)
+    if not xp.isdtype(tokens.dtype, "integral"):
+        raise ShapeMismatch(f"tokens: dtype {dtype_name(tokens)} is not an integer type. Fix: pass token ids.")
+    if tokens.ndim == 0 or tokens.shape[-1] != num_drafts:
+        raise ShapeMismatch(
+            f"tokens: shape {tuple(tokens.shape)} does not end in the scheme's {num_drafts} drafts. "
+            f"Fix: pass [*batch {num_drafts}], with -1 for a draft that is absent."
+        )
+    outside = (tokens < -1) | (tokens >= vocabulary)
+    if bool(xp.any(outside)):
+        where = first_index(outside)
+        raise BadArgument(
+            f"tokens{list(where)} = {int(tokens[where])} is outside the vocabulary of {vocabulary}. "
+            f"Fix: ids run from 0 to {vocabulary - 1}; -1 means that a draft is absent."
+        )
+    return tokens
+
+
+def check_uniforms(uniforms: Array, needed: int) -> Array:
+    """Check uniforms ``[*batch needed]`` in [0, 1)."""
+    xp = array_namespace(uniforms)
+    if uniforms.ndim == 0 or uniforms.shape[-1] != needed:
+        raise ShapeMismatch(
+            f"uniforms: shape {tuple(uniforms.shape)} does not end in the {needed} numbers needed. "
+            f"Fix: pass [*batch {needed}] (see num_uniforms)."
+        )
+    if bool(xp.any(~((uniforms >= 0) & (uniforms < 1)))):
+        raise BadArgument("uniforms: a value lies outside [0, 1). Fix: draw them with Generator.random.")
+    return uniforms

@@ -1,0 +1,312 @@
+"""Probability laws on a vocabulary, as plain arrays ``[*batch V]``.
+
+A *law* is a non-negative array whose last axis sums to one. Every function here runs on the array-API
+namespace of its arguments, so NumPy, torch (CPU and CUDA) and ``array_api_strict`` share the same lines.
+What the standard lacks (cumulative maximum, gathering with absent tokens) is defined here, once.
+
+The one fact used everywhere: two laws can be coupled to agree with probability at most
+``overlap(target, draft) = 1 - total_variation(target, draft)``, and single-draft rejection attains it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
+
+from otspec.core.checks import as_law, as_laws, check_positive
+from otspec.core.errors import BadArgument, NotALaw
+
+Array = Any
+
+
+def namespace(*arrays: Array) -> Any:
+    """Return the array-API namespace shared by ``arrays``."""
+    return array_namespace(*arrays)
+
+
+def total(law: Array) -> Array:
+    """Sum over the last axis, ``[*batch V] -> [*batch]``."""
+    return array_namespace(law).sum(law, axis=-1)
+
+
+def positive_part(values: Array) -> Array:
+    """``max(values, 0)`` elementwise."""
+    xp = array_namespace(values)
+    return xp.where(values > 0, values, xp.zeros_like(values))
+
+
+def normalize(weights: Array) -> Array:
+    """Divide non-negative weights by their sum.
+
+    Parameters
+    ----------
+    weights : [*batch V]
+        Non-negative, finite, each row with a positive sum. Integers are welcome here.
+
+    Returns
+    -------
+    [*batch V]
+        Laws, in the dtype of ``weights`` (float64 for integers and lists).
+
+    Raises
+    ------
+    NotALaw
+        A negative, NaN or infinite weight, or a row that sums to zero.
+
+    Examples
+    --------
+    >>> normalize([1, 1, 2])
+    array([0.25, 0.25, 0.5 ])
+    """
+    if isinstance(weights, (list, tuple)):
+        weights = np.asarray(weights, dtype=np.float64)
+    xp = array_namespace(weights)
+    if xp.isdtype(weights.dtype, "integral"):
+        weights = xp.astype(weights, xp.float64)
+    as_law("weights", weights, sums_to_one=False)
+    mass = total(weights)
+    if bool(xp.any(mass <= 0)):
+        raise NotALaw(
+            "weights: a row sums to zero, so it defines no law. Fix: give at least one positive weight per row."
+        )
+    return weights / mass[..., None]
+
+
+def overlap(target: Array, draft: Array) -> Array:
+    """Largest probability with which one draft can equal the target token, ``1 - TV``.
+
+    Parameters
+    ----------
+    target, draft : [*batch V]
+        Laws on the same vocabulary.
+
+    Returns
+    -------
+    [*batch]
+        Sum of the smaller of the two masses. [leviathan2023]
+
+    Examples
+    --------
+    >>> float(overlap([0.5, 0.5], [1.0, 0.0]))
+    0.5
+    """
+    xp, target, draft = as_laws(target=target, draft=draft)
+    return xp.sum(xp.minimum(target, draft), axis=-1)
+
+
+def total_variation(target: Array, draft: Array) -> Array:
+    """Total variation distance ``(1/2) sum |target - draft|``, ``[*batch]``.
+
+    Examples
+    --------
+    >>> float(total_variation([0.5, 0.5], [1.0, 0.0]))
+    0.5
+    """
+    xp, target, draft = as_laws(target=target, draft=draft)
+    return 0.5 * xp.sum(xp.abs(target - draft), axis=-1)
+
+
+def normalized_or(weights: Array, fallback: Array) -> Array:
+    """Normalise each row of ``weights``; a row of zeros becomes the row of ``fallback``.
+
+    This is the one place that says what 0/0 means in a residual: a residual without mass is never sampled,
+    so any law may stand there, and a finite one keeps NaN out of everything downstream.
+    """
+    xp = array_namespace(weights, fallback)
+    mass = xp.sum(weights, axis=-1)[..., None]
+    empty = mass <= 0
+    return xp.where(empty, fallback, weights / xp.where(empty, xp.ones_like(mass), mass))
+
+
+def residual(target: Array, draft: Array) -> Array:
+    """Law proportional to ``(target - draft)+``; ``target`` itself where the excess is zero.
+
+    Parameters
+    ----------
+    target, draft : [*batch V]
+        Laws on the same vocabulary.
+
+    Returns
+    -------
+    [*batch V]
+        The law of the token emitted after a rejection. [leviathan2023]
+
+    Examples
+    --------
+    >>> residual([0.5, 0.5, 0.0], [0.25, 0.25, 0.5])
+    array([0.5, 0.5, 0. ])
+    """
+    _, target, draft = as_laws(target=target, draft=draft)
+    return normalized_or(positive_part(target - draft), target)
+
+
+def cumulative_sum(law: Array) -> Array:
+    """Cumulative sums along the last axis, carried in float64."""
+    xp = array_namespace(law)
+    return xp.cumulative_sum(xp.astype(law, xp.float64), axis=-1)
+
+
+def cumulative_maximum(values: Array) -> Array:
+    """Running maximum along the last axis (missing from the array standard)."""
+    xp = array_namespace(values)
+    if is_numpy_namespace(xp):
+        return np.maximum.accumulate(values, axis=-1)
+    if is_torch_namespace(xp):
+        return values.cummax(dim=-1).values
+    size, shift = values.shape[-1], 1
+    while shift < size:  # doubling: each round covers twice the distance to the left
+        head = values[..., :shift]
+        values = xp.concat([head, xp.maximum(values[..., shift:], values[..., :-shift])], axis=-1)
+        shift *= 2
+    return values
+
+
+def one_hot(tokens: Array, size: int, dtype: Any, xp: Any) -> Array:
+    """Indicator rows ``[*batch size]`` of ``tokens`` ``[*batch]``; an absent token (-1) gives a row of zeros."""
+    ids = xp.arange(size, dtype=tokens.dtype, device=tokens.device)
+    return xp.astype(tokens[..., None] == ids, dtype)
+
+
+def at(law: Array, tokens: Array) -> Array:
+    """Mass of ``tokens`` ``[*batch n]`` under ``law`` ``[*batch V]``; zero for absent tokens (-1)."""
+    xp = array_namespace(law, tokens)
+    present = tokens >= 0
+    safe = xp.astype(xp.where(present, tokens, xp.zeros_like(tokens)), xp.int64)
+    law = xp.broadcast_to(law, (*safe.shape[:-1], law.shape[-1]))
+    mass = xp.take_along_axis(law, safe, axis=-1)
+    return xp.where(present, mass, xp.zeros_like(mass))
+
+
+def draw(law: Array, uniform: Array) -> Array:
+    """Token at the ``uniform`` quantile of each law (inverse cumulative sum in float64).
+
+    Parameters
+    ----------
+    law : [*batch V]
+        Laws; rows need not be exactly normalised.
+    uniform : [*batch]
+        Numbers in [0, 1).
+
+    Returns
+    -------
+    [*batch] int64
+        A token of positive mass.
+
+    Examples
+    --------
+    >>> int(draw(np.array([0.0, 0.5, 0.5]), np.array(0.25)))
+    1
+    """
+    xp = array_namespace(law)
+    cdf = cumulative_sum(law)
+    mass = cdf[..., -1:]
+    level = xp.astype(uniform, xp.float64)[..., None] * mass
+    # `cdf < mass` keeps a level that rounded up to the total from running past the last positive token
+    return xp.sum(xp.astype((cdf <= level) & (cdf < mass), xp.int64), axis=-1)
+
+
+def descending_order(draft: Array) -> Array:
+    """Tokens by descending mass, ties by ascending id, ``[*batch V]``."""
+    xp = array_namespace(draft)
+    return xp.argsort(-draft, axis=-1, stable=True)
+
+
+def top_mask(law: Array, count: int) -> Array:
+    """Boolean mask ``[*batch V]`` of the ``count`` largest masses; lower id counts as larger, zeros never count."""
+    xp = array_namespace(law)
+    order = descending_order(law)
+    rank = xp.argsort(order, axis=-1, stable=True)
+    return (rank < count) & (law > 0)
+
+
+def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None,
+                    top_p: float | None = None) -> Array:
+    """Softmax in float64, then temperature, top-k and top-p in that order.
+
+    Parameters
+    ----------
+    logits : [*batch V]
+        Any real dtype; ``-inf`` bans a token.
+    temperature : float
+        0 puts all mass on the largest logit (lowest id on ties).
+    top_k, top_p : int, float, optional
+        Keep the ``top_k`` largest, then the smallest set of largest masses that reaches ``top_p``.
+
+    Returns
+    -------
+    [*batch V] float64
+
+    Raises
+    ------
+    NotALaw
+        NaN, ``+inf``, or a row of ``-inf``.
+
+    Examples
+    --------
+    >>> law_from_logits(np.array([0.0, 0.0, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    xp = array_namespace(logits)
+    logits = xp.astype(logits, xp.float64)
+    if bool(xp.any(xp.isnan(logits) | (logits == xp.inf))):
+        raise NotALaw("logits: NaN or +inf found. Fix: check the model's output (half-precision overflow?).")
+    peak = xp.max(logits, axis=-1, keepdims=True)
+    if bool(xp.any(peak == -xp.inf)):
+        raise NotALaw("logits: a row is -inf everywhere, so no token can be emitted. Fix: unban at least one token.")
+    if temperature < 0:
+        raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
+    if temperature == 0:
+        return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], xp.float64, xp)
+    # a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
+    weights = xp.exp((logits - peak) / temperature)
+    law = weights / xp.sum(weights, axis=-1, keepdims=True)
+    return truncate(law, top_k=top_k, top_p=top_p)
+
+
+def temper(law: Array, temperature: float) -> Array:
+    """Law proportional to ``law ** (1 / temperature)``; temperature 0 keeps only the largest mass.
+
+    Examples
+    --------
+    >>> temper([0.6, 0.4, 0.0], 0.0)
+    array([1., 0., 0.])
+    """
+    xp, law = as_laws(law=law)
+    if temperature == 1:
+        return law
+    with np.errstate(divide="ignore"):
+        logits = xp.log(law)
+    return xp.astype(law_from_logits(logits, temperature=temperature), law.dtype)
+
+
+def truncate(law: Array, *, top_k: int | None = None, top_p: float | None = None) -> Array:
+    """Restrict each law to its largest masses and renormalise.
+
+    Parameters
+    ----------
+    law : [*batch V]
+    top_k : int, optional
+        Number of tokens kept (lower id counts as larger on ties).
+    top_p : float, optional
+        Keep the fewest largest masses whose sum reaches ``top_p`` in (0, 1].
+
+    Examples
+    --------
+    >>> truncate([0.5, 0.3, 0.2], top_p=0.5)
+    array([1., 0., 0.])
+    """
+    xp, law = as_laws(law=law)
+    if top_k is not None:
+        check_positive("top_k", top_k)
+        law = normalized_or(xp.where(top_mask(law, top_k), law, xp.zeros_like(law)), law)
+    if top_p is not None and top_p < 1:
+        if not top_p > 0:
+            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
+        order = descending_order(law)
+        ranked = xp.take_along_axis(law, order, axis=-1)
+        before = cumulative_sum(ranked) - xp.astype(ranked, xp.float64)
+        kept = xp.take_along_axis(before < top_p, xp.argsort(order, axis=-1, stable=True), axis=-1)
+        law = normalized_or(xp.where(kept, law, xp.zeros_like(law)), law)
+    return law

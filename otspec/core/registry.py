@@ -1,0 +1,86 @@
+"""A read-only table from names to algorithms. Reading order is display order.
+
+A line of a registry is the only thing, beside the algorithm's own file, that adds an algorithm: contract tests,
+`compare`, the figures and the decoder all iterate over the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from otspec.core.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an algorithm comes from: a key of ``references.bib`` and a place in that work."""
+
+    key: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        """Key and place, as shown in tables."""
+        return f"{self.key} {self.place}".strip()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a registry.
+
+    Parameters
+    ----------
+    name : str
+        The public name.
+    factory : callable
+        Makes the algorithm from its parameters.
+    source : Source
+    kind : str
+        ``token``, ``block``, ``tree`` or ``coupling``.
+    schemes : tuple of type
+        Draft schemes that the algorithm is proved for.
+    claims : frozenset of str
+        Each switches a contract test on: ``lossless`` (output law equals target), ``tight_at_one`` (acceptance
+        ``1 - TV`` at one draft), ``reflexive`` (acceptance 1 when target equals draft), ``optimal`` (acceptance
+        equals the optimum of its scheme), ``small_vocabulary`` (``conditional`` is exponential in V or k).
+    """
+
+    name: str
+    factory: Callable[..., Any]
+    source: Source
+    kind: str = "token"
+    schemes: tuple[type, ...] = ()
+    claims: frozenset[str] = frozenset()
+    summary: str = ""
+
+    def supports(self, scheme: Any) -> bool:
+        """Whether the algorithm is proved for drafts of ``scheme``."""
+        return isinstance(scheme, self.schemes)
+
+
+class Registry(Mapping[str, Entry]):
+    """Names to entries, in the order in which they were listed."""
+
+    def __init__(self, what: str, *entries: Entry) -> None:
+        self._what = what
+        self._entries = {entry.name: entry for entry in entries}
+
+    def __getitem__(self, name: str) -> Entry:
+        """Return the entry, or raise `UnknownName` with the names there are."""
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownName(f"no {self._what} is called {name!r}. Fix: one of {', '.join(self._entries)}.") from None
+
+    def __contains__(self, name: object) -> bool:
+        """Whether ``name`` is listed."""
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names in order."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)

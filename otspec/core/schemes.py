@@ -1,0 +1,450 @@
+"""Draft schemes: how the ``k`` drafts of one position are drawn from the draft law.
+
+A scheme is the joint law of the draft list ``x_1 .. x_k``. Exact analysis reads it as lists or, since membership
+ignores order and copies, as *sets* of tokens; a decoder reads it as a sampler fed with uniforms.
+
+Where the draft law supports fewer than ``k`` tokens, draws without replacement run out: the missing drafts are
+absent (token -1), and every statement holds with ``k := min(k, support)``. Draws with replacement never run out.
+Ties in the draft law: the lower id counts as larger.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from otspec.core.checks import as_law, check_positive, check_uniforms
+from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
+from otspec.core.laws import at, descending_order, draw, one_hot, top_mask
+
+Array = Any
+MAX_LISTS = 5_000_000
+
+
+class DraftScheme(ABC):
+    """Joint law of the drafts of one position; see the module's concrete schemes."""
+
+    #: leading axes of the draft argument that belong to the scheme (1 for different drafters)
+    draft_axes = 0
+
+    @property
+    @abstractmethod
+    def num_drafts(self) -> int:
+        """Number of drafts ``k``."""
+
+    @property
+    def num_uniforms(self) -> int:
+        """Uniform numbers that one call of `sample` consumes per row."""
+        return self.num_drafts
+
+    def vocabulary(self, draft: Array) -> int:
+        """Return the size of the vocabulary."""
+        return draft.shape[-1]
+
+    def check(self, draft: Array) -> Array:
+        """Check the draft argument and return it as an array.
+
+        Raises
+        ------
+        NotALaw, ShapeMismatch, BadArgument
+            Not laws, a missing drafter axis, or more drafts than tokens.
+        """
+        draft = as_law("draft", draft)
+        if self.num_drafts > draft.shape[-1]:
+            raise BadArgument(
+                f"scheme: {self} draws {self.num_drafts} drafts from a vocabulary of {draft.shape[-1]}. "
+                f"Fix: choose k <= {draft.shape[-1]}."
+            )
+        return draft
+
+    @abstractmethod
+    def count_lists(self, draft: Array) -> float:
+        """Number of lists that `lists` would enumerate for one context."""
+
+    @abstractmethod
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lists of positive probability ``[n k]`` and their law ``[n]``."""
+
+    def lists(self, draft: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Enumerate every draft list of one context.
+
+        Parameters
+        ----------
+        draft : [V] (``[k V]`` for `Independent`)
+
+        Returns
+        -------
+        tokens : [n k] int64
+            -1 where a draft is absent.
+        law : [n] float64
+
+        Raises
+        ------
+        TooLarge
+            More than five million lists.
+        """
+        draft = np.asarray(self.check(draft), dtype=np.float64)
+        count = self.count_lists(draft)
+        if count > MAX_LISTS:
+            raise TooLarge(
+                f"{self} on {self.vocabulary(draft)} tokens has {count:.3g} draft lists, more than {MAX_LISTS:.0e}. "
+                f"Fix: use optimal_acceptance or sampled_acceptance, which enumerate nothing.", count)
+        return self._lists(draft)
+
+    def sets(self, draft: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Draft *sets* ``[n k]`` (ascending ids, padded with -1 in front) and their law ``[n]``."""
+        tokens, law = self.lists(draft)
+        tokens = np.sort(tokens, axis=-1)
+        tokens[:, 1:][tokens[:, 1:] == tokens[:, :-1]] = -1
+        tokens = np.sort(tokens, axis=-1)
+        base = self.vocabulary(draft) + 1
+        key = np.zeros(len(tokens), dtype=np.int64)
+        for column in tokens.T:
+            key = key * base + (column + 1)
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        return tokens[first], np.bincount(group, weights=law)
+
+    def sample(self, draft: Array, uniforms: Array) -> Array:
+        """Draw one list per row.
+
+        Parameters
+        ----------
+        draft : [*batch V]
+        uniforms : [*batch num_uniforms]
+
+        Returns
+        -------
+        [*batch k] int64
+            In drawing order, -1 where a draft is absent.
+        """
+        check_uniforms(uniforms, self.num_uniforms)
+        return self._sample(self.check(draft), uniforms)
+
+    @abstractmethod
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        """Draw without checks."""
+
+
+@dataclass(frozen=True)
+class WithReplacement(DraftScheme):
+    """``k`` independent draws from the draft law.
+
+    Examples
+    --------
+    >>> WithReplacement(2).lists([1.0, 0.0])[0]
+    array([[0, 0]])
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_positive("k", self.k))
+
+    @property
+    def num_drafts(self) -> int:
+        """Number of drafts."""
+        return self.k
+
+    def count_lists(self, draft: Array) -> float:
+        """``support ** k``."""
+        return float(np.count_nonzero(draft)) ** self.k
+
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        support = np.flatnonzero(draft)
+        tokens = support[np.indices((support.size,) * self.k).reshape(self.k, -1).T]
+        return tokens, draft[tokens].prod(axis=-1)
+
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        xp = array_namespace(draft, uniforms)
+        return xp.stack([draw(draft, uniforms[..., i]) for i in range(self.k)], axis=-1)
+
+
+@dataclass(frozen=True)
+class Hybrid(DraftScheme):
+    """The ``top`` likeliest tokens for certain, then ``k - top`` draws without replacement from the rest.
+
+    `WithoutReplacement(k)` is ``Hybrid(0, k)`` and `Greedy(k)` is ``Hybrid(k - 1, k)``. [mdsd]
+    """
+
+    top: int
+    k: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_positive("k", self.k))
+        if isinstance(self.top, bool) or not isinstance(self.top, int) or not 0 <= self.top < self.k:
+            raise BadArgument(f"top: {self.top!r} is outside 0 .. k-1 = {self.k - 1}. Fix: leave one sampled draft.")
+
+    @property
+    def num_drafts(self) -> int:
+        """Number of drafts, the top ones included."""
+        return self.k
+
+    @property
+    def num_sampled(self) -> int:
+        """Number of drafts that are drawn at random."""
+        return self.k - self.top
+
+    @property
+    def num_uniforms(self) -> int:
+        """One uniform for each sampled draft."""
+        return self.num_sampled
+
+    def split(self, draft: Array) -> tuple[Array, Array]:
+        """Mask of the top tokens and the law of the rest, ``[*batch V]`` each (zeros where no rest has mass)."""
+        xp = array_namespace(draft)
+        if self.top == 0:
+            return xp.zeros_like(draft, dtype=xp.bool), draft
+        mask = top_mask(draft, self.top)
+        rest = xp.where(mask, xp.zeros_like(draft), draft)
+        mass = xp.sum(rest, axis=-1, keepdims=True)
+        return mask, rest / xp.where(mass > 0, mass, xp.ones_like(mass))
+
+    def top_tokens(self, draft: Array) -> Array:
+        """Return the ``top`` likeliest tokens in descending order, ``[*batch top]``; -1 past the support."""
+        xp = array_namespace(draft)
+        order = xp.astype(descending_order(draft)[..., : self.top], xp.int64)
+        return xp.where(at(draft, order) > 0, order, -xp.ones_like(order))
+
+    def count_lists(self, draft: Array) -> float:
+        """Ordered draws without replacement from the support of the rest."""
+        size = max(int(np.count_nonzero(draft)) - self.top, 0)
+        return float(math.perm(size, min(self.num_sampled, size)))
+
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _, rest = self.split(draft)
+        sampled, law = _ordered_draws(rest, self.num_sampled)
+        head = np.broadcast_to(self.top_tokens(draft), (len(law), self.top))
+        return np.concatenate([head, sampled], axis=-1).astype(np.int64), law
+
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        xp = array_namespace(draft, uniforms)
+        _, rest = self.split(draft)
+        columns = []
+        for i in range(self.num_sampled):
+            token = draw(rest, uniforms[..., i])
+            token = xp.where(xp.sum(rest, axis=-1) > 0, token, -xp.ones_like(token))
+            columns.append(token)
+            rest = xp.where(one_hot(token, rest.shape[-1], rest.dtype, xp) > 0, xp.zeros_like(rest), rest)
+        sampled = xp.stack(columns, axis=-1)
+        return xp.concat([self.top_tokens(draft), sampled], axis=-1) if self.top else sampled
+
+
+@dataclass(frozen=True)
+class WithoutReplacement(Hybrid):
+    """``k`` draws from the draft law without replacement, renormalised after each (Plackett-Luce)."""
+
+    top: int = field(default=0, init=False, repr=False)
+    k: int
+
+    def __init__(self, k: int) -> None:
+        object.__setattr__(self, "top", 0)
+        object.__setattr__(self, "k", k)
+        self.__post_init__()
+
+
+@dataclass(frozen=True)
+class Greedy(Hybrid):
+    """The ``k - 1`` likeliest tokens for certain, then one draw from the rest. [mdsd]"""
+
+    top: int = field(default=0, init=False, repr=False)
+    k: int
+
+    def __init__(self, k: int) -> None:
+        object.__setattr__(self, "k", check_positive("k", k))
+        object.__setattr__(self, "top", self.k - 1)
+        self.__post_init__()
+
+
+@dataclass(frozen=True)
+class Independent(DraftScheme):
+    """One draw from each of ``k`` different drafters; the draft argument is ``[*batch k V]``."""
+
+    k: int
+    draft_axes = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", check_positive("k", self.k))
+
+    @property
+    def num_drafts(self) -> int:
+        """Number of drafters."""
+        return self.k
+
+    def check(self, draft: Array) -> Array:
+        """Check ``[*batch k V]``."""
+        draft = super().check(draft)
+        if draft.ndim < 2 or draft.shape[-2] != self.k:
+            raise ShapeMismatch(
+                f"draft: shape {tuple(draft.shape)} does not end in [{self.k} V]. "
+                f"Fix: stack the {self.k} drafters' laws on the axis before the vocabulary.")
+        return draft
+
+    def count_lists(self, draft: Array) -> float:
+        """Product of the drafters' supports."""
+        return float(np.prod(np.count_nonzero(draft, axis=-1).astype(np.float64)))
+
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        supports = [np.flatnonzero(row) for row in draft]
+        grid = np.meshgrid(*supports, indexing="ij")
+        tokens = np.stack([axis.ravel() for axis in grid], axis=-1)
+        return tokens, draft[np.arange(self.k), tokens].prod(axis=-1)
+
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        return draw(draft, uniforms)
+
+
+@dataclass(frozen=True)
+class Hub(DraftScheme):
+    """SpecHub's two drafts: a draw ``x`` and the likeliest token ``a``, always both in the list. [spechub]
+
+    The list is ``(x, a)`` when ``x`` is not ``a``; a draw of ``a`` is completed by a draw from the rest, ``(a, x)``.
+    As sets this is ``Greedy(2)``.
+    """
+
+    @property
+    def num_drafts(self) -> int:
+        """Two."""
+        return 2
+
+    def count_lists(self, draft: Array) -> float:
+        """Two lists for each token but the likeliest."""
+        return 2.0 * max(int(np.count_nonzero(draft)) - 1, 1)
+
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        top = int(descending_order(draft)[0])
+        others = np.setdiff1d(np.flatnonzero(draft), [top])
+        if others.size == 0:
+            return np.array([[top, -1]]), np.ones(1)
+        pairs = np.stack([others, np.full_like(others, top)], axis=-1)
+        completed = draft[top] * draft[others] / draft[others].sum()
+        return np.concatenate([pairs, pairs[:, ::-1]]), np.concatenate([draft[others], completed])
+
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        xp = array_namespace(draft, uniforms)
+        top = xp.astype(descending_order(draft)[..., 0], xp.int64)
+        rest = xp.where(one_hot(top, draft.shape[-1], draft.dtype, xp) > 0, xp.zeros_like(draft), draft)
+        first, other = draw(draft, uniforms[..., 0]), draw(rest, uniforms[..., 1])
+        other = xp.where(xp.sum(rest, axis=-1) > 0, other, -xp.ones_like(other))
+        return xp.stack([first, xp.where(first == top, other, top)], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(DraftScheme):
+    """Any joint law of the drafts: a table of list probabilities, or a capacity oracle.
+
+    Parameters
+    ----------
+    table : array ``[V] * k``, optional
+        Probability of every list. The draft argument of other calls is then ignored and may be None.
+    capacity : callable, optional
+        ``capacity(subset [V] bool) -> Pr[all drafts lie in subset]``, for laws too large to tabulate.
+    k, size : int
+        Number of drafts and of tokens, with ``capacity`` only.
+    """
+
+    table: Any = None
+    capacity: Callable[[np.ndarray], float] | None = None
+    k: int | None = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.table is None) == (self.capacity is None):
+            raise BadArgument("Joint: give either a table or a capacity oracle. Fix: Joint(table) or "
+                              "Joint(capacity=f, k=2, size=V).")
+        if self.table is None:
+            check_positive("k", self.k)
+            check_positive("size", self.size)
+            return
+        table = np.asarray(self.table, dtype=np.float64)
+        if table.ndim == 0 or len(set(table.shape)) != 1:
+            raise ShapeMismatch(f"table: shape {table.shape} is not [V] * k. Fix: one axis of length V per draft.")
+        as_law("table", table.reshape(-1))
+        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "k", table.ndim)
+        object.__setattr__(self, "size", table.shape[0])
+
+    @property
+    def num_drafts(self) -> int:
+        """Number of drafts."""
+        return int(self.k or 0)
+
+    @property
+    def num_uniforms(self) -> int:
+        """One: lists are drawn from the table by quantile."""
+        return 1
+
+    def vocabulary(self, draft: Array) -> int:
+        """Size of the table's axes."""
+        return int(self.size or 0)
+
+    def check(self, draft: Array) -> Array:
+        """Return the table's own law of the first draft where no draft is given."""
+        if draft is None:
+            draft = self._table().reshape(self.size, -1).sum(axis=1) if self.capacity is None else \
+                np.full(self.vocabulary(None), 1.0 / self.vocabulary(None))
+        draft = super().check(draft)
+        if draft.shape[-1] != self.size:
+            raise ShapeMismatch(f"draft: {draft.shape[-1]} tokens, but the joint law has {self.size}. Fix: draft=None.")
+        return draft
+
+    def _table(self) -> np.ndarray:
+        if self.table is None:
+            raise TooLarge(f"{self.k} drafts on {self.size} tokens are known by a capacity oracle only, which "
+                           f"lists no drafts. Fix: use optimal_acceptance, or give the table.", math.inf)
+        return self.table
+
+    def count_lists(self, draft: Array) -> float:
+        """Lists of positive probability."""
+        return float(np.count_nonzero(self._table()))
+
+    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens = np.argwhere(self._table() > 0)
+        return tokens, self._table()[tuple(tokens.T)]
+
+    def _sample(self, draft: Array, uniforms: Array) -> Array:
+        xp = array_namespace(uniforms)
+        law = xp.asarray(self._table().reshape(-1), device=uniforms.device)
+        flat = draw(xp.broadcast_to(law, (*uniforms.shape[:-1], law.shape[0])), uniforms[..., 0])
+        digits = [(flat // self.size**power) % self.size for power in reversed(range(self.num_drafts))]
+        return xp.stack(digits, axis=-1)
+
+
+def as_scheme(scheme: DraftScheme | int) -> DraftScheme:
+    """Return a scheme; an int ``k`` means `WithReplacement(k)`.
+
+    Raises
+    ------
+    BadArgument
+        Neither a scheme nor a whole number of at least 1.
+    """
+    if isinstance(scheme, DraftScheme):
+        return scheme
+    if isinstance(scheme, type):
+        raise BadArgument(f"scheme: the class {scheme.__name__} was given. Fix: make one, {scheme.__name__}(k).")
+    return WithReplacement(check_positive("scheme", scheme))
+
+
+def _ordered_draws(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered draws without replacement ``[n k]`` (padded with -1) and their law."""
+    support = np.flatnonzero(law)
+    drawn = min(k, support.size)
+    flat = itertools.chain.from_iterable(itertools.permutations(support.tolist(), drawn))
+    tokens = np.fromiter(flat, dtype=np.int64).reshape(-1, drawn) if drawn else np.zeros((1, 0), dtype=np.int64)
+    weight = np.ones(len(tokens))
+    left = np.full(len(tokens), law.sum())
+    for i in range(drawn):
+        if i:
+            left = left - law[tokens[:, i - 1]]
+            # what is left after a dominant token must be summed, not subtracted: 1 - (1 - 1e-9) loses 7 digits
+            for row in np.flatnonzero(left < 1e-3):
+                left[row] = np.delete(law, tokens[row, :i]).sum()
+        weight *= law[tokens[:, i]] / left
+    padding = np.full((len(tokens), k - drawn), -1, dtype=np.int64)
+    return np.concatenate([tokens, padding], axis=-1), weight

@@ -1,0 +1,114 @@
+"""A tidy table: a list of rows with the same columns, ready for CSV, Markdown and pandas."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from otspec.core.errors import MissingExtra
+from otspec.core.files import replacing
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values.
+
+    Parameters
+    ----------
+    rows : list of dict
+        All with the keys of the first.
+    metadata : dict, optional
+        Written as ``# key: value`` lines above the header of the CSV.
+
+    Examples
+    --------
+    >>> print(Table([{"rule": "nss", "acceptance": 0.5}]).to_markdown())
+    | rule | acceptance |
+    | --- | --- |
+    | nss | 0.5 |
+    """
+
+    rows: list[dict[str, Any]]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return list(self.rows[0]) if self.rows else []
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one column."""
+        return [row[name] for row in self.rows]
+
+    def where(self, **equal: Any) -> Table:
+        """Rows whose named columns equal the given values."""
+        kept = [row for row in self.rows if all(row[name] == value for name, value in equal.items())]
+        return Table(kept, self.metadata)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file, whole or not at all; floats keep all their digits."""
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+            stream.writelines(f"# {key}: {value}\n" for key, value in self.metadata.items())
+            writer = csv.DictWriter(stream, fieldnames=self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> Table:
+        """Read a file of `to_csv`; numbers come back as numbers, an empty cell as None."""
+        with open(path, encoding="utf-8") as stream:
+            lines = stream.read().splitlines()
+        notes = [line[2:].split(": ", 1) for line in lines if line.startswith("# ")]
+        reader = csv.DictReader(line for line in lines if not line.startswith("# "))
+        return cls([{key: _parse(cell) for key, cell in row.items()} for row in reader],
+                   {note[0]: note[1] for note in notes if len(note) == 2})
+
+    def to_pandas(self) -> Any:
+        """Return a ``pandas.DataFrame`` (pandas must be installed)."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtra("pandas is not installed. Fix: pip install pandas, or read `.rows`.") from None
+        return pd.DataFrame(self.rows)
+
+    def to_markdown(self, digits: int = 4) -> str:
+        """Markdown text; floats are rounded to ``digits`` significant decimals for reading."""
+        lines = [self.columns, ["---"] * len(self.columns)]
+        lines += [[_show(row[name], digits) for name in self.columns] for row in self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        """Plain text with aligned columns."""
+        cells = [self.columns] + [[_show(row[name], 4) for name in self.columns] for row in self.rows]
+        widths = [max(len(line[j]) for line in cells) for j in range(len(self.columns))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+def _show(value: Any, digits: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2e}" if 0 < abs(value) < 10**-digits else f"{value:.{digits}f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def _parse(cell: str) -> Any:
+    if cell == "":
+        return None
+    if cell in {"True", "False"}:
+        return cell == "True"
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell

@@ -1,0 +1,334 @@
+"""Recorded laws of a real pair of models: everything exact analysis needs, without the models.
+
+A trace holds, for each of ``n`` contexts, log-probabilities of the target and of the draft model, in half precision
+unless asked otherwise. *The law of a trace is what its file says*: exponentials of the stored numbers, renormalised
+in float64. Rounding a log-probability ``l`` to half precision changes the mass by a factor of up to
+``exp(2**-11 * |l|)``; since both laws are then taken at their word, every statement about a trace is exact.
+
+Files are safetensors, written and memory-mapped here so that reading a trace needs no extra package: 8 bytes of
+header length, a JSON header, then the arrays. A long recording is a folder of such files and an ``index.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from otspec.core.checks import as_law, check_positive
+from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
+from otspec.core.files import sha256
+from otspec.core.laws import temper, truncate
+from otspec.core.storage import digest, map_arrays, write_arrays
+
+FORMAT = "otspec-trace-1"
+INDEX = "index.json"
+Index = int | slice | np.ndarray | Sequence[int]
+
+
+class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
+    """Laws of a target and a draft model after ``n`` contexts; made by `otspec.record`, `load` or `from_laws`.
+
+    Parameters
+    ----------
+    shards : sequence of mapping
+        Arrays by name, concatenated along their first axis: ``target`` and ``draft`` ``[n V]``, or ``target_rows``
+        ``[n L+1 V]``, ``draft_rows`` ``[n L V]`` and ``tokens`` ``[n L]``; log-probabilities. Optional ``contexts``
+        ``[n T]`` (token ids, -1 as padding on the left).
+    provenance : mapping
+        Where the laws come from: models, versions, settings. JSON values.
+    transforms : sequence of dict
+        Changes applied to both laws whenever they are read, in order.
+
+    Examples
+    --------
+    >>> trace = Trace.from_laws([[0.5, 0.5]], [[1.0, 0.0]])
+    >>> len(trace), trace.draft
+    (1, array([[1., 0.]]))
+    """
+
+    def __init__(self, shards: Sequence[Mapping[str, np.ndarray]], provenance: Mapping[str, Any], *,
+                 transforms: Sequence[Mapping[str, Any]] = (), source: str = "trace") -> None:
+        self._shards = list(shards)
+        self._source = source
+        self._fingerprint: str | None = None
+        self.provenance = dict(provenance)
+        self.transforms = tuple(dict(step) for step in transforms)
+        if not self._shards:
+            raise BadFile(f"{source}: holds no context. Fix: record at least one prompt.")
+        for shard in self._shards:
+            _check_shard(shard, self._shards[0], source)
+        self._starts = np.cumsum([0, *(_length(shard) for shard in self._shards)])
+
+    @classmethod
+    def from_laws(cls, target: Any, draft: Any, *, contexts: Any = None, provenance: Mapping[str, Any] | None = None,
+                  dtype: str = "float16") -> Trace:
+        """Make a trace of laws at hand.
+
+        Parameters
+        ----------
+        target, draft : [n V]
+            Laws; stored as log-probabilities of ``dtype``, which is where the trace's law is rounded.
+        contexts : [n T] int, optional
+            Token ids that the laws follow, padded with -1 on the left.
+        provenance : mapping, optional
+            Kept with the trace; JSON values only.
+        dtype : {"float16", "float32", "float64"}
+
+        Raises
+        ------
+        NotALaw, ShapeMismatch, BadArgument
+        """
+        target, draft = as_law("target", target), as_law("draft", draft)
+        if target.shape != draft.shape or target.ndim != 2:
+            raise ShapeMismatch(f"target {tuple(target.shape)} and draft {tuple(draft.shape)} are not both [n V]. "
+                                f"Fix: one row per context, one vocabulary.")
+        arrays = {"target": log_probabilities(target, dtype), "draft": log_probabilities(draft, dtype)}
+        if contexts is not None:
+            arrays["contexts"] = np.asarray(contexts, dtype=np.int32)
+        return cls([arrays], provenance or {"created_by": "Trace.from_laws"})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Trace:
+        """Memory-map a trace: a ``.safetensors`` file, or the folder of a finished recording.
+
+        Parameters
+        ----------
+        path : path
+        verify : bool
+            Compare the SHA-256 of the contents with the recorded one. Sizes are always compared.
+
+        Raises
+        ------
+        BadFile
+            Missing, truncated, altered, unfinished, or not a trace.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return _load_folder(path, verify)
+        arrays, metadata = map_arrays(path)
+        if metadata.get("format") != FORMAT:
+            raise BadFile(f"{path}: a safetensors file, but no otspec trace. Fix: give a file of Trace.save.")
+        trace = cls([arrays], json.loads(metadata["provenance"]), transforms=json.loads(metadata["transforms"]),
+                    source=str(path))
+        return trace._trusted(metadata["fingerprint"], verify)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.safetensors`` file, whole or not at all. Transforms are kept as such, so nothing is rounded."""
+        if Path(path).suffix != ".safetensors":
+            raise BadArgument(f"path: {os.fspath(path)!r} does not end in .safetensors. Fix: add the suffix.")
+        write_arrays(path, self._shards, {
+            "format": FORMAT, "provenance": json.dumps(self.provenance), "transforms": json.dumps(self.transforms),
+            "fingerprint": self.fingerprint})
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over laws, contexts, provenance and transforms; the same however the trace is cut into files."""
+        if self._fingerprint is None:
+            self._fingerprint = digest(self._shards, [self.provenance, self.transforms])
+        return self._fingerprint
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens ``V``."""
+        return int(self._first("draft").shape[-1])
+
+    @property
+    def draft_length(self) -> int:
+        """Length ``L`` of the recorded blocks; 0 where only the laws after the contexts were recorded."""
+        return int(self._shards[0]["tokens"].shape[1]) if "tokens" in self._shards[0] else 0
+
+    @property
+    def contexts(self) -> np.ndarray | None:
+        """Token ids ``[n T]`` int32 that the laws follow (-1: padding on the left), None if not recorded."""
+        return self._stored("contexts", slice(None)) if "contexts" in self._shards[0] else None
+
+    @property
+    def target(self) -> np.ndarray:
+        """Laws of the target model ``[n V]`` float64, all in memory; `laws` reads a part."""
+        return self._laws("target", slice(None))
+
+    @property
+    def draft(self) -> np.ndarray:
+        """Laws of the draft model ``[n V]`` float64, all in memory; `laws` reads a part."""
+        return self._laws("draft", slice(None))
+
+    def laws(self, index: Index = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``(target, draft)`` of some contexts, float64 ``[m V]`` each (``[V]`` for an int)."""
+        return self._laws("target", index), self._laws("draft", index)
+
+    def rows(self, index: Index = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return laws along one drafted block per context.
+
+        Returns
+        -------
+        target_rows : [m L+1 V]
+        draft_rows : [m L V]
+        tokens : [m L] int64
+            Drawn from ``draft_rows``; row ``i`` follows the first ``i`` of them.
+
+        Raises
+        ------
+        BadArgument
+            No blocks were recorded, or the laws were changed after the tokens had been drawn from them.
+        """
+        if not self.draft_length:
+            raise BadArgument(f"{self._source}: no rows along blocks. Fix: record with draft_length=L, or "
+                              f"otspec.load_trace('pocket', draft_length=L).")
+        if self.transforms:
+            raise BadArgument(f"{self._source}: the blocks were drawn before {list(self.transforms)}, so they do not "
+                              f"follow the changed draft law. Fix: record at that temperature and truncation.")
+        return (self._decoded("target_rows", index), self._decoded("draft_rows", index),
+                self._stored("tokens", index).astype(np.int64))
+
+    def with_temperature(self, temperature: float) -> Trace:
+        """Return the trace of both laws raised to ``1 / temperature``; 0 keeps the largest mass only."""
+        if not temperature >= 0:
+            raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
+        return self._with({"temperature": float(temperature)})
+
+    def truncated(self, top_k: int | None = None, top_p: float | None = None) -> Trace:
+        """Return the trace of both laws restricted to their ``top_k`` largest masses, then to mass ``top_p``."""
+        if top_k is not None:
+            top_k = check_positive("top_k", top_k)
+        if top_p is not None and not 0 < top_p <= 1:
+            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
+        return self._with({"top_k": top_k, "top_p": top_p})
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: Any) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+        return self.laws(index)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (self.laws(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        """Size and origin."""
+        names = [self.provenance.get(key) for key in ("target", "draft")]
+        origin = f", {names[0]} / {names[1]}" if all(names) else ""
+        return f"Trace({len(self)} contexts, V={self.vocab_size}, draft_length={self.draft_length}{origin})"
+
+    def _with(self, step: Mapping[str, Any]) -> Trace:
+        return Trace(self._shards, self.provenance, transforms=(*self.transforms, step), source=self._source)
+
+    def _trusted(self, fingerprint: str, verify: bool) -> Trace:
+        if verify and self.fingerprint != fingerprint:
+            raise BadFile(f"{self._source}: altered: SHA-256 {self.fingerprint[:12]}..., recorded as "
+                          f"{fingerprint[:12]}... Fix: copy the trace again, or record it again.")
+        self._fingerprint = fingerprint
+        return self
+
+    def _first(self, which: str) -> np.ndarray:
+        shard = self._shards[0]
+        return shard[which] if which in shard else shard[f"{which}_rows"]
+
+    def _stored(self, name: str, index: Index) -> np.ndarray:
+        where = np.arange(len(self))[index]
+        flat = np.atleast_1d(where)
+        home = np.searchsorted(self._starts, flat, side="right") - 1
+        first = self._shards[0][name]
+        out = np.empty((flat.size, *first.shape[1:]), dtype=first.dtype)
+        for number in np.unique(home):
+            mine = home == number
+            out[mine] = self._shards[number][name][flat[mine] - self._starts[number]]
+        return out.reshape(*where.shape, *out.shape[1:])
+
+    def _decoded(self, name: str, index: Index) -> np.ndarray:
+        return probabilities(self._stored(name, index), f"{self._source}: {name}")
+
+    def _laws(self, which: str, index: Index) -> np.ndarray:
+        if which in self._shards[0]:
+            law = self._decoded(which, index)
+        else:  # the laws after the contexts are the first rows of the blocks
+            law = probabilities(self._stored(f"{which}_rows", index)[..., 0, :], f"{self._source}: {which}")
+        for step in self.transforms:
+            if "temperature" in step:
+                law = temper(law, step["temperature"])
+            else:
+                law = truncate(law, top_k=step["top_k"], top_p=step["top_p"])
+        return law
+
+
+def log_probabilities(law: np.ndarray, dtype: str = "float16") -> np.ndarray:
+    """Natural logarithms of a law as they are stored; impossible tokens get ``-inf``."""
+    if dtype not in ("float16", "float32", "float64"):
+        raise BadArgument(f"dtype: {dtype!r} is not one of 'float16', 'float32', 'float64'.")
+    out = np.full(law.shape, -np.inf)
+    np.log(law, out=out, where=law > 0)
+    return out.astype(dtype)
+
+
+def probabilities(stored: np.ndarray, source: str = "trace") -> np.ndarray:
+    """Law ``[*batch V]`` in float64 of stored log-probabilities: exponentials, renormalised."""
+    logs = stored.astype(np.float64)
+    peak = logs.max(axis=-1, keepdims=True)
+    if not np.isfinite(peak).all():
+        raise BadFile(f"{source}: a row holds NaN, +inf or no possible token. Fix: record it again.")
+    law = np.exp(logs - peak)
+    return law / law.sum(axis=-1, keepdims=True)
+
+
+def _load_folder(folder: Path, verify: bool) -> Trace:
+    index = read_index(folder)
+    total, done = index["contexts"], sum(shard["contexts"] for shard in index["shards"])
+    if done < total or "fingerprint" not in index:
+        raise BadFile(f"{folder}: an unfinished recording, {done} of {total} contexts. "
+                      f"Fix: run the same recording again; it goes on from there.")
+    shards = []
+    for entry in index["shards"]:
+        file = folder / entry["file"]
+        arrays, _ = map_arrays(file)
+        if file.stat().st_size != entry["bytes"] or (verify and sha256(file) != entry["sha256"]):
+            raise BadFile(f"{file}: truncated or altered since it was recorded. "
+                          f"Fix: copy the folder again, or record into an empty one.")
+        shards.append(arrays)
+    trace = Trace(shards, index["provenance"], transforms=index["transforms"], source=str(folder))
+    return trace._trusted(index["fingerprint"], verify)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return the index of a recording's folder, finished or not."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if index["format"] != FORMAT:
+            raise ValueError(f"format {index['format']!r}")
+        return index
+    except FileNotFoundError:
+        raise BadFile(f"{folder}: no {INDEX} in it, so it is no recording. Fix: give a trace.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFile(f"{folder / INDEX}: not the index of a recording ({error}). "
+                      f"Fix: copy the folder again, or record into an empty one.") from None
+
+
+def _length(shard: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(shard.values())))
+
+
+def _check_shard(shard: Mapping[str, np.ndarray], first: Mapping[str, np.ndarray], source: str) -> None:
+    """Compare one shard's arrays with what a trace holds and with the first shard."""
+    shapes = {name: array.shape for name, array in shard.items()}
+    kinds = ({"target", "draft"}, {"target_rows", "draft_rows", "tokens"})
+    problem = None
+    if set(shapes) - {"contexts"} not in kinds:
+        problem = f"arrays {sorted(shapes)}, expected target and draft"
+    elif len({shape[0] for shape in shapes.values()}) != 1 or _length(shard) == 0:
+        problem = f"arrays of different or no length: {shapes}"
+    elif {name: (a.dtype, a.shape[1:]) for name, a in shard.items()} != \
+            {name: (a.dtype, a.shape[1:]) for name, a in first.items()}:
+        problem = f"shards that differ in shape or dtype: {shapes}"
+    elif "target" in shapes and not (len(shapes["target"]) == 2 and shapes["target"] == shapes["draft"]):
+        problem = f"laws that are not [n V]: {shapes}"
+    elif "tokens" in shapes:
+        size, length = shapes["tokens"]
+        vocabulary = shapes["target_rows"][-1]
+        if (shapes["target_rows"], shapes["draft_rows"]) != ((size, length + 1, vocabulary),
+                                                             (size, length, vocabulary)):
+            problem = f"rows that are not [n L+1 V], [n L V], [n L]: {shapes}"
+    if problem:
+        raise BadFile(f"{source}: {problem}. Fix: record it again, or use Trace.from_laws.")

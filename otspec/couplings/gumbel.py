@@ -1,0 +1,94 @@
+"""The exponential race (Gumbel-max coupling) with shared clocks. [coupling]
+
+Clocks ``E_i`` are standard exponentials shared by both parties; a party with law ``p`` selects ``argmin E_i / p_i``.
+Two parties with laws p (target) and q (draft) agree on token j with probability
+
+    1 / sum_i max(p_i / p_j, q_i / q_j) = p_j q_j / (A_j q_j + B_j p_j),
+
+where ``A_j`` is the target mass of the tokens with ratio p/q at least that of j, and ``B_j`` the draft mass of the
+others: one sort and two cumulative sums. The joint law is closed too. Writing the selected clocks of i and j as
+``p_i a`` and ``q_j b``, all other clocks are late with probability ``exp(-A a - B b)``, with A and B constant while
+``b / a`` stays between two neighbouring ratios, and such a cone has the elementary integral used in `_joint`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from otspec.core.coupling import Coupling
+from otspec.core.laws import namespace
+from otspec.core.noise import Noise
+
+Array = Any
+TINY = 1e-100
+
+
+class Gumbel(Coupling):
+    """Shared exponential race: the token whose clock, divided by its mass, rings first. [coupling]"""
+
+    def _select(self, law: Array, noise: Noise) -> Array:
+        xp = namespace(law)
+        # the largest law / clock: clock / law would overflow on denormal masses, and zero masses divide by zero
+        speed = xp.astype(law, xp.float64) / noise.exponentials(law.shape[-1])
+        return xp.astype(xp.argmax(speed, axis=-1), xp.int64)
+
+    def _agreed(self, target: Array, draft: Array) -> Array:
+        xp = namespace(target)
+        race = _sorted_race(target, draft)
+        p, q = race.target, race.draft
+        larger, smaller = xp.maximum(p, q), xp.minimum(p, q)
+        both = smaller > 0
+        one = xp.ones_like(p)
+        # divided through by the larger mass, so that no product of two tiny masses is formed
+        larger = xp.where(both, larger, one)
+        rate = race.above * (q / larger) + race.below * (p / larger)
+        agreed = xp.where(both, smaller, 0.0 * one) / xp.where(both & (rate > 0), rate, one)
+        return xp.take_along_axis(agreed, race.rank, axis=-1)
+
+    def _joint(self, target: Array, draft: Array) -> Array:
+        xp = namespace(target)
+        diagonal = self._agreed(target, draft)[..., None, :]
+        # products of three such masses would underflow; dropping them moves no entry by more than TINY
+        target, draft = (xp.where(law < TINY, xp.zeros_like(law), law) for law in (target, draft))
+        race = _sorted_race(target, draft)
+        p, q = race.target, race.draft
+        # between neighbours n and n+1 in ratio order: A = target mass above, B = draft mass up to n
+        above, below = race.above[..., 1:], race.below[..., 1:]
+        wide = p[..., 1:] * q[..., :-1] - p[..., :-1] * q[..., 1:]
+        start = above * q[..., :-1] + below * p[..., :-1]
+        end = above * q[..., 1:] + below * p[..., 1:]
+        # neighbours of one ratio, and tokens that neither law holds, bound no cone
+        real = (wide > 0) & (start > 0) & (end > 0)
+        cone = xp.where(real, wide, xp.zeros_like(wide))
+        cone = cone / xp.where(real, start, xp.ones_like(wide)) / xp.where(real, end, xp.ones_like(wide))
+        reach = xp.concat([xp.zeros_like(p[..., :1]), xp.cumulative_sum(cone, axis=-1)], axis=-1)
+        reach = xp.take_along_axis(reach, race.rank, axis=-1)
+        between = reach[..., :, None] - reach[..., None, :]
+        between = xp.where(between > 0, between, xp.zeros_like(between))
+        size = target.shape[-1]
+        identity = xp.eye(size, dtype=xp.float64, device=target.device)
+        return target[..., :, None] * draft[..., None, :] * between + identity * diagonal
+
+
+class _Race(NamedTuple):
+    """Both laws in ascending order of target/draft, with cumulative masses ``[*batch V]``."""
+
+    target: Array
+    draft: Array
+    above: Array  # target mass from this token on
+    below: Array  # draft mass before this token
+    rank: Array  # place of each token in the order
+
+
+def _sorted_race(target: Array, draft: Array) -> _Race:
+    xp = namespace(target)
+    both = target + draft
+    # target/(target+draft) orders like the ratio and stays finite; tokens of neither law come first, outside all cones
+    ratio = xp.where(both > 0, target / xp.where(both > 0, both, xp.ones_like(both)), -xp.ones_like(both))
+    order = xp.argsort(ratio, axis=-1, stable=True)
+    p, q = xp.take_along_axis(target, order, axis=-1), xp.take_along_axis(draft, order, axis=-1)
+    above = xp.flip(xp.cumulative_sum(xp.flip(p, axis=-1), axis=-1), axis=-1)
+    # summed, not subtracted from the total: differences would lose the digits of small masses
+    before = xp.cumulative_sum(q, axis=-1)[..., :-1]
+    below = xp.concat([xp.zeros_like(q[..., :1]), before], axis=-1)
+    return _Race(p, q, above, below, xp.argsort(order, axis=-1, stable=True))

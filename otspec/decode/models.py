@@ -1,0 +1,254 @@
+"""A target and a draft model that share one vocabulary: the unit that every decoder and recorder works on.
+
+Verification compares the two models' laws token by token, so the pair is usable only if token id `i` means the
+same text for both. `load_pair` therefore refuses two models whose vocabularies differ: with the wrong map every
+rule would still emit *a* law exactly, but the draft's mass would sit on unrelated tokens and nothing would be
+accepted. Models that pad their output layer to different widths (Qwen2.5 0.5B: 151,936 rows, 7B: 152,064) share
+a vocabulary nevertheless; `Pair.vocab_size` is then the smaller width and logits are to be cut to it.
+
+torch and transformers are imported inside the functions, so importing this module costs nothing.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
+from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers
+
+POCKET = Path(__file__).resolve().parents[1] / "data" / "pocket"
+POCKET_PAIRS = {"pocket": ("target", "draft"), "pocket-small": ("target", "draft-small")}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two causal language models over one vocabulary, in evaluation mode.
+
+    Attributes
+    ----------
+    target, draft : transformers.PreTrainedModel
+        The large and the small model; ``model(input_ids=ids).logits`` is ``[batch length width]`` with
+        ``width >= vocab_size``. Cut it to the first ``vocab_size`` entries before the softmax.
+    tokenizer : object or None
+        The shared tokenizer, None if neither folder holds one.
+    target_name, draft_name : str
+        What was asked for: a pocket name, a folder or a hub id.
+    vocab_size : int
+        Number of token ids that both models can emit.
+    device : str
+        ``"cpu"`` or ``"cuda:<index>"``.
+    fingerprint : str
+        SHA-256 (hex) over the weight files of local folders, over name and commit for hub models: the same
+        string means the same pair of weights.
+    """
+
+    target: Any
+    draft: Any
+    tokenizer: Any
+    target_name: str
+    draft_name: str
+    vocab_size: int
+    device: str
+    fingerprint: str
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, with the special tokens that the tokenizer adds by itself.
+
+        Raises
+        ------
+        BadArgument
+            If the pair was loaded without a tokenizer.
+        """
+        return list(self._need_tokenizer("encode").encode(text))
+
+    def decode(self, tokens: Any) -> str:
+        """Return the text of a sequence of token ids; inverse of `encode` on byte-level vocabularies.
+
+        Raises
+        ------
+        BadArgument
+            If the pair was loaded without a tokenizer.
+        """
+        ids = [int(token) for token in tokens]
+        return self._need_tokenizer("decode").decode(ids, clean_up_tokenization_spaces=False)
+
+    def _need_tokenizer(self, method: str) -> Any:
+        if self.tokenizer is None:
+            raise BadArgument(
+                f"{method}: the pair {self.target_name!r} / {self.draft_name!r} has no tokenizer; put the tokenizer's "
+                "files into the target's folder, or work with token ids"
+            )
+        return self.tokenizer
+
+
+def load_pair(
+    name: str | None = None,
+    *,
+    target: str | Path | None = None,
+    draft: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Pair:
+    """Load a target and a draft model that share a vocabulary.
+
+    Parameters
+    ----------
+    name : {"pocket", "pocket-small"}, optional
+        A pair that ships with otspec: one target, with its draft or with a much weaker one.
+    target, draft : str or Path, optional
+        Instead of `name`: two folders in the Hugging Face layout, or two hub ids (``"owner/model"``). The
+        tokenizer lies in the folder or in the one above.
+    device : str
+        ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+    dtype : {"auto", "float32", "float64", "bfloat16", "float16"}
+        ``"auto"``: float32 on CPU and for the pocket models; on CUDA what the model's configuration says. The
+        two half precisions are refused on CPU.
+
+    Returns
+    -------
+    Pair
+        With ``vocab_size`` the common width; where the models pad it differently, the smaller one.
+
+    Raises
+    ------
+    BadFile
+        A folder that is missing or incomplete, a pocket file whose hash is wrong, a hub model that cannot be had.
+    ShapeMismatch
+        Two models with different vocabularies.
+    BadArgument
+        A device that is not there, an unknown dtype, half precision on CPU, `name` together with `target`.
+    UnknownName
+        A `name` that is no pocket pair.
+    MissingExtra
+        transformers is not installed.
+
+    Examples
+    --------
+    >>> pair = load_pair("pocket", device="cpu")
+    >>> pair.vocab_size, pair.decode(pair.encode("def f(x):"))
+    (2048, 'def f(x):')
+    """
+    pocket = name is not None
+    target_at, draft_at = _locations(name, target, draft)
+    need_transformers("load_pair")
+    place = resolve_device(device)
+    number = _torch_dtype(dtype, place, pocket)
+    if pocket:
+        check_hashes(POCKET)
+    sources = [locate(at, which) for at, which in ((target_at, "target"), (draft_at, "draft"))]
+    models = [load_model(source, number, place) for source in sources]
+    tokenizers = [load_tokenizer(source) for source in sources]
+    return Pair(
+        target=models[0],
+        draft=models[1],
+        tokenizer=tokenizers[0] if tokenizers[0] is not None else tokenizers[1],
+        target_name=f"{name}/target" if pocket else str(target),
+        draft_name=f"{name}/draft" if pocket else str(draft),
+        vocab_size=common_vocab_size(*(_width(model) for model in models), *tokenizers),
+        device=place,
+        fingerprint=fingerprint(*sources),
+    )
+
+
+def common_vocab_size(target_width: int, draft_width: int, target_tokenizer: Any, draft_tokenizer: Any) -> int:
+    """Return the number of token ids that mean the same for both models.
+
+    Parameters
+    ----------
+    target_width, draft_width : int
+        Widths of the two output layers.
+    target_tokenizer, draft_tokenizer : object or None
+        With ``get_vocab()`` and ``len()``; None where a model has none.
+
+    Raises
+    ------
+    ShapeMismatch
+        The tokenizers disagree on a token, or the widths differ and no pair of equal tokenizers that fits into
+        the smaller width shows the difference to be padding.
+    """
+    sizes = f"target {target_width} and draft {draft_width}"
+    both = target_tokenizer is not None and draft_tokenizer is not None
+    if both:
+        left, right = target_tokenizer.get_vocab(), draft_tokenizer.get_vocab()
+        if left != right:
+            token = min(token for token in left.keys() | right.keys() if left.get(token) != right.get(token))
+            raise ShapeMismatch(
+                f"target and draft: the vocabularies differ ({len(left)} and {len(right)} tokens; output widths: "
+                f"{sizes}); token {token!r} is id {left.get(token)} for the target and {right.get(token)} for the "
+                "draft; choose a draft with the target's tokenizer"
+            )
+    if target_width == draft_width:
+        return target_width
+    smaller = min(target_width, draft_width)
+    if not both:
+        raise ShapeMismatch(
+            f"target and draft: vocabulary sizes differ, {sizes}, and without a tokenizer beside both models the "
+            "difference cannot be shown to be padding; choose a draft with the target's vocabulary"
+        )
+    if len(target_tokenizer) > smaller:
+        raise ShapeMismatch(
+            f"target and draft: vocabulary sizes differ, {sizes}, and the shared tokenizer has {len(target_tokenizer)} "
+            "tokens, more than the smaller; choose a draft with the target's vocabulary"
+        )
+    return smaller
+
+
+def resolve_device(device: str) -> str:
+    """Return ``"cpu"`` or ``"cuda:<index>"`` for a device argument, ``"auto"`` included.
+
+    Raises
+    ------
+    BadArgument
+        A CUDA device that is not there, or a string that names no such device.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    'cpu'
+    """
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda:0" if there else "cpu"
+    if device == "cpu":
+        return "cpu"
+    match = re.fullmatch(r"cuda(?::(\d+))?", str(device))
+    if match is None:
+        raise BadArgument(f"device: {device!r} is not one of 'auto', 'cpu', 'cuda', 'cuda:<index>'")
+    index = int(match[1] or 0)
+    if index >= there:
+        raise BadArgument(f"device: {device!r} was asked for, but torch sees {there} CUDA devices; use device='cpu'")
+    return f"cuda:{index}"
+
+
+def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Path]:
+    if name is None:
+        if target is None or draft is None:
+            raise BadArgument("load_pair: give a name ('pocket', 'pocket-small') or both target= and draft=")
+        return target, draft
+    if target is not None or draft is not None:
+        raise BadArgument(f"load_pair: name {name!r} already fixes both models; leave out target= and draft=")
+    if name not in POCKET_PAIRS:
+        known = ", ".join(map(repr, POCKET_PAIRS))
+        raise UnknownName(f"name: {name!r} is none of {known}; pass models of your own as target= and draft=")
+    left, right = POCKET_PAIRS[name]
+    return POCKET / left, POCKET / right
+
+
+def _torch_dtype(dtype: str, device: str, pocket: bool) -> Any:
+    import torch
+
+    known = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" or pocket else "auto"
+    if dtype not in known:
+        raise BadArgument(f"dtype: {dtype!r} is not one of 'auto', {', '.join(map(repr, known))}")
+    if device == "cpu" and dtype in ("bfloat16", "float16"):
+        raise BadArgument(f"dtype: {dtype!r} is refused on CPU, where logits would be rounded; use 'float32'")
+    return known[dtype]
+
+
+def _width(model: Any) -> int:
+    return int(model.get_output_embeddings().weight.shape[0])

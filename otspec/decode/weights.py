@@ -1,0 +1,185 @@
+"""Model folders on disk: finding, checking and loading one model, and naming a set of weights by its hash.
+
+Weights are read from safetensors only and code that comes with a model is never run. A folder whose weights do
+not fill the whole model is an error: transformers would draw the rest at random and carry on.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from otspec.core.errors import BadFile, MissingExtra
+from otspec.core.files import sha256, write_json
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
+
+def need_transformers(caller: str) -> None:
+    """Raise `MissingExtra`, with the pip command, if transformers is not installed."""
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtra(f'{caller} needs transformers, which is not installed: pip install "otspec[models]"')
+
+
+def locate(location: str | Path, which: str) -> str | Path:
+    """Return a model folder as a Path, or a hub id as a str.
+
+    What looks like a path never reaches the hub: a Path, anything but ``"name"`` or ``"owner/name"``, and an
+    ``"owner/name"`` whose first part is a folder here.
+
+    Parameters
+    ----------
+    location : str or Path
+    which : str
+        ``"target"`` or ``"draft"``, for the messages.
+
+    Raises
+    ------
+    BadFile
+        A folder that is not there, or lacks its configuration or its weights.
+    """
+    folder = Path(location).expanduser()
+    expected = "a model folder with config.json and *.safetensors"
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+            raise BadFile(f"{which}: {folder} is no model folder; expected {expected}")
+        return folder
+    local = folder.exists() or (len(folder.parts) > 1 and Path(folder.parts[0]).is_dir())
+    if isinstance(location, str) and _HUB_ID.fullmatch(location) and not local:
+        return location
+    raise BadFile(f"{which}: there is no folder {folder}; expected {expected}, or a hub id such as 'owner/model'")
+
+
+def load_model(source: str | Path, dtype: Any, device: str) -> Any:
+    """Load one causal language model in evaluation mode, without gradients.
+
+    Parameters
+    ----------
+    source : str or Path
+        From `locate`.
+    dtype : torch.dtype or "auto"
+    device : str
+
+    Returns
+    -------
+    transformers.PreTrainedModel
+
+    Raises
+    ------
+    BadFile
+        The model cannot be loaded, or its weights do not fill it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with quiet():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=isinstance(source, Path),
+                output_loading_info=True,
+            )
+    except Exception as error:  # transformers, safetensors and the hub raise a dozen unrelated classes here
+        raise BadFile(
+            f"{source}: could not be loaded as a causal language model ({type(error).__name__}: {error}); expected "
+            "config.json and safetensors weights of an architecture that transformers knows"
+        ) from error
+    for kind in ("missing_keys", "mismatched_keys"):
+        if names := sorted(map(str, report.get(kind) or ())):
+            raise BadFile(
+                f"{source}: {len(names)} {kind.replace('_', ' ')}, the first is {names[0]}; the weights do not belong "
+                "to this config.json, fetch the folder again"
+            )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_tokenizer(source: str | Path) -> Any:
+    """Load the tokenizer in a model folder or in the folder above it; None if there is none.
+
+    Raises
+    ------
+    BadFile
+        There are tokenizer files, but they cannot be loaded.
+    """
+    if isinstance(source, Path):
+        folders = [f for f in (source, source.parent) if any((f / name).is_file() for name in _TOKENIZER_FILES)]
+        if not folders:
+            return None
+        source = folders[0]
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(
+                source, trust_remote_code=False, local_files_only=isinstance(source, Path)
+            )
+    except Exception as error:  # as for the models
+        raise BadFile(f"{source}: the tokenizer could not be loaded ({type(error).__name__}: {error})") from error
+
+
+def fingerprint(*sources: str | Path) -> str:
+    """Return a SHA-256 over the weight files of folders, and over name and commit of hub models."""
+    digest = hashlib.sha256()
+    for source in sources:
+        if isinstance(source, Path):
+            for file in sorted(source.glob("*.safetensors")):
+                digest.update(bytes.fromhex(sha256(file)))
+        else:
+            from huggingface_hub import try_to_load_from_cache
+
+            # the hub keeps a revision's files in a folder named after its commit
+            cached = try_to_load_from_cache(source, "config.json")
+            commit = Path(cached).parent.name if isinstance(cached, str) else "unknown"
+            digest.update(f"{source}@{commit}".encode())
+    return digest.hexdigest()
+
+
+def check_hashes(folder: str | Path) -> None:
+    """Compare every file that ``hashes.json`` of a folder lists with its SHA-256.
+
+    Raises
+    ------
+    BadFile
+        The list or a listed file is missing, or a file was altered.
+    """
+    folder = Path(folder)
+    listed = folder / "hashes.json"
+    if not listed.is_file():
+        raise BadFile(f"{listed}: missing; the pocket models come with the SHA-256 of their files, reinstall otspec")
+    for name, expected in json.loads(listed.read_text(encoding="utf-8")).items():
+        file = folder / name
+        if not file.is_file():
+            raise BadFile(f"{file}: missing; reinstall otspec")
+        if (found := sha256(file)) != expected:
+            raise BadFile(f"{file}: SHA-256 {found[:12]}..., expected {expected[:12]}...: altered; reinstall otspec")
+
+
+def write_hashes(folder: str | Path) -> None:
+    """Write ``hashes.json`` with the SHA-256 of every file of the pocket layout below `folder`."""
+    folder = Path(folder)
+    patterns = ("NOTICE", "*.json", "*/*.json", "*/*.safetensors")
+    files = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.name != "hashes.json")
+    write_json(folder / "hashes.json", {path.relative_to(folder).as_posix(): sha256(path) for path in files})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' bars and load reports inside the block, and put the user's settings back."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

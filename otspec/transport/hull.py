@@ -1,0 +1,413 @@
+r"""The convex-hull sampler: an exactly optimal pick among k drafts, for any k and any vocabulary.
+
+Definitions. Tokens are sorted by target/draft; x, c and F are the cumulative draft law, the capacity of
+the prefixes and the cumulative winner law, all [V+1] from 0 to 1. For T uniform on (0, 1) the vertices
+of the lower hull of the points (x_j, F_j - T c_j) cut the tokens into *cells*.
+
+Theorem used: let the winner be a draft of the highest cell that holds any, distributed as the draft law
+inside that cell. Then its cumulative law given the cells is the interpolant of c at their ends; that is
+minus the T-derivative of the hull, which falls from F at T = 0 to 0 at T = 1. So the winner has law L
+exactly. As T grows cells only merge.
+
+With replacement a uniform choice among the drafts in the cell has the draft law. Without replacement
+the race goes on among the tokens outside the cell, which decides how many drafts of the cell count.
+"""
+
+import heapq
+
+import numpy as np
+
+from otspec.transport.majorant import hull_cells, hull_vertices, pick_race, pick_replacement
+from otspec.transport.race import race_increments
+from otspec.transport.winner import remaining
+
+__all__ = [
+    "cell_intervals",
+    "draw_winner_race",
+    "draw_winner_replacement",
+    "lower_hull",
+    "merge_tree",
+    "winner_conditional_race",
+    "winner_conditional_replacement",
+    "winning_cell",
+]
+
+
+def _above(x, above):
+    return x[..., -1:] - x if above is None else above
+
+
+def lower_hull(x: np.ndarray, y: np.ndarray, *, above: np.ndarray | None = None) -> np.ndarray:
+    """Vertices of the lower hull of points sorted by x.
+
+    Parameters
+    ----------
+    x, y : ndarray [V+1]
+    above : ndarray [V+1], optional
+        x[-1] - x, summed from the right: see `otspec.transport.winner.remaining`.
+
+    Returns
+    -------
+    int ndarray [m]
+        Indices in increasing order; of points with equal x only a lowest one.
+
+    Examples
+    --------
+    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, -1.0, 0.0])).tolist()
+    [0, 1, 2]
+    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.0])).tolist()
+    [0, 2]
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    stack = np.empty(x.size, dtype=np.int64)
+    count = hull_vertices(x, np.asarray(_above(x, above), dtype=np.float64), y, stack)
+    return stack[:count]
+
+
+def _rows(*curves):
+    """Curves [*batch V+1] or [V+1] as two-dimensional rows."""
+    shape = np.broadcast_shapes(*(np.shape(curve) for curve in curves))
+    size = shape[-1]
+    return [
+        np.ascontiguousarray(np.broadcast_to(np.asarray(curve, dtype=np.float64), shape)).reshape(-1, size)
+        for curve in curves
+    ]
+
+
+def winning_cell(
+    x: np.ndarray,
+    F: np.ndarray,
+    c: np.ndarray,
+    t: np.ndarray,
+    rank: np.ndarray,
+    *,
+    above: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cell of the hull at T = t that holds a token: the tokens of ranks a..b-1.
+
+    Parameters
+    ----------
+    x, F, c : ndarray [*batch V+1] or [V+1]
+        Cumulative draft law, winner law and capacity in the sorted order.
+    t : ndarray [*batch]
+        Numbers in [0, 1].
+    rank : int ndarray [*batch]
+        Highest drafted rank.
+    above : ndarray, optional
+        1 - x summed from the right, shaped like x; needed for exactness beside a dominant token.
+
+    Returns
+    -------
+    a, b : int ndarray [*batch]
+        a <= rank < b.
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 0.5, 1.0])
+    >>> a, b = winning_cell(x, x, x**2, 0.5, 1)
+    >>> int(a), int(b)
+    (0, 2)
+    """
+    x = np.asarray(x, dtype=np.float64)
+    t, rank = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(rank, dtype=np.int64))
+    rows = _rows(x, _above(x, above), F, c)
+    low = np.empty(t.size, dtype=np.int64)
+    high = np.empty(t.size, dtype=np.int64)
+    hull_cells(*rows, np.ascontiguousarray(t).ravel(), np.ascontiguousarray(rank).ravel(), low, high)
+    return low.reshape(t.shape), high.reshape(t.shape)
+
+
+def merge_tree(x: np.ndarray, F: np.ndarray, c: np.ndarray, *, above: np.ndarray | None = None) -> np.ndarray:
+    """Time at which each knot stops being a vertex of the lower hull of (x, F - T c).
+
+    Parameters
+    ----------
+    x, F, c : ndarray [V+1]
+    above : ndarray [V+1], optional
+        1 - x summed from the right.
+
+    Returns
+    -------
+    ndarray [V+1]
+        In [0, 1]; infinite at both ends. Two neighbouring cells merge when their slopes, which are
+        linear in T, meet; a vertex once gone never returns.
+
+    Examples
+    --------
+    >>> merge_tree([0.0, 0.5, 1.0], [0.0, 0.375, 1.0], [0.0, 0.25, 1.0]).tolist()
+    [inf, 0.5, inf]
+    """
+    x, F, c = (np.asarray(values, dtype=np.float64) for values in (x, F, c))
+    above = np.asarray(_above(x, above), dtype=np.float64)
+    last = x.size - 1
+    death = np.zeros(x.size)
+    death[[0, last]] = np.inf
+
+    def width(i, j):
+        return float(x[j] - x[i] if x[j] <= above[i] else above[i] - above[j])
+
+    alive = [0]
+    for j in range(1, last):
+        if width(alive[-1], j) > 0 and width(j, last) > 0:
+            alive.append(j)
+    alive.append(last)
+    before = dict(zip(alive[1:], alive[:-1], strict=True))
+    after = dict(zip(alive[:-1], alive[1:], strict=True))
+
+    def meeting(j):
+        i, m = before[j], after[j]
+        left, right = width(i, j), width(j, m)
+        bend = (F[m] - F[j]) / right - (F[j] - F[i]) / left
+        closing = (c[m] - c[j]) / right - (c[j] - c[i]) / left
+        if bend <= 0:
+            return 0.0
+        return bend / closing if closing > bend else 1.0
+
+    queue = [(meeting(j), j) for j in alive[1:-1]]
+    current = {j: when for when, j in queue}
+    heapq.heapify(queue)
+    now = 0.0
+    while queue:
+        when, j = heapq.heappop(queue)
+        if current.get(j) != when:
+            continue
+        del current[j]
+        now = death[j] = max(now, when)
+        i, m = before[j], after[j]
+        after[i], before[m] = m, i
+        for knot in (i, m):
+            if knot in current:
+                current[knot] = meeting(knot)
+                heapq.heappush(queue, (current[knot], knot))
+    return death
+
+
+def cell_intervals(
+    x: np.ndarray, F: np.ndarray, c: np.ndarray, *, above: np.ndarray | None = None
+) -> list[tuple[float, float, np.ndarray]]:
+    """Partition into cells on each interval of T.
+
+    Parameters
+    ----------
+    x, F, c : ndarray [V+1]
+    above : ndarray [V+1], optional
+        1 - x summed from the right.
+
+    Returns
+    -------
+    list of (start, stop, vertices)
+        The intervals tile [0, 1] from the left; ``vertices`` are knots from 0 to V.
+
+    Examples
+    --------
+    >>> for start, stop, cells in cell_intervals([0.0, 0.5, 1.0], [0.0, 0.375, 1.0], [0.0, 0.25, 1.0]):
+    ...     print(start, stop, cells.tolist())
+    0.0 0.5 [0, 1, 2]
+    0.5 1.0 [0, 2]
+    """
+    death = merge_tree(x, F, c, above=above)
+    breaks = np.unique(np.concatenate([[0.0, 1.0], death[(death > 0) & (death < 1)]]))
+    return [
+        (float(start), float(stop), np.flatnonzero(death > start))
+        for start, stop in zip(breaks[:-1], breaks[1:], strict=True)
+    ]
+
+
+def winner_conditional_replacement(
+    x: np.ndarray, F: np.ndarray, c: np.ndarray, ranks: np.ndarray
+) -> np.ndarray:
+    """Probability that each draft wins, given the ranks of all drafts; drawn with replacement.
+
+    Parameters
+    ----------
+    x, F, c : ndarray [V+1]
+    ranks : int ndarray [n]
+        Sorted positions of the drafts in drawing order; copies allowed.
+
+    Returns
+    -------
+    ndarray [n]
+        Summing to 1; copies of one token share its probability equally.
+
+    Examples
+    --------
+    >>> winner_conditional_replacement([0.0, 0.5, 1.0], [0.0, 0.375, 1.0], [0.0, 0.25, 1.0], [0, 1]).tolist()
+    [0.25, 0.75]
+    """
+    ranks = np.asarray(ranks, dtype=np.int64)
+    death = merge_tree(x, F, c)
+    top = int(ranks.max())
+    # a draft shares the top cell from the time on when no knot between them is a vertex any more
+    joins = np.array([min(1.0, death[rank + 1 : top + 1].max(initial=0.0)) for rank in ranks])
+    odds = np.zeros(ranks.size)
+    breaks = np.append(np.unique(joins), 1.0)
+    for start, stop in zip(breaks[:-1], breaks[1:], strict=True):
+        inside = joins <= start
+        odds[inside] += (stop - start) / inside.sum()
+    return odds
+
+
+def _race_counts(draft_sorted, in_a, in_d, goal):
+    """Law [goal + 1] of the number of further A tokens before the first D token, cut off at ``goal``."""
+    inside, outside = draft_sorted[in_a], draft_sorted[in_d]
+    at_least = np.zeros(goal + 2)
+    at_least[0] = 1.0
+    rest = np.concatenate([inside, outside])
+    for size in range(1, goal + 1):
+        if np.count_nonzero(inside) >= size:
+            at_least[size] = race_increments(rest, size)[: inside.size].sum()
+    return -np.diff(at_least)
+
+
+def _race_odds(draft_sorted, a, b, ranks):
+    """Probability [n] that each draft wins when the top cell is [a, b)."""
+    n = ranks.size
+    free = draft_sorted > 0
+    free[ranks] = False
+    index = np.arange(draft_sorted.size)
+    mine = np.flatnonzero(ranks >= a)
+    out = n - mine.size
+    counts = _race_counts(draft_sorted, free & (index < a), free & (index >= b), max(n - 1 - out, 0))
+    cell = draft_sorted[a:b]
+    odds = np.zeros(n)
+    for more, chance in enumerate(counts):
+        quota = max(1, n - out - more)
+        earlier = mine[: quota - 1]
+        share = draft_sorted[ranks[earlier]] / cell.sum()
+        odds[earlier] += chance * share
+        # what the earlier ones leave is summed, not subtracted: one of them may dominate the cell
+        left = np.delete(cell, ranks[earlier] - a).sum() / cell.sum()
+        odds[mine[quota - 1]] += chance * left
+    return odds
+
+
+def winner_conditional_race(
+    draft_sorted: np.ndarray, x: np.ndarray, F: np.ndarray, c: np.ndarray, ranks: np.ndarray
+) -> np.ndarray:
+    """Probability that each draft wins, given the drafts in drawing order; drawn without replacement.
+
+    Exact, with the continued race integrated out; the work is one race per T-interval, so this is for
+    small vocabularies.
+
+    Parameters
+    ----------
+    draft_sorted : ndarray [V]
+    x, F, c : ndarray [V+1]
+    ranks : int ndarray [n]
+        Sorted positions in drawing order, all different; n = min(k, support).
+
+    Returns
+    -------
+    ndarray [n]
+
+    Examples
+    --------
+    >>> x = [0.0, 0.5, 1.0]
+    >>> winner_conditional_race([0.5, 0.5], x, x, [0.0, 0.0, 1.0], [0, 1]).round(12).tolist()
+    [0.5, 0.5]
+    """
+    draft_sorted = np.asarray(draft_sorted, dtype=np.float64)
+    ranks = np.asarray(ranks, dtype=np.int64)
+    top = int(ranks.max())
+    odds = np.zeros(ranks.size)
+    lengths: dict[tuple[int, int], float] = {}
+    for start, stop, vertices in cell_intervals(x, F, c, above=remaining(draft_sorted)):
+        place = int(np.searchsorted(vertices, top, side="right"))
+        cell = int(vertices[place - 1]), int(vertices[place])
+        lengths[cell] = lengths.get(cell, 0.0) + (stop - start)
+    for (a, b), length in lengths.items():
+        odds += length * _race_odds(draft_sorted, a, b, ranks)
+    return odds
+
+
+def draw_winner_replacement(
+    x: np.ndarray,
+    F: np.ndarray,
+    c: np.ndarray,
+    ranks: np.ndarray,
+    t: np.ndarray,
+    pick: np.ndarray,
+    *,
+    above: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw the winning slot among drafts with replacement.
+
+    Parameters
+    ----------
+    x, F, c : ndarray [V+1] or [*batch V+1]
+    ranks : int ndarray [*batch n]
+        Sorted positions of the drafts; -1 stands for an absent draft.
+    t, pick : ndarray [*batch]
+        Numbers in [0, 1): T, and the choice among the drafts in the top cell.
+    above : ndarray, optional
+        1 - x summed from the right.
+
+    Returns
+    -------
+    int ndarray [*batch]
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 0.5, 1.0])
+    >>> int(draw_winner_replacement(x, x, x**2, [0, 1], 0.5, 0.75))
+    1
+    """
+    ranks = np.asarray(ranks, dtype=np.int64)
+    low, _ = winning_cell(x, F, c, t, ranks.max(axis=-1), above=above)
+    slots = np.empty(low.size, dtype=np.int64)
+    pick = np.broadcast_to(np.asarray(pick, dtype=np.float64), low.shape)
+    pick_replacement(low.ravel(), np.ascontiguousarray(ranks).reshape(low.size, -1), pick.ravel(), slots)
+    return slots.reshape(low.shape)
+
+
+def draw_winner_race(
+    draft_sorted: np.ndarray,
+    x: np.ndarray,
+    F: np.ndarray,
+    c: np.ndarray,
+    ranks: np.ndarray,
+    t: np.ndarray,
+    uniforms: np.ndarray,
+    *,
+    above: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draw the winning slot among drafts without replacement.
+
+    Parameters
+    ----------
+    draft_sorted : ndarray [V] or [*batch V]
+    x, F, c : ndarray [V+1] or [*batch V+1]
+    ranks : int ndarray [*batch n]
+        Sorted positions in drawing order; -1 stands for an absent draft (support below k).
+    t : ndarray [*batch]
+        T, in [0, 1).
+    uniforms : ndarray [*batch m], m >= n
+        Numbers in [0, 1). Entry l < n - 1 decides step l of the continued race, as a mark on the free
+        tokens below the cell followed by those above it; the last entry is the draw Z inside the cell.
+    above : ndarray, optional
+        1 - x summed from the right; computed from ``draft_sorted`` when absent.
+
+    Returns
+    -------
+    int ndarray [*batch]
+
+    Examples
+    --------
+    >>> x = np.array([0.0, 0.5, 1.0])
+    >>> int(draw_winner_race([0.5, 0.5], x, x, [0.0, 0.0, 1.0], [0, 1], 0.5, [0.0, 0.0, 0.75]))
+    1
+    """
+    ranks = np.asarray(ranks, dtype=np.int64)
+    above = remaining(draft_sorted) if above is None else above
+    low, high = winning_cell(x, F, c, t, ranks.max(axis=-1), above=above)
+    slots = np.empty(low.size, dtype=np.int64)
+    uniforms = np.asarray(uniforms, dtype=np.float64)
+    pick_race(
+        *_rows(draft_sorted),
+        low.ravel(),
+        high.ravel(),
+        np.ascontiguousarray(ranks).reshape(low.size, -1),
+        np.ascontiguousarray(uniforms).reshape(low.size, -1),
+        slots,
+    )
+    return slots.reshape(low.shape)

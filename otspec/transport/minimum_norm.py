@@ -1,0 +1,229 @@
+r"""The best winner law for any draft law, known only by its capacities, with both ends certified.
+
+Definitions. Q(H) is the probability that every draft lies in the set H; the *core* of Q holds the laws L
+with L(H) >= Q(H) for every H, which are exactly the winner laws. A *priority rule* processes the tokens
+in some order and lets the last drafted one win; its law is the increments of Q along the order, an
+extreme point of the core.
+
+Theorem used: Q is supermodular, so sorting solves every linear problem over the core, and the point of
+the core with the least :math:`\sum_i L_i^2 / p_i` maximises :math:`\sum_i \min(p_i, L_i)`. The
+Fujishige-Wolfe method finds it as a mixture of priority rules, which is a plan one can play; the level
+sets of L / p are the candidates for the best cut :math:`1 + P(H) - Q(H)`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import qr_delete, qr_insert, solve_triangular
+
+from otspec.core.errors import BadArgument, ShapeMismatch
+
+__all__ = ["MinimumNorm", "independent_capacity", "minimum_norm_law"]
+
+_FLOOR = 1e-13  # total weight error this causes in the optimum, spread over the vocabulary
+_GONE = 1e-13  # a priority rule of smaller weight is dropped: it moves no probability visibly
+_DEPENDENT = 1e-13  # relative distance below which a new law lies in the span of the active ones
+
+CapacityAlong = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class MinimumNorm:
+    """Winner law with its plan and the certified interval around the optimal acceptance.
+
+    Attributes
+    ----------
+    law : ndarray [V]
+        The winner law: ``weights`` times the laws of the priority rules.
+    orders : int ndarray [m V]
+        Priority orders; of the drafted tokens the last in the order wins.
+    weights : ndarray [m]
+        Positive, summing to 1.
+    value_lower : float
+        Acceptance of the plan.
+    subset : bool ndarray [V]
+        The best cut found.
+    value_upper : float
+        Its value, which no verifier exceeds.
+    """
+
+    law: np.ndarray
+    orders: np.ndarray
+    weights: np.ndarray
+    value_lower: float
+    subset: np.ndarray
+    value_upper: float
+
+
+def independent_capacity(drafts: np.ndarray) -> CapacityAlong:
+    """Capacity oracle of one independent draft from each of k different laws.
+
+    Parameters
+    ----------
+    drafts : ndarray [k V]
+
+    Returns
+    -------
+    callable
+        Maps an order (int ndarray [V]) to the capacities [V+1] of its prefixes.
+
+    Raises
+    ------
+    ShapeMismatch
+        If ``drafts`` is not two-dimensional.
+
+    Examples
+    --------
+    >>> independent_capacity(np.array([[0.5, 0.5], [0.25, 0.75]]))(np.array([0, 1])).tolist()
+    [0.0, 0.125, 1.0]
+    """
+    drafts = np.asarray(drafts, dtype=np.float64)
+    if drafts.ndim != 2:
+        raise ShapeMismatch(f"drafts has shape {drafts.shape}; give one law per drafter, [k V]")
+    columns = np.ascontiguousarray(drafts.T)
+
+    def capacity_along(order: np.ndarray) -> np.ndarray:
+        sums = np.cumsum(columns[order], axis=0)
+        capacity = np.zeros(order.size + 1)
+        np.prod(sums / sums[-1], axis=1, out=capacity[1:])
+        return capacity
+
+    return capacity_along
+
+
+class _Mixture:
+    """Convex combination of scaled priority laws with a QR factorisation of (1, law) columns."""
+
+    def __init__(self, order, point):
+        self.orders = [order]
+        self.points = point[:, None]
+        self.weights = np.ones(1)
+        column = np.append(1.0, point)
+        norm = np.linalg.norm(column)
+        self._q, self._r = column[:, None] / norm, np.array([[norm]])
+
+    def mean(self):
+        return self.points @ self.weights
+
+    def insert(self, order, point):
+        """Add a law; return whether it was independent of the active ones."""
+        column = np.append(1.0, point)
+        rest = column - self._q @ (self._q.T @ column)
+        rest -= self._q @ (self._q.T @ rest)
+        if np.linalg.norm(rest) <= _DEPENDENT * np.linalg.norm(column):
+            return False
+        size = len(self.orders)
+        self._q, self._r = qr_insert(self._q, self._r, column, size, which="col", check_finite=False)
+        self.orders.append(order)
+        self.points = np.column_stack([self.points, point])
+        self.weights = np.append(self.weights, 0.0)
+        return True
+
+    def _affine(self):
+        """Weights, of any sign, of the least-norm point of the affine hull."""
+        ones = np.ones(len(self.orders))
+        half = solve_triangular(self._r, ones, trans="T", check_finite=False)
+        raw = solve_triangular(self._r, half, check_finite=False)
+        return raw / raw.sum()
+
+    def settle(self):
+        """Move to the least-norm point of the convex hull of a subset of the laws; drop the others."""
+        while True:
+            goal = self._affine()
+            short = goal <= _GONE
+            if not short.any():
+                self.weights = goal
+                return
+            falling = short & (self.weights > goal)
+            ratios = self.weights[falling] / (self.weights[falling] - goal[falling])
+            step = min(1.0, ratios.min(initial=1.0))
+            moved = (1 - step) * self.weights + step * goal
+            gone = moved <= _GONE
+            if not gone.any():
+                gone[np.flatnonzero(falling)[np.argmin(ratios)]] = True
+            self._drop(gone, moved)
+
+    def _drop(self, gone, moved):
+        for index in np.flatnonzero(gone)[::-1]:
+            self._q, self._r = qr_delete(self._q, self._r, index, which="col", check_finite=False)
+            del self.orders[index]
+        self.points = self.points[:, ~gone]
+        kept = moved[~gone]
+        self.weights = kept / kept.sum()
+
+
+def _best_cut(order, target, capacity):
+    """Size and value of the best prefix of an order as a cut."""
+    value = np.concatenate([[0.0], np.cumsum(target[order])]) - capacity
+    size = int(np.argmin(value))
+    return size, 1.0 + float(value[size])
+
+
+def minimum_norm_law(
+    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 2000
+) -> MinimumNorm:
+    """Winner law of least weighted norm, and with it a certified interval for the optimum.
+
+    Parameters
+    ----------
+    target : ndarray [V]
+    capacity_along : callable
+        Maps an order of the tokens to the capacities [V+1] of its prefixes, from 0 to 1.
+    tol : float
+        Stop when the interval is at most this wide.
+    max_iterations : int
+        Stop after so many priority rules. The interval then holds as it stands.
+
+    Returns
+    -------
+    MinimumNorm
+
+    Raises
+    ------
+    BadArgument
+        If max_iterations is below 1.
+
+    Examples
+    --------
+    >>> drafts = np.array([[0.5, 0.5], [0.5, 0.5]])
+    >>> found = minimum_norm_law(np.array([1.0, 0.0]), independent_capacity(drafts))
+    >>> found.value_lower, found.value_upper
+    (0.75, 0.75)
+    """
+    if max_iterations < 1:
+        raise BadArgument(f"max_iterations is {max_iterations}; at least 1 priority rule is needed")
+    target = np.asarray(target, dtype=np.float64)
+    size = target.size
+    weight = np.maximum(target, _FLOOR / size)
+    scale = np.sqrt(weight)
+    first = np.where(target > 0, 1, 0)  # tokens of target zero come first in every order
+
+    def rule(score):
+        order = np.lexsort((-score, first))
+        capacity = capacity_along(order)
+        law = np.empty(size)
+        law[order] = np.diff(capacity)
+        return order, capacity, law
+
+    # any start will do; the increments along one order are already close to the winners' odds
+    order, capacity, law = rule(np.diff(capacity_along(np.arange(size))) / weight)
+    mixture = _Mixture(order, law / scale)
+    upper, cut = np.inf, None
+    best = (-np.inf, None, None, None)
+    for _ in range(max_iterations):
+        law = mixture.mean() * scale
+        lower = float(np.minimum(law, target).sum())
+        if lower > best[0]:
+            best = lower, law, list(mixture.orders), mixture.weights
+        order, capacity, vertex = rule(law / weight)
+        prefix, value = _best_cut(order, target, capacity)
+        if value < upper:
+            upper, cut = value, order[:prefix]
+        if upper - best[0] <= tol or not mixture.insert(order, vertex / scale):
+            break
+        mixture.settle()
+    lower, law, orders, weights = best
+    subset = np.zeros(size, dtype=bool)
+    subset[cut] = True
+    return MinimumNorm(law, np.array(orders), weights, lower, subset, upper)

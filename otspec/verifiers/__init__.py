@@ -1,0 +1,135 @@
+"""Verification rules: one file for each, one line here.
+
+The registry is what makes a rule exist: contract tests, `compare`, the figures and the decoder iterate over it. Its
+claims are data, and each switches a contract test on: ``lossless``, ``tight_at_one`` (acceptance ``1 - TV`` for one
+draft), ``reflexive`` (acceptance 1 when the target is the law of the first draft), ``optimal`` (acceptance is the
+optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary`` (work exponential in the number
+of drafts), ``numpy_only`` (``conditional`` runs on NumPy arrays only).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from otspec.core.errors import BadArgument, SchemeMismatch
+from otspec.core.registry import Entry, Registry, Source
+from otspec.core.schemes import DraftScheme, as_scheme
+from otspec.verifiers.token.greedy import GreedyRejection
+from otspec.verifiers.token.k_seq import KSeq
+from otspec.verifiers.token.lp import PlanPlayer
+from otspec.verifiers.token.naive import Naive
+from otspec.verifiers.token.nss import TargetDraw
+from otspec.verifiers.token.recursive import Recursive
+from otspec.verifiers.token.recursive_wor import RecursiveWithoutReplacement
+from otspec.verifiers.token.single_draft import SingleDraft
+from otspec.verifiers.token.spechub import SpecHub
+
+
+def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summary: str, kind: str = "token") -> Entry:
+    return Entry(name, factory, Source(source), kind, factory.schemes, frozenset(claims.split()), summary)
+
+
+REGISTRY = Registry(
+    "verifier",
+    _line("single_draft", SingleDraft, "leviathan2023", "lossless tight_at_one reflexive optimal one_draft",
+          "rejection of the only draft"),
+    _line("nss", TargetDraw, "specinfer", "lossless", "draw from the target, accept by luck"),
+    _line("naive", Naive, "leviathan2023", "lossless tight_at_one reflexive",
+          "rejection of the first draft, accept by luck among the others"),
+    _line("recursive", Recursive, "specinfer", "lossless tight_at_one reflexive",
+          "rejection of each draft in turn, i.i.d. drafts"),
+    _line("recursive_wor", RecursiveWithoutReplacement, "sequoia", "lossless tight_at_one reflexive",
+          "rejection of each draft in turn, drafts without replacement"),
+    _line("k_seq", KSeq, "spectr", "lossless tight_at_one reflexive", "the same test for every draft"),
+    _line("spechub", SpecHub, "spechub", "lossless reflexive optimal", "a draw paired with the likeliest token"),
+    _line("greedy", GreedyRejection, "mdsd", "lossless tight_at_one reflexive optimal",
+          "rejection of the one random draft beside the likeliest tokens"),
+    _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary numpy_only",
+          "plays the plan of the linear programme"),
+)
+
+
+def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str | None = None) -> Mapping[str, Entry]:
+    """Rules by name, in display order.
+
+    Parameters
+    ----------
+    scheme : DraftScheme, int or scheme class, optional
+        Keep the rules that are proved for it; a class keeps those proved for some scheme of that class.
+    kind : {"token", "block", "tree"}, optional
+
+    Returns
+    -------
+    Mapping from names to entries.
+
+    Examples
+    --------
+    >>> from otspec.core.schemes import Hub
+    >>> "spechub" in list_verifiers(Hub()), "spechub" in list_verifiers(2)
+    (True, False)
+    """
+    if not (scheme is None or isinstance(scheme, type)):
+        scheme = as_scheme(scheme)
+    kept = (entry for entry in REGISTRY.values() if kind in {None, entry.kind} and _proved_for(entry, scheme))
+    return Registry("verifier", *kept)
+
+
+def _proved_for(entry: Entry, scheme: DraftScheme | type | None) -> bool:
+    if scheme is None:
+        return True
+    if isinstance(scheme, type):
+        return issubclass(scheme, entry.schemes)
+    return entry.supports(scheme) and ("one_draft" not in entry.claims or scheme.num_drafts == 1)
+
+
+def verifier(name: Any, scheme: DraftScheme | int | None = None, **params: Any) -> Any:
+    """Make a rule and bind it to the scheme that its drafts are drawn by.
+
+    Parameters
+    ----------
+    name : str or verifier
+        A name of `list_verifiers`; a verifier object is returned as it is.
+    scheme : DraftScheme or int, optional
+        An int means `WithReplacement`; the default is one draft. Beside an object: the scheme it must have.
+    **params
+        Parameters of the rule, such as ``rho`` of ``k_seq``.
+
+    Returns
+    -------
+    TokenVerifier or BlockVerifier
+
+    Raises
+    ------
+    UnknownName, SchemeMismatch, BadArgument
+        No such rule; not proved for the scheme; a parameter that the rule does not have.
+
+    Examples
+    --------
+    >>> verifier("k_seq", 2)
+    KSeq(WithReplacement(k=2))
+    """
+    if not isinstance(name, str):
+        return _checked_object(name, scheme, params)
+    entry = REGISTRY[name]
+    known = list(inspect.signature(entry.factory).parameters)[1:]
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: "
+                          + (f"it takes {', '.join(known)}." if known else "it takes none."))
+    return entry.factory(as_scheme(1 if scheme is None else scheme), **params)
+
+
+def _checked_object(rule: Any, scheme: DraftScheme | int | None, params: dict[str, Any]) -> Any:
+    if not hasattr(rule, "scheme"):
+        raise BadArgument(f"name: {rule!r} is neither a name nor a verifier. Fix: one of {', '.join(REGISTRY)}.")
+    if params:
+        raise BadArgument(f"{', '.join(sorted(params))}: {rule!r} is made already. Fix: give its name instead.")
+    if scheme is not None and as_scheme(scheme) != rule.scheme:
+        raise SchemeMismatch(f"{rule!r} is bound to {rule.scheme}; got {as_scheme(scheme)}. "
+                             f"Fix: make it for that scheme, otspec.verifier(name, scheme).")
+    return rule
+
+
+__all__ = ["REGISTRY", "list_verifiers", "verifier"]

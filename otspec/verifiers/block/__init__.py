@@ -1,0 +1,1 @@
+"""Sequence-level rules that verify one drafted path, one file each."""

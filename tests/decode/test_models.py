@@ -1,0 +1,236 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from otspec.core.errors import BadArgument, BadFile, MissingExtra, ShapeMismatch, UnknownName
+from otspec.decode import models, weights
+from otspec.decode.models import POCKET, Pair, common_vocab_size, load_pair, resolve_device
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+
+def tiny_llama(folder, vocab_size=16, seed=0):
+    config = transformers.LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+    )
+    with weights.quiet():
+        model = transformers.LlamaForCausalLM(config)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            model.model.embed_tokens.weight.normal_(generator=generator)
+        model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return load_pair("pocket", device="cpu")
+
+
+@pytest.fixture
+def pocket_copy(tmp_path, monkeypatch):
+    copy = tmp_path / "pocket"
+    shutil.copytree(POCKET, copy)
+    monkeypatch.setattr(models, "POCKET", copy)
+    return copy
+
+
+def test_importing_the_module_does_not_import_torch():
+    code = "import sys, otspec.decode.models; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pocket_models_are_frozen_float32_over_one_vocabulary(pocket):
+    assert (pocket.vocab_size, pocket.device) == (2048, "cpu")
+    for model in (pocket.target, pocket.draft):
+        assert model.dtype == torch.float32
+        assert not model.training
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert pocket.target.num_parameters() > 2 * pocket.draft.num_parameters()
+
+
+def test_pocket_models_have_learnt_their_text(pocket):
+    ids = torch.tensor([pocket.encode("import os\nimport sys\n\n\nclass Error(Exception):\n    pass\n")])
+    with torch.inference_mode():
+        for model in (pocket.target, pocket.draft):
+            loss = model(input_ids=ids, labels=ids).loss.item()
+            assert loss < 0.7 * 7.62  # ln 2048 = 7.62 nats is the loss of the uniform law
+
+
+def test_text_survives_encoding_and_decoding(pocket):
+    text = "def  f(x):\n\treturn {'é': x ** 2}  # ok \u4e2d\n"
+    tokens = pocket.encode(text)
+    assert all(type(token) is int and 0 <= token < 2048 for token in tokens)
+    assert pocket.decode(tokens) == text
+    assert pocket.decode(torch.tensor(tokens)) == text
+
+
+def test_pocket_small_has_the_same_target_and_another_draft(pocket):
+    small = load_pair("pocket-small", device="cpu")
+    left, right = pocket.target.state_dict(), small.target.state_dict()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert small.draft.num_parameters() < pocket.draft.num_parameters()
+    assert small.fingerprint != pocket.fingerprint
+
+
+def test_altered_weights_are_refused(pocket_copy):
+    file = pocket_copy / "draft" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(BadFile, match=r"draft/model\.safetensors: SHA-256 .* altered"):
+        load_pair("pocket", device="cpu")
+
+
+@pytest.mark.parametrize("name", ["hashes.json", "target/model.safetensors", "tokenizer.json"])
+def test_missing_pocket_file_is_named(pocket_copy, name):
+    (pocket_copy / name).unlink()
+    with pytest.raises(BadFile, match=f"{name}: missing"):
+        load_pair("pocket", device="cpu")
+
+
+def test_shipped_hashes_cover_every_shipped_file_of_the_pair():
+    listed = set(json.loads((POCKET / "hashes.json").read_text()))
+    shipped = {path.relative_to(POCKET).as_posix() for path in POCKET.rglob("*") if path.is_file()}
+    assert shipped - listed == {"hashes.json"}
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in (POCKET / "NOTICE").read_text()
+
+
+@pytest.mark.parametrize("location", ["/nowhere/model", "./nowhere", "a/b/c", "otspec/nowhere", "~/no where"])
+def test_missing_folder_is_refused_without_asking_the_hub(location, monkeypatch):
+    def reached(*args, **kwargs):
+        raise AssertionError("the loader was reached")
+
+    monkeypatch.setattr(models, "load_model", reached)
+    with pytest.raises(BadFile, match=r"target: there is no folder .*config\.json"):
+        load_pair(target=location, draft=location, device="cpu")
+
+
+def test_folder_without_weights_is_refused(tmp_path):
+    tiny_llama(tmp_path / "whole")
+    tiny_llama(tmp_path / "empty")
+    (tmp_path / "empty" / "model.safetensors").unlink()
+    with pytest.raises(BadFile, match=r"draft: .*empty is no model folder"):
+        load_pair(target=tmp_path / "whole", draft=tmp_path / "empty", device="cpu")
+
+
+def test_weights_that_do_not_fill_the_model_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    tiny_llama(tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.layers.0.mlp.up_proj.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(BadFile, match=r"1 missing keys, the first is .*up_proj\.weight"):
+        load_pair(target=tmp_path / "model", draft=tmp_path / "model", device="cpu")
+
+
+def test_unreadable_weights_are_refused(tmp_path):
+    tiny_llama(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(BadFile, match="could not be loaded as a causal language model"):
+        load_pair(target=tmp_path / "model", draft=tmp_path / "model", device="cpu")
+
+
+def test_models_of_ones_own_load_with_a_fingerprint_of_their_weights(tmp_path):
+    left, right = tiny_llama(tmp_path / "left"), tiny_llama(tmp_path / "right", seed=1)
+    pair = load_pair(target=left, draft=str(right), device="cpu")
+    again = load_pair(target=left, draft=right, device="cpu")
+    swapped = load_pair(target=right, draft=left, device="cpu")
+    assert isinstance(pair, Pair)
+    assert (pair.vocab_size, pair.tokenizer, pair.target_name) == (16, None, str(left))
+    assert pair.fingerprint == again.fingerprint != swapped.fingerprint
+    with pytest.raises(BadArgument, match="has no tokenizer"):
+        pair.encode("text")
+
+
+def test_different_vocabulary_sizes_are_refused(tmp_path):
+    left, right = tiny_llama(tmp_path / "left", 16), tiny_llama(tmp_path / "right", 24)
+    with pytest.raises(ShapeMismatch, match="target 16 and draft 24"):
+        load_pair(target=left, draft=right, device="cpu")
+
+
+def test_tokenizers_that_number_a_token_differently_are_refused(tmp_path):
+    left, right = tiny_llama(tmp_path / "left", 2048), tiny_llama(tmp_path / "right", 2048)
+    for folder in (left, right):
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(POCKET / name, folder / name)
+    assert load_pair(target=left, draft=right, device="cpu").tokenizer is not None
+    table = json.loads((right / "tokenizer.json").read_text(encoding="utf-8"))
+    vocab = table["model"]["vocab"]
+    vocab["!"], vocab['"'] = vocab['"'], vocab["!"]
+    (right / "tokenizer.json").write_text(json.dumps(table), encoding="utf-8")
+    with pytest.raises(ShapeMismatch, match="token '!' is id 1 for the target and 2 for the draft"):
+        load_pair(target=left, draft=right, device="cpu")
+
+
+class FakeTokenizer:
+    def __init__(self, size):
+        self.vocab = {str(i): i for i in range(size)}
+
+    def get_vocab(self):
+        return self.vocab
+
+    def __len__(self):
+        return len(self.vocab)
+
+
+def test_padded_widths_are_cut_to_the_smaller_if_the_tokenizers_are_equal():
+    assert common_vocab_size(12, 10, FakeTokenizer(9), FakeTokenizer(9)) == 10
+    with pytest.raises(ShapeMismatch, match="has 11 tokens, more than the smaller"):
+        common_vocab_size(12, 10, FakeTokenizer(11), FakeTokenizer(11))
+    with pytest.raises(ShapeMismatch, match="cannot be shown to be padding"):
+        common_vocab_size(12, 10, FakeTokenizer(9), None)
+    with pytest.raises(ShapeMismatch, match=r"9 and 10 tokens.*token '9' is id None for the target"):
+        common_vocab_size(12, 12, FakeTokenizer(9), FakeTokenizer(10))
+
+
+def test_device_and_dtype_are_checked(tmp_path):
+    model = tiny_llama(tmp_path / "model")
+    with pytest.raises(BadArgument, match="torch sees"):
+        resolve_device("cuda:99")
+    with pytest.raises(BadArgument, match="'gpu' is not one of"):
+        resolve_device("gpu")
+    with pytest.raises(BadArgument, match="'float16' is refused on CPU"):
+        load_pair(target=model, draft=model, device="cpu", dtype="float16")
+    with pytest.raises(BadArgument, match="'int8' is not one of"):
+        load_pair(target=model, draft=model, device="cpu", dtype="int8")
+    pair = load_pair(target=model, draft=model, device="cpu", dtype="float64")
+    assert pair.target.dtype == torch.float64
+
+
+def test_missing_transformers_names_the_pip_command(monkeypatch):
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r'pip install "otspec\[models\]"'):
+        load_pair("pocket", device="cpu")
+
+
+def test_bad_combinations_of_arguments_are_named(tmp_path):
+    with pytest.raises(UnknownName, match="'pockett' is none of 'pocket', 'pocket-small'"):
+        load_pair("pockett")
+    with pytest.raises(BadArgument, match="both target= and draft="):
+        load_pair(target=tmp_path)
+    with pytest.raises(BadArgument, match="leave out target= and draft="):
+        load_pair("pocket", draft=tmp_path)
+
+
+def test_loading_is_silent_and_leaves_the_logging_settings_alone(tmp_path, capfd):
+    from transformers.utils import logging
+
+    model = tiny_llama(tmp_path / "model")
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    capfd.readouterr()
+    load_pair(target=model, draft=model, device="cpu")
+    assert capfd.readouterr() == ("", "")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
