@@ -145,9 +145,7 @@ class MarkovModel:
                            count)
         law = self.initial.reshape(-1, 1)
         for _ in range(length):
-            contexts, rows = self._after(law.shape[1])
-            del contexts
-            law = (law[:, :, None] * rows).reshape(law.shape[0], -1)
+            law = (law[:, :, None] * self.rows[self.contexts_after(law.shape[1])]).reshape(law.shape[0], -1)
         return law.sum(axis=0).reshape((size,) * length)
 
     @property
@@ -155,10 +153,10 @@ class MarkovModel:
         """Transition as ``[V**m V]``, contexts numbered with the oldest token first."""
         return self.transition.reshape(-1, self.vocabulary)
 
-    def _after(self, texts: int) -> tuple[np.ndarray, np.ndarray]:
+    def contexts_after(self, texts: int) -> np.ndarray:
+        """Number of the context reached from each context by each of ``texts = V**n`` texts, ``[V**m texts]``."""
         states = len(self.rows)
-        contexts = (np.arange(states)[:, None] * texts + np.arange(texts)) % states
-        return contexts, self.rows[contexts]
+        return (np.arange(states)[:, None] * texts + np.arange(texts)) % states
 
     def _stationary(self) -> np.ndarray:
         from scipy.sparse import coo_array
@@ -169,7 +167,7 @@ class MarkovModel:
             raise TooLarge(f"the stationary law of {states} contexts needs a dense system of that size, more than "
                            f"{MAX_STATES}. Fix: pass initial=.", states)
         source = np.repeat(np.arange(states), size)
-        after = (np.arange(states)[:, None] * size + np.arange(size)).ravel() % states
+        after = self.contexts_after(size).ravel()
         live = self.rows.ravel() > 0
         graph = coo_array((np.ones(live.sum()), (source[live], after[live])), shape=(states, states))
         count, label = connected_components(graph, directed=True, connection="strong")

@@ -100,6 +100,7 @@ class DraftScheme(ABC):
 
     def sets(self, draft: Array) -> tuple[np.ndarray, np.ndarray]:
         """Draft *sets* ``[n k]`` (ascending ids, padded with -1 in front) and their law ``[n]``."""
+        draft = self.check(draft)
         tokens, law = self.lists(draft)
         tokens = np.sort(tokens, axis=-1)
         tokens[:, 1:][tokens[:, 1:] == tokens[:, :-1]] = -1

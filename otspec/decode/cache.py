@@ -88,8 +88,8 @@ def check_room(pair: Any, *, slots: int, positions: int) -> None:
                               f"removed. Fix: use models whose layers are all attention.")
         window = getattr(config, "sliding_window", None)
         if window is not None and (not kinds or "sliding_attention" in kinds) and slots > window:
-            raise BadArgument(f"max_new_tokens: up to {slots} cache slots exceed the attention window of {window} tokens "
-                              f"of the {which} model. Fix: shorten the prompts, max_new_tokens or draft_length.")
+            raise BadArgument(f"max_new_tokens: up to {slots} cache slots exceed the attention window of {window} "
+                              f"tokens of the {which} model. Fix: shorten the prompts, max_new_tokens or draft_length.")
 
 
 def check_warp(temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:

@@ -222,9 +222,9 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int) -> Metho
 
 def _token_paths(rule: Any, scheme: DraftScheme, draft_length: int) -> TokenPaths:
     if isinstance(scheme, (Independent, Joint)):
-        raise SchemeMismatch(f"scheme: {scheme} needs other drafters than the pair's one. Fix: scheme=WithReplacement(k).")
+        raise SchemeMismatch(f"scheme: {scheme} needs several drafters. Fix: scheme=WithReplacement(k).")
     if draft_length > 1 and not isinstance(scheme, WithReplacement):
-        raise SchemeMismatch(f"draft_length: {draft_length} tokens deep, {scheme} is not decoded: the survivors of such "
+        raise SchemeMismatch(f"draft_length: {draft_length} tokens deep, {scheme} is not decoded: survivors of such "
                              f"drafts are no longer draws by the scheme. Fix: draft_length=1, or WithReplacement(k).")
     return TokenPaths(scheme.num_drafts, draft_length, rule)
 

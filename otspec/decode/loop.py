@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument
 from otspec.core.noise import Noise
 from otspec.core.schemes import DraftScheme
 from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad

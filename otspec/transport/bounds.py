@@ -27,7 +27,6 @@ from otspec.transport.winner import (
     minimal_law,
     prefix_optimum,
     ratio_order,
-    replacement_capacity,
     replacement_increments,
     universal_law,
 )
@@ -71,7 +70,7 @@ def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -
     """
     scheme = as_scheme(scheme)
     target, draft = checked_pair(target, draft, scheme)
-    if isinstance(scheme, WithReplacement) and not is_numpy_array(target):
+    if isinstance(scheme, WithReplacement):
         return _replacement_value(target, draft, scheme.k)
     target, draft, give_back = _as_numpy(target, draft)
     if isinstance(scheme, (Independent, Joint)):
@@ -107,8 +106,9 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     law = _winner_law(game, "universal")
     lower = np.minimum(game.target, law).sum(axis=-1) - _core_violation(law, game)
     value, size = prefix_optimum(game.target, _knots(game.increments))
-    ranked = np.arange(law.shape[-1]) < size[..., None]
-    subset = _unsort(ranked, game.order) & ~game.top
+    ranked = (np.arange(law.shape[-1]) < size[..., None]) & ~game.empty[..., None]
+    # all drafts lie in H only if the certain ones do
+    subset = _unsort(ranked, game.order) | game.top
     return AcceptanceBound(
         lower=give_back(game.top_mass + np.where(game.empty, 0.0, lower)),
         upper=give_back(np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)),
@@ -262,20 +262,19 @@ def _unsort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _prefix_value(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> np.ndarray:
-    if isinstance(scheme, WithReplacement):
-        order = ratio_order(target, draft)
-        sorted_draft = np.take_along_axis(draft, order, axis=-1)
-        capacity = replacement_capacity(sorted_draft, scheme.k)
-        return np.minimum(prefix_optimum(np.take_along_axis(target, order, axis=-1), capacity)[0], 1.0)
     game = _sampled_game(target, draft, scheme)
     value, _ = prefix_optimum(game.target, _knots(game.increments))
     return np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)
 
 
 def _replacement_value(target: Array, draft: Array, k: int) -> Array:
-    """Sorted prefix on any array library and device."""
+    """Bucketed prefixes in NumPy, sorted prefixes on any other array library and device; both renormalise."""
     xp = array_namespace(target, draft)
     target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
+    if is_numpy_array(target):
+        from otspec.transport.prefix import replacement_optimum
+
+        return replacement_optimum(target, draft, k)
     ratio = xp.where(draft > 0, target / xp.where(draft > 0, draft, xp.ones_like(draft)), xp.inf)
     order = xp.argsort(ratio, axis=-1)
     gap_target = cumulative_sum(xp.take_along_axis(target, order, axis=-1))
@@ -318,7 +317,7 @@ def _by_rows(solve: Callable[..., AcceptanceBound], target: np.ndarray, draft: n
     rows = [solve(t, d, scheme) for t, d in zip(target.reshape(-1, size), draft.reshape(-1, *tail), strict=True)]
 
     def stack(values: list[Any], *shape: int) -> Array:
-        return give_back(np.asarray(values).reshape(*batch, *shape))
+        return give_back(np.asarray(values).reshape((*batch, *shape)))
 
     upper = stack([row.upper for row in rows])
     return AcceptanceBound(lower=stack([row.lower for row in rows]), upper=upper,

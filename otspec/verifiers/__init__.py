@@ -3,8 +3,8 @@
 The registry is what makes a rule exist: contract tests, `compare`, the figures and the decoder iterate over it. Its
 claims are data, and each switches a contract test on: ``lossless``, ``tight_at_one`` (acceptance ``1 - TV`` for one
 draft), ``reflexive`` (acceptance 1 when the target is the law of the first draft), ``optimal`` (acceptance is the
-optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary`` (work exponential in the number
-of drafts), ``numpy_only`` (``conditional`` runs on NumPy arrays only).
+optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary``
+(``conditional`` is too much work at a real vocabulary), ``numpy_only`` (``conditional`` runs on NumPy arrays only).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.registry import Entry, Registry, Source
-from otspec.core.schemes import DraftScheme, as_scheme
+from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
+from otspec.verifiers.block.block import Block
+from otspec.verifiers.block.token_wise import TokenWise
 from otspec.verifiers.token.greedy import GreedyRejection
 from otspec.verifiers.token.k_seq import KSeq
 from otspec.verifiers.token.lp import PlanPlayer
@@ -27,8 +29,16 @@ from otspec.verifiers.token.single_draft import SingleDraft
 from otspec.verifiers.token.spechub import SpecHub
 
 
-def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summary: str, kind: str = "token") -> Entry:
-    return Entry(name, factory, Source(source), kind, factory.schemes, frozenset(claims.split()), summary)
+def _optimal(scheme: DraftScheme | int = 1) -> Any:
+    from otspec.verifiers.token.optimal import Optimal  # compiles its scans with numba: loaded when it is first made
+
+    return Optimal(scheme)
+
+
+def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summary: str, *, kind: str = "token",
+          schemes: tuple[type, ...] = ()) -> Entry:
+    proved = schemes or getattr(factory, "schemes")  # noqa: B009 (a class says it itself)
+    return Entry(name, factory, Source(source), kind, proved, frozenset(claims.split()), summary)
 
 
 REGISTRY = Registry(
@@ -46,8 +56,13 @@ REGISTRY = Registry(
     _line("spechub", SpecHub, "spechub", "lossless reflexive optimal", "a draw paired with the likeliest token"),
     _line("greedy", GreedyRejection, "mdsd", "lossless tight_at_one reflexive optimal",
           "rejection of the one random draft beside the likeliest tokens"),
+    _line("optimal", _optimal, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
+          "the convex-hull sampler, exactly optimal", schemes=(WithReplacement, Hybrid)),
     _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary numpy_only",
           "plays the plan of the linear programme"),
+    _line("token_wise", TokenWise, "leviathan2023", "lossless one_draft", "rejection of each token in turn",
+          kind="block"),
+    _line("block", Block, "block", "lossless one_draft", "joint verification of the block", kind="block"),
 )
 
 

@@ -99,6 +99,19 @@ def conditional_on(rule, key, name):
     return conditional(rule, key, target, draft, tokens)
 
 
+@functools.cache
+def all_rows(key):
+    """Every list of every instance, with its laws, as one batch."""
+    parts = [rows(*enumerated(key, name)[:3]) for name in INSTANCES]
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+@functools.cache
+def conditional_on_all(rule, key):
+    """`conditional_on` of every instance, stacked in the order of `all_rows`."""
+    return np.concatenate([conditional_on(rule, key, name) for name in INSTANCES])
+
+
 def emitted(law, given):
     """Law of the emitted token: the losslessness check compares it with the target."""
     return (law[:, None] * given).sum(axis=0)

@@ -56,9 +56,10 @@ def test_rules(name, k, row, column):
 
 @pytest.mark.parametrize(("name", "k", "row"), ROWS)
 @pytest.mark.parametrize("column", OPTIMA)
-def test_optima(name, k, row, column):
+@pytest.mark.parametrize("rule", ["lp", "optimal"])
+def test_optima(name, k, row, column, rule):
     target, draft = laws(name, k)
-    value = enumerated_acceptance("lp", OPTIMA[column](k), target, draft)
+    value = enumerated_acceptance(rule, OPTIMA[column](k), target, draft)
     assert value == pytest.approx(printed(row, column, name, k), abs=PRINTED + SOLVER)
 
 
@@ -76,7 +77,7 @@ def test_bernoulli_family(b, k):
     assert enumerated_acceptance("lp", WithReplacement(k), target, draft) == pytest.approx(optimum, abs=PRINTED)
 
 
-@pytest.mark.parametrize("rule", ["naive", "recursive", "k_seq", "lp"])
+@pytest.mark.parametrize("rule", ["naive", "recursive", "k_seq", "optimal", "lp"])
 def test_draws_with_replacement_saturate_at_the_draft_support(rule):
     target, draft, ceiling = golden.SATURATION
     values = [enumerated_acceptance(rule, WithReplacement(k), np.array(target), np.array(draft)) for k in (1, 2, 3)]

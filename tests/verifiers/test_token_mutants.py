@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from otspec.core.schemes import Greedy, WithReplacement
-from otspec.verifiers import verifier
-from otspec.verifiers.token import k_seq
+from otspec.core.schemes import Greedy, WithoutReplacement, WithReplacement
+from otspec.verifiers import REGISTRY, verifier
+from otspec.verifiers.token import k_seq, recursive_wor
 from tests.contracts.token_cases import ENUMERATED, INSTANCES, emitted, rows, total_variation
 from tests.oracles import mutants
 
@@ -19,23 +19,17 @@ def bias(tokens, law, given):
     return total_variation(emitted(law, given), TARGET)
 
 
-def wrongly_matched(rule, tokens, law, k=2):
-    """A rule of the package run on lists that its scheme does not draw."""
-    scheme = next(scheme for scheme in rule_schemes(k) if isinstance(scheme, verifier_class(rule).schemes))
+def wrongly_matched(rule, tokens, law):
+    """A rule of the package, made for its own two drafts, run on lists that were drawn otherwise."""
+    scheme = next(s for s in (WithReplacement(2), WithoutReplacement(2)) if REGISTRY[rule].supports(s))
     given = verifier(rule, scheme).conditional(*rows(TARGET, DRAFT, np.asarray(tokens)))
     return bias(tokens, np.asarray(law), given)
 
 
-def rule_schemes(k):
-    from otspec.core.schemes import WithoutReplacement
-
-    return WithReplacement(k), WithoutReplacement(k)
-
-
-def verifier_class(rule):
-    from otspec.verifiers import REGISTRY
-
-    return REGISTRY[rule].factory
+def merged_lists():
+    """Two i.i.d. drafts with a repeat marked absent, and their law."""
+    tokens, law = WithReplacement(2).lists(DRAFT)
+    return np.stack([tokens[:, 0], np.where(tokens[:, 1] == tokens[:, 0], -1, tokens[:, 1])], axis=1), law
 
 
 def printed(name):
@@ -77,24 +71,19 @@ def test_k_seq_below_its_smallest_rho():
 
 
 def test_k_seq_after_merging_equal_drafts():
-    tokens, law = WithReplacement(2).lists(DRAFT)
-    merged = np.where(tokens[:, 1:] == tokens[:, :1], -1, tokens[:, 1:])
-    target, draft, tokens = rows(TARGET, DRAFT, np.concatenate([tokens[:, :1], merged], axis=1))
+    tokens, law = merged_lists()
+    target, draft, tokens = rows(TARGET, DRAFT, tokens)
     rho = k_seq.smallest_rho(target, draft, 2)
     given = k_seq._loop(target, draft, tokens, np.full(len(law), 2.0), rho)
     assert bias(tokens, law, given) == pytest.approx(printed("k_seq_after_deduplication"), abs=PRINTED)
 
 
 def test_recursive_rejection_after_merging_equal_drafts():
-    tokens, law = WithReplacement(2).lists(DRAFT)
-    tokens = np.concatenate([tokens[:, :1], np.where(tokens[:, 1:] == tokens[:, :1], -1, tokens[:, 1:])], axis=1)
-    assert wrongly_matched("recursive", tokens, law) == pytest.approx(printed("rrs_after_deduplication"), abs=PRINTED)
+    measured = wrongly_matched("recursive", *merged_lists())
+    assert measured == pytest.approx(printed("rrs_after_deduplication"), abs=PRINTED)
 
 
 def test_draft_law_left_unnormalised_after_a_refusal(monkeypatch):
-    from otspec.core.schemes import WithoutReplacement
-    from otspec.verifiers.token import recursive_wor
-
     tokens, law = WithoutReplacement(2).lists(DRAFT)
     assert wrongly_matched("recursive_wor", tokens, law) <= ENUMERATED
     monkeypatch.setattr(recursive_wor, "normalized_or", lambda weights, fallback: weights)

@@ -36,7 +36,7 @@ def twin_law(draft, twin_lists, tokens):
 
 
 @pytest.mark.parametrize(("rule", "scheme", "twin", "twin_lists"), PAIRS, ids=IDS)
-@pytest.mark.parametrize("name", [name for name in INSTANCES if name != "near_ties"])
+@pytest.mark.parametrize("name", INSTANCES)
 def test_conditional_equals_the_twin(rule, scheme, twin, twin_lists, name):
     target, draft = INSTANCES[name]
     tokens, law = scheme.lists(draft)

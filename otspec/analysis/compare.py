@@ -1,0 +1,137 @@
+"""Every rule of a scheme against the certified optimum of that scheme, context by context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from otspec.analysis.exact import acceptance, token_rule
+from otspec.analysis.monte_carlo import sampled_by_context
+from otspec.core.errors import TooLarge
+from otspec.core.schemes import DraftScheme, as_scheme
+from otspec.core.table import Table
+from otspec.core.verifier import TokenVerifier, checked_pair
+from otspec.transport.bounds import acceptance_bound
+from otspec.verifiers import list_verifiers
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class ContextAcceptance:
+    """Acceptance of one rule in each context.
+
+    Attributes
+    ----------
+    rule : str
+    method : str
+        ``exact`` (closed form or enumeration), ``sampled``, or ``too_large``.
+    values, stderr : [contexts]
+        NaN where the method is ``too_large``; stderr is zero where exact.
+    """
+
+    rule: str
+    method: str
+    values: np.ndarray
+    stderr: np.ndarray
+
+
+def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
+                          n: int = 64, seed: int = 0) -> ContextAcceptance:
+    """Acceptance of one rule in each context: exact where possible, else from ``n`` sampled lists per context.
+
+    Parameters
+    ----------
+    verifier : str or TokenVerifier
+    target : [contexts V] or [V]
+    draft : [contexts V] or [V]
+    scheme : DraftScheme or int
+    n, seed : int
+        Used only where no exact route exists.
+
+    Examples
+    --------
+    >>> acceptance_by_context("single_draft", [0.5, 0.5], [1.0, 0.0], 1).values
+    array([0.5])
+    """
+    rule = token_rule(verifier, scheme)
+    name = verifier if isinstance(verifier, str) else type(verifier).__name__
+    target, draft = checked_pair(target, draft, rule.scheme)
+    contexts = int(np.prod(target.shape[:-1]))
+    try:
+        values = np.asarray(acceptance(rule, target, draft, rule.scheme), dtype=np.float64).reshape(-1)
+        return ContextAcceptance(name, "exact", np.broadcast_to(values, (contexts,)), np.zeros(contexts))
+    except TooLarge:
+        pass
+    try:
+        values, stderr = sampled_by_context(rule, target, draft, rule.scheme, n=n, seed=seed)
+        return ContextAcceptance(name, "sampled", values, stderr)
+    except TooLarge:
+        unknown = np.full(contexts, np.nan)
+        return ContextAcceptance(name, "too_large", unknown, unknown)
+
+
+def compare(target: Array, draft: Array, scheme: DraftScheme | int,
+            verifiers: str | Iterable[str | TokenVerifier] = "all", *, n: int = 64, seed: int = 0) -> Table:
+    """Table of every rule that is proved for ``scheme``, with the certified optimum beside it.
+
+    Parameters
+    ----------
+    target : [*batch V]
+    draft : [*batch V]
+    scheme : DraftScheme or int
+    verifiers : "all" or iterable of names and objects
+    n, seed : int
+        Lists per context and seed, for rules without an exact route.
+
+    Returns
+    -------
+    Table
+        One row per rule: mean ``acceptance`` over the batch with ``stderr``, ``optimum``, ``gap`` to it, ``share`` =
+        (rule - single draft) / (optimum - single draft), ``method``, and ``certificate``, the largest distance
+        between the two certified ends of the optimum.
+
+    Examples
+    --------
+    >>> compare([1.0, 0.0], [0.5, 0.5], 2, ["k_seq"]).column("acceptance")
+    [0.75]
+    """
+    scheme = as_scheme(scheme)
+    target, draft = checked_pair(target, draft, scheme)
+    bound = acceptance_bound(target, draft, scheme)
+    optimum = float(np.mean(np.asarray(bound.upper)))
+    single = _single_draft(target, draft, scheme)
+    names = list(list_verifiers(scheme, kind="token")) if isinstance(verifiers, str) else list(verifiers)
+    results = [acceptance_by_context(name, target, draft, scheme, n=n, seed=seed) for name in names]
+    rows = [_row(result, scheme, optimum, single, float(np.max(np.asarray(bound.gap)))) for result in results]
+    return Table(rows)
+
+
+def _single_draft(target: Array, draft: Array, scheme: DraftScheme) -> float:
+    """Mean ``1 - TV`` with the first drafter: what one draft alone would give."""
+    target, draft = np.asarray(target), np.asarray(draft)
+    first = draft[..., 0, :] if scheme.draft_axes else draft
+    return float(np.minimum(target, first).sum(axis=-1).mean())
+
+
+def _row(result: ContextAcceptance, scheme: DraftScheme, optimum: float, single: float,
+         certificate: float) -> dict[str, Any]:
+    known = result.method != "too_large"
+    mean = float(result.values.mean()) if known else None
+    stderr = float(np.sqrt((result.stderr**2).sum()) / result.stderr.size) if known else None
+    room = optimum - single
+    return {
+        "scheme": type(scheme).__name__,
+        "k": scheme.num_drafts,
+        "rule": result.rule,
+        "acceptance": mean,
+        "stderr": stderr,
+        "optimum": optimum,
+        "gap": None if mean is None else optimum - mean,
+        "share": None if mean is None or room <= 1e-12 else (mean - single) / room,
+        "method": result.method,
+        "certificate": certificate,
+    }

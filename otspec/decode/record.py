@@ -1,0 +1,316 @@
+"""Recording: run both models once over many contexts and keep their laws, so that all else is exact and offline.
+
+A context is a prompt, or every ``stride``-th prefix of one. With ``draft_length = L`` a block of ``L`` tokens is drawn
+from the draft model after each context and the laws along it are kept too: then block rules can be compared offline,
+because given the block's rows and tokens their acceptance is a number.
+
+A recording goes to a folder shard by shard. `index.json` names the request, so a second run of the same request goes
+on where the first one stopped, and any other request is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from otspec.core.checks import check_positive
+from otspec.core.errors import BadArgument, BadFile, UnknownName
+from otspec.core.files import sha256, write_json
+from otspec.core.schemes import WithReplacement
+from otspec.core.storage import map_arrays, write_arrays
+from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
+from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
+from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, streams
+from otspec.decode.measure import progress_bar
+from otspec.decode.models import POCKET, load_pair
+
+POCKET_TRACE = POCKET / "trace.safetensors"
+POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}
+SHARD_BYTES = 1 << 25
+ENTRIES = 1 << 25  # of a batch's laws by default: 256 MB of float64
+Shard = dict[str, np.ndarray]
+
+
+def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | None = None, temperature: float = 1.0,
+           top_k: int | None = None, top_p: float | None = None, draft_length: int = 0, seed: int = 0,
+           batch_size: int | None = None, positions: str | int = "last", progress: bool = False) -> Trace:
+    """Record the laws of a pair after every context.
+
+    Parameters
+    ----------
+    pair : Pair
+    prompts : iterable of str or of token lists
+    out : path, optional
+        A folder (new, empty, or of the same recording, which is then resumed), or a ``.safetensors`` file; None keeps
+        the trace in memory.
+    temperature, top_k, top_p
+        Applied to both models before the laws are stored. 1 and None keep all later choices open.
+    draft_length : int
+        Length of the block drawn from the draft model after each context; 0 records no rows along blocks.
+    seed : int
+        Of the drafted blocks; each context has its own stream.
+    batch_size : int, optional
+        Prompts per model call; by default as many as keep their laws within 256 MB.
+    positions : "last" or int
+        Record after each whole prompt, or also after the prefixes that are shorter by multiples of this stride.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    BadArgument, NotALaw
+        Bad prompts or settings; logits that define no law.
+    BadFile
+        ``out`` holds something else, or another recording.
+    """
+    texts = _contexts(as_token_lists(pair, prompts), positions)
+    if isinstance(draft_length, bool) or not isinstance(draft_length, (int, np.integer)) or draft_length < 0:
+        raise BadArgument(f"draft_length: {draft_length!r} is no whole number of at least 0. Fix: draft_length=0.")
+    warp = check_warp(temperature, top_k, top_p)
+    longest = max(map(len, texts))
+    check_room(pair, slots=longest + draft_length + 1, positions=longest + draft_length)
+    size = max(1, ENTRIES // ((2 * draft_length + 2) * pair.vocab_size)) if batch_size is None else \
+        check_positive("batch_size", batch_size)
+    request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions)
+
+    def shards(done: int) -> Iterator[Shard]:
+        with progress_bar(len(texts), "contexts", progress, done) as bar:
+            for start in range(done, len(texts), size):
+                yield _record_batch(pair, texts[start : start + size], start, longest, warp, int(draft_length), seed)
+                bar.update(min(size, len(texts) - start))
+
+    if out is None:
+        return Trace(list(shards(0)), request)
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        return _to_folder(out, request, len(texts), shards)
+    if out.exists():
+        return _same_request(Trace.load(out), request, out)
+    parts = out.with_suffix(".parts")
+    _to_folder(parts, request, len(texts), shards).save(out)
+    shutil.rmtree(parts)
+    return Trace.load(out)
+
+
+def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft", draft_length: int = 0,
+               temperature: float = 1.0, progress: bool = False) -> Trace:
+    """Return the trace that ships with otspec, a recording derived from it, or a trace from a file.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"pocket"``: the pocket pair after held-out contexts. Otherwise a trace file or a recording's folder.
+    draft : {"draft", "draft-small"}
+        Which draft model of the pocket pair.
+    draft_length : int
+        Length of the blocks whose rows are wanted.
+    temperature : float
+        Of both models. Without blocks the bundled laws are transformed; with blocks they are recorded.
+    progress : bool
+        Show a progress bar while recording.
+
+    Returns
+    -------
+    Trace
+        What is not bundled is recorded once from the bundled weights (on the CPU, seed 0) and kept in the cache
+        folder: ``$OTSPEC_CACHE``, else ``$XDG_CACHE_HOME/otspec``, else ``~/.cache/otspec``.
+
+    Raises
+    ------
+    BadFile, BadArgument, UnknownName
+
+    Examples
+    --------
+    >>> load_trace("pocket").vocab_size
+    2048
+    """
+    if name != "pocket":
+        if draft != "draft" or draft_length:
+            raise BadArgument(f"name: {os.fspath(name)!r} is a file; draft and draft_length record from the pocket "
+                              f"pair only. Fix: otspec.record(pair, prompts, draft_length=L).")
+        return _at_temperature(Trace.load(name), temperature)
+    if draft not in POCKET_DRAFTS:
+        raise UnknownName(f"draft: {draft!r} is none of {', '.join(POCKET_DRAFTS)}.")
+    bundled = Trace.load(POCKET_TRACE)
+    if draft == "draft" and not draft_length:
+        return _at_temperature(bundled, temperature)
+    recorded = {"temperature": float(temperature) if draft_length else 1.0, "draft_length": draft_length}
+    key = hashlib.sha256(json.dumps([bundled.fingerprint, draft, recorded, FORMAT]).encode()).hexdigest()[:24]
+    file = cache_folder() / f"pocket-{key}.safetensors"
+    if not file.is_file():
+        pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
+        record(pair, bundled.contexts, **recorded, progress=progress).save(file)
+    trace = Trace.load(file)
+    return trace if draft_length else _at_temperature(trace, temperature)
+
+
+def build_pocket_trace(out: str | os.PathLike[str] = POCKET_TRACE, *, contexts: int = 512, length: int = 96,
+                       progress: bool = False) -> Trace:
+    """Record the bundled trace: the pocket pair after held-out windows of the running CPython's own text.
+
+    Parameters
+    ----------
+    out : path
+        Written whole or not at all; replaced if it exists.
+    contexts, length : int
+        Number of windows and tokens per window.
+    progress : bool
+
+    Returns
+    -------
+    Trace
+    """
+    from otspec.decode.corpus import build_corpus, heldout_windows
+
+    pair = load_pair("pocket", device="cpu")
+    corpus = build_corpus(pair.tokenizer.backend_tokenizer)
+    windows = heldout_windows(corpus, length=length, limit=contexts)
+    if len(windows) < contexts:
+        raise BadArgument(f"contexts: {contexts} asked for, the corpus has {len(windows)} windows of {length} tokens. "
+                          f"Fix: fewer or shorter windows.")
+    trace = record(pair, [window.tokens for window in windows], progress=progress)
+    origin = {"windows": "disjoint, held-out documents", "python": corpus.python_version, "corpus": corpus.sha256}
+    Trace(trace._shards, trace.provenance | origin).save(out)
+    return Trace.load(out)
+
+
+def cache_folder() -> Path:
+    """Folder of recordings that can be made again."""
+    if own := os.environ.get("OTSPEC_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otspec"
+
+
+def _at_temperature(trace: Trace, temperature: float) -> Trace:
+    return trace if temperature == 1 else trace.with_temperature(temperature)
+
+
+def _contexts(prompts: list[list[int]], positions: str | int) -> list[list[int]]:
+    """Every prompt, or its prefixes in ascending length."""
+    if positions == "last":
+        return prompts
+    if isinstance(positions, str):
+        raise BadArgument(f"positions: {positions!r} is neither 'last' nor a stride. Fix: positions=16, say.")
+    stride = check_positive("positions", positions)
+    return [prompt[:end] for prompt in prompts for end in reversed(range(len(prompt), 0, -stride))]
+
+
+def _provenance(pair: Any, texts: Sequence[Sequence[int]], warp: Mapping[str, Any], draft_length: int, seed: int,
+                positions: str | int) -> dict[str, Any]:
+    """All that the laws depend on; two recordings with equal provenance are the same recording."""
+    tokens = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    return {"created_by": f"otspec {version('otspec')} record", "target": pair.target_name, "draft": pair.draft_name,
+            "fingerprint": pair.fingerprint, "vocab_size": pair.vocab_size, "contexts": len(texts),
+            "prompts_sha256": tokens, "positions": positions, **warp, "draft_length": draft_length, "seed": seed,
+            "device": str(pair.device).split(":")[0], "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
+            "versions": {name: version(name) for name in ("torch", "transformers", "numpy")}}
+
+
+def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: int, warp: dict[str, Any],
+                  draft_length: int, seed: int) -> Shard:
+    """Laws of both models after each text, and along one drafted block each."""
+    import torch
+
+    device, size = torch.device(pair.device), len(texts)
+    with torch.inference_mode():
+        tokens, mask = (torch.from_numpy(array).to(device) for array in left_pad(texts))
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        models = [CachedModel(model, pair.vocab_size) for model in (pair.target, pair.draft)]
+        if draft_length == 0:
+            target, draft = (laws(model.read(tokens, places, mask, keep=1)[:, 0], warp, which)
+                             for model, which in zip(models, ("target", "draft"), strict=True))
+            stored = {"target": target, "draft": draft}
+        else:
+            if tokens.shape[1] > 1:
+                for model in models:
+                    model.read(tokens[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
+            full = torch.cat([mask, mask.new_ones(size, draft_length)], dim=1)
+            how = TokenPaths(1, draft_length, _OnlyDraft())
+            uniforms = np.stack([stream.random(draft_length) for stream in streams(seed, first, size)])
+            drafted, draft_rows = draft_paths(models[1], how, tokens[:, -1:], places[:, -1:], full[:, None], warp,
+                                              torch.from_numpy(uniforms).to(device), None)
+            read = torch.cat([tokens[:, -1:], drafted[:, 0]], dim=1)
+            ahead = places[:, -1:] + torch.arange(draft_length + 1, device=device)
+            stored = {"target_rows": laws(models[0].read(read, ahead, full), warp, "target"),
+                      "draft_rows": draft_rows[:, 0]}
+        arrays = {name: log_probabilities(law.cpu().numpy()) for name, law in stored.items()}
+        if draft_length:
+            arrays["tokens"] = drafted[:, 0].cpu().numpy().astype(np.int32)
+    padded, _ = left_pad(texts, fill=-1)
+    fill = np.full((size, width - padded.shape[1]), -1)
+    return arrays | {"contexts": np.concatenate([fill, padded], axis=1).astype(np.int32)}
+
+
+class _OnlyDraft:
+    """Stands for a rule where blocks are drawn but not verified: one path, no coins."""
+
+    scheme = WithReplacement(1)
+    num_uniforms = 0
+
+
+def _to_folder(folder: Path, request: dict[str, Any], total: int, shards: Any) -> Trace:
+    index = _open_folder(folder, request, total)
+    pending: list[Shard] = []
+
+    def flush() -> None:
+        if not pending:
+            return
+        file = folder / f"shard-{len(index['shards']):05d}.safetensors"
+        write_arrays(file, pending, {"format": FORMAT})
+        entry = {"file": file.name, "contexts": sum(len(shard["contexts"]) for shard in pending),
+                 "bytes": file.stat().st_size, "sha256": sha256(file)}
+        write_json(folder / INDEX, index | {"shards": [*index["shards"], entry]})
+        index["shards"].append(entry)
+        pending.clear()
+
+    try:
+        for shard in shards(sum(entry["contexts"] for entry in index["shards"])):
+            pending.append(shard)
+            if sum(array.nbytes for part in pending for array in part.values()) >= SHARD_BYTES:
+                flush()
+    finally:  # an interrupt or a failing model keeps the finished batches
+        flush()
+    if "fingerprint" not in index:
+        arrays = [map_arrays(folder / entry["file"])[0] for entry in index["shards"]]
+        write_json(folder / INDEX, index | {"fingerprint": Trace(arrays, request).fingerprint})
+    return Trace.load(folder)
+
+
+def _open_folder(folder: Path, request: dict[str, Any], total: int) -> dict[str, Any]:
+    """Return the index to go on from; refuse a folder that holds anything else."""
+    if folder.exists() and not folder.is_dir():
+        raise BadFile(f"{folder}: a file, not a folder. Fix: give a folder, or a name that ends in .safetensors.")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / INDEX).is_file():
+            raise BadFile(f"{folder}: holds files but no recording. Fix: give an empty or new folder.")
+        index = read_index(folder)
+        _refuse_other(index["provenance"], request, folder)
+        return index
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {"format": FORMAT, "contexts": total, "provenance": request, "transforms": [], "shards": []}
+    write_json(folder / INDEX, index)
+    return index
+
+
+def _refuse_other(found: Mapping[str, Any], request: Mapping[str, Any], where: Path) -> None:
+    for key, value in request.items():
+        if found.get(key) != value:
+            raise BadFile(f"{where}: holds another recording: {key} is {found.get(key)!r} there, {value!r} here. "
+                          f"Fix: give a new folder or file, or repeat the recording with its settings.")
+
+
+def _same_request(trace: Trace, request: Mapping[str, Any], where: Path) -> Trace:
+    _refuse_other(trace.provenance, request, where)
+    return trace

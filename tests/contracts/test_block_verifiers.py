@@ -1,0 +1,120 @@
+"""Contracts of every block rule in the registry that verifies one path."""
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+import torch
+
+from otspec.analysis.blocks import block_efficiency, text_law
+from otspec.analysis.instances import FAMILIES, random_models, random_pair
+from otspec.core.estimate import Estimate
+from otspec.verifiers import list_verifiers, verifier
+
+RULES = [name for name, entry in list_verifiers(kind="block").items() if "one_draft" in entry.claims]
+LIBRARIES = {"strict": strict.asarray, "torch": torch.asarray}
+ROUNDING = 1e-12  # chances are quotients of sums over 7 tokens
+SAMPLES = 20_000
+
+
+def blocks(n, length, size, seed, family="dirichlet"):
+    """Rows and tokens drawn from the draft rows, and uniforms."""
+    rng = np.random.default_rng(seed)
+    pairs = [random_pair(family, size, rng) for _ in range(n * (length + 1))]
+    target, draft = (np.stack(laws).reshape(n, length + 1, size) for laws in zip(*pairs, strict=True))
+    draft = draft[:, :length]
+    drawn = (rng.random((n, length, 1)) > np.cumsum(draft, axis=-1)).sum(axis=-1)
+    return target, draft, np.minimum(drawn, size - 1), rng.random((n, length + 1))
+
+
+def test_the_registry_lists_both_rules():
+    assert {"token_wise", "block"} <= set(RULES)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_conditional_is_a_law(name, family):
+    target, draft, tokens, _ = blocks(50, 4, 7, 1, family)
+    law = verifier(name).conditional(target, draft, tokens)
+    assert law.stop.shape == (50, 5)
+    assert law.following.shape == (50, 5, 7)
+    for part in law:
+        assert np.all(part >= 0)
+        assert np.allclose(part.sum(axis=-1), 1, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_same_numbers_on_every_library(name, library, dtype):
+    target, draft, tokens, uniforms = blocks(200, 4, 7, 2)
+    target, draft = target.astype(dtype), draft.astype(dtype)
+    there = [LIBRARIES[library](array) for array in (target, draft, tokens, uniforms)]
+    rule = verifier(name)
+    for mine, theirs in zip(rule.conditional(target, draft, tokens), rule.conditional(*there[:3]), strict=True):
+        assert np.allclose(mine, np.asarray(theirs), atol=ROUNDING)
+    for mine, theirs in zip(rule.draw(target, draft, tokens, uniforms), rule.draw(*there), strict=True):
+        assert np.array_equal(mine, np.asarray(theirs))
+    for read in (rule._kept, rule._passed):
+        assert np.allclose(read(target, draft, tokens), np.asarray(read(*there[:3])),
+                           atol=ROUNDING if dtype == np.float64 else 1e-6)  # float32 rows are summed in any order
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("family", ["dirichlet", "zeros", "close"])
+def test_draw_agrees_with_conditional(name, family):
+    target, draft, tokens, _ = (array[:1] for array in blocks(1, 3, 5, 3, family))
+    rule = verifier(name)
+    law = rule.conditional(target, draft, tokens)
+    exact = (law.stop[..., None] * law.following)[0]
+    many = [np.repeat(array, SAMPLES, axis=0) for array in (target, draft, tokens)]
+    uniforms = np.random.default_rng(9).random((SAMPLES, rule.num_uniforms(3)))
+    verdict = rule.draw(*many, uniforms)
+    for node in range(4):
+        for token in range(5):
+            hits = (verdict.accepted == node) & (verdict.token == token)
+            assert Estimate(hits.mean(), np.sqrt(exact[node, token] * (1 - exact[node, token]) / SAMPLES), SAMPLES
+                            ).covers(exact[node, token], z=5)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_batches_are_rows(name):
+    target, draft, tokens, uniforms = blocks(6, 3, 5, 4)
+    rule = verifier(name)
+    whole = rule.draw(target, draft, tokens, uniforms)
+    shaped = rule.draw(*(array.reshape(2, 3, *array.shape[1:]) for array in (target, draft, tokens, uniforms)))
+    for part, other in zip(whole, shaped, strict=True):
+        assert np.array_equal(part.reshape(2, 3), other)
+    for i in range(6):
+        one = rule.draw(target[i], draft[i], tokens[i], uniforms[i])
+        assert (int(one.accepted), int(one.token)) == (int(whole.accepted[i]), int(whole.token[i]))
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if "lossless" in list_verifiers()[name].claims])
+@pytest.mark.parametrize("seed", range(20))
+def test_lossless_on_context_dependent_models(name, seed):
+    rng = np.random.default_rng(seed)
+    family = list(FAMILIES)[seed % len(FAMILIES)]
+    for size, draft_length, length in ((3, 3, 4), (5, 2, 3)):
+        target, draft = random_models(family, size, rng)
+        emitted = text_law(name, target, draft, length, draft_length=draft_length)
+        assert np.abs(emitted - target.text_law(length)).max() < ROUNDING
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_equal_models_keep_everything(name):
+    target, _ = random_models("dirichlet", 4, np.random.default_rng(0))
+    assert block_efficiency(name, target, target, 3).mean == pytest.approx(4, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_means_of_the_weights_are_the_exact_mean(name):
+    target, draft = random_models("dirichlet", 3, np.random.default_rng(5))
+    rule, total, length = verifier(name), np.zeros(2), 3
+    for context in range(3):
+        for code in range(3**length):
+            tokens = np.array([code // 9, code // 3 % 3, code % 3])
+            contexts = np.array([context, *tokens])
+            rows = target.rows[contexts], draft.rows[contexts[:-1]]
+            mass = target.initial[context] * np.prod(rows[1][np.arange(length), tokens])
+            total += mass * np.array([rule._passed(*rows, tokens).sum(), rule.expected_accepted(*rows, tokens)])
+    assert total == pytest.approx([block_efficiency(rule, target, draft, length).mean - 1] * 2, abs=ROUNDING)

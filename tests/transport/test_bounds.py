@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import torch
+
+import otspec as ot
+from otspec.transport.cut import minimum_cut
+from tests.conftest import random_law
+from tests.oracles import drafting, golden, optimum
+
+SCHEMES = [ot.WithReplacement(1), ot.WithReplacement(2), ot.WithReplacement(3), ot.WithoutReplacement(2),
+           ot.WithoutReplacement(3), ot.Greedy(2), ot.Greedy(3), ot.Hybrid(1, 3), ot.Hub()]
+SIX_DIGITS = 5e-7  # the golden table is printed to six digits
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("kind", ["plain", "zeros", "equal", "disjoint", "one-hot draft"])
+def test_the_optimum_is_certified_from_both_sides(scheme, kind, rng):
+    for _ in range(12):
+        size = int(rng.integers(4, 7))
+        target, draft = (random_law(rng, size, zeros=kind == "zeros") for _ in range(2))
+        if kind == "equal":
+            draft = target
+        if kind == "disjoint":
+            draft = ot.normalize(np.where(np.arange(size) < size // 2, draft, 0.0))
+            target = ot.normalize(np.where(np.arange(size) < size // 2, 0.0, target))
+        if kind == "one-hot draft":
+            draft = np.eye(size)[rng.integers(size)]
+        problem = ot.MembershipProblem(target, draft, scheme)
+        plan = ot.optimal_plan(target, draft, scheme)
+        bound = ot.acceptance_bound(target, draft, scheme)
+        exact = float(minimum_cut(problem).value)
+        tolerance = 64 * np.finfo(float).eps * size  # exact routes
+        for value in (plan.lower, plan.upper, plan.plan.acceptance, bound.lower, bound.upper,
+                      ot.optimal_acceptance(target, draft, scheme)):
+            assert abs(float(value) - exact) <= tolerance
+        assert plan.plan.violation() <= tolerance
+        assert abs(problem.target[bound.cut.subset].sum() + 1
+                   - _containment(problem, bound.cut.subset) - exact) <= tolerance
+
+
+def _containment(problem, subset):
+    sets, law = problem.sets
+    return law[np.where(sets >= 0, subset[sets], True).all(axis=1)].sum()
+
+
+@pytest.mark.parametrize(("name", "k"), [key for key in golden.GOLDEN], ids=str)
+def test_golden_optima(name, k):
+    target, draft = (np.array(law, dtype=float) for law in golden.INSTANCES[name])
+    row = golden.GOLDEN[name, k]
+    for column, scheme in (("opt_iid", ot.WithReplacement(k)), ("opt_wor", ot.WithoutReplacement(k)),
+                           ("greedy", ot.Greedy(k))):
+        assert float(ot.optimal_acceptance(target, draft, scheme)) == pytest.approx(row[column], abs=SIX_DIGITS)
+
+
+def test_the_set_programme_equals_the_full_programme_on_lists(rng):
+    for scheme, lists in ((ot.WithReplacement(2), lambda q: drafting.iid(q, 2)),
+                          (ot.WithoutReplacement(2), lambda q: drafting.without_replacement(q, 2))):
+        # equality constraints need masses above the solver's own feasibility tolerance of 1e-7
+        target, draft = (ot.normalize(random_law(rng, 4) + 0.05) for _ in range(2))
+        full = optimum.full_lp(target.tolist(), lists(draft.tolist()))
+        assert float(ot.optimal_plan(target, draft, scheme).lower) == pytest.approx(full, abs=1e-9)  # solver's digits
+
+
+def test_both_statements_of_the_programme_agree(rng):
+    target, draft = random_law(rng, 6), random_law(rng, 6)
+    one, two = (ot.optimal_plan(target, draft, 2, method=method) for method in ("highs", "cvxpy"))
+    assert abs(one.lower - two.lower) < 1e-12
+    assert abs(one.upper - two.upper) < 1e-12
+    with pytest.raises(ot.BadArgument, match="'simplex'"):
+        ot.optimal_plan(target, draft, 2, method="simplex")
+
+
+def test_a_plan_emits_the_target_law(rng):
+    target, draft = random_law(rng, 5, zeros=True), random_law(rng, 5)
+    problem = ot.MembershipProblem(target, draft, 3)
+    plan = ot.optimal_plan(target, draft, 3).plan
+    lists, law = problem.lists
+    np.testing.assert_allclose(law @ plan.conditional(lists), target, atol=1e-14)
+
+
+def test_different_drafters_are_certified(rng):
+    for _ in range(6):
+        target, drafts = random_law(rng, 5), np.stack([random_law(rng, 5) for _ in range(2)])
+        exact = float(minimum_cut(ot.MembershipProblem(target, drafts, ot.Independent(2))).value)
+        bound = ot.acceptance_bound(target, drafts, ot.Independent(2))
+        assert bound.lower <= exact + 1e-12 <= bound.upper + 2e-12
+        assert float(bound.gap) <= 1e-9
+        assert abs(float(ot.optimal_acceptance(target, drafts, ot.Independent(2))) - exact) <= 1e-9
+
+
+def test_joint_tables_and_oracles_agree(rng):
+    target = random_law(rng, 4)
+    table = rng.dirichlet(np.full(16, 0.5)).reshape(4, 4)
+    scheme = ot.Joint(table)
+
+    def inside(subset):
+        return float(table[np.ix_(subset, subset)].sum())
+
+    exact = float(minimum_cut(ot.MembershipProblem(target, None, scheme)).value)
+    assert abs(float(ot.optimal_acceptance(target, None, scheme)) - exact) <= 1e-9
+    oracle = ot.Joint(capacity=inside, k=2, size=4)
+    assert abs(float(ot.optimal_acceptance(target, None, oracle)) - exact) <= 1e-9
+    with pytest.raises(ot.BadArgument, match="grows from 0"):
+        ot.optimal_acceptance(target, None, ot.Joint(capacity=lambda subset: 0.5, k=2, size=4))
+
+
+@pytest.mark.parametrize("scheme", [ot.WithReplacement(4), ot.WithoutReplacement(4), ot.Greedy(3)], ids=str)
+def test_batches_libraries_and_dtypes_give_the_rows(scheme, convert, rng):
+    target, draft = (np.stack([random_law(rng, 50) for _ in range(6)]).reshape(2, 3, 50) for _ in range(2))
+    rows = np.array([[float(ot.optimal_acceptance(target[i, j], draft[i, j], scheme)) for j in range(3)]
+                     for i in range(2)])
+    np.testing.assert_allclose(np.asarray(ot.optimal_acceptance(convert(target), convert(draft), scheme)), rows,
+                               atol=64 * np.finfo(float).eps * 50)
+    single = ot.optimal_acceptance(convert(target.astype(np.float32)), convert(draft.astype(np.float32)), scheme)
+    np.testing.assert_allclose(np.asarray(single), rows, atol=50 * np.finfo(np.float32).eps)
+    bound = ot.acceptance_bound(convert(target), convert(draft), scheme)
+    assert np.abs(np.asarray(bound.gap)).max() <= 64 * np.finfo(float).eps * 50
+    assert bound.cut.subset.shape == (2, 3, 50)
+
+
+@pytest.mark.parametrize("kind", ["universal", "minimal"])
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_winner_laws_attain_the_optimum_and_lie_in_the_core(kind, scheme, rng):
+    for _ in range(5):
+        target, draft = random_law(rng, 5, zeros=True), random_law(rng, 5)
+        law = ot.winner_law(target, draft, scheme, kind=kind)
+        top = np.zeros(5, dtype=bool)
+        if isinstance(scheme, (ot.Greedy, ot.Hybrid)):
+            top = scheme.split(draft)[0]
+        elif isinstance(scheme, ot.Hub):
+            top = ot.Greedy(2).split(draft)[0]
+        assert law[top].sum() == 0
+        value = target[top].sum() + np.minimum(target, law).sum()
+        assert value == pytest.approx(float(ot.optimal_acceptance(target, draft, scheme)), abs=1e-13)  # V * eps
+        if not top.any():
+            problem = ot.MembershipProblem(target, draft, scheme)
+            for code in range(32):
+                subset = (code >> np.arange(5)) & 1 == 1
+                assert law[subset].sum() >= _containment(problem, subset) - 1e-13
+
+
+def test_a_law_outside_the_core_is_not_believed():
+    from otspec.transport.bounds import _core_violation, _sampled_game
+
+    target, draft = np.array([1.0, 0.0]), np.array([0.5, 0.5])
+    game = _sampled_game(target, draft, ot.WithReplacement(2))
+    wish = np.take(target, game.order)  # always win with the target's favourite: no rule can
+    assert _core_violation(wish, game) == pytest.approx(0.25)
+
+
+def test_large_vocabularies_are_certified(rng):
+    size = 20_000
+    target, draft = rng.dirichlet(np.full(size, 0.05), size=2)
+    draft = 0.5 * draft + 0.5 * target
+    for scheme in (ot.WithReplacement(8), ot.WithoutReplacement(4), ot.Greedy(4)):
+        bound = ot.acceptance_bound(target, draft, scheme)
+        assert abs(float(bound.gap)) <= max(1e-9, 64 * np.finfo(float).eps * size)
+        assert abs(float(ot.optimal_acceptance(target, draft, scheme)) - float(bound.upper)) <= 1e-12
+
+
+def test_what_does_not_fit_is_refused_with_its_size():
+    law = np.full(4000, 1 / 4000)
+    with pytest.raises(ot.TooLarge, match="optimal_acceptance") as caught:
+        ot.optimal_plan(law, law, 2)
+    assert caught.value.estimate > 1e7
+    with pytest.raises(ot.ShapeMismatch, match="one context"):
+        ot.optimal_plan(np.full((2, 2), 0.5), np.full((2, 2), 0.5), 2)
+
+
+def test_absent_draws_mean_fewer_drafts():
+    target, draft = np.array([0.2, 0.3, 0.5]), np.array([0.5, 0.5, 0.0])
+    full = ot.optimal_acceptance(target, draft, ot.WithoutReplacement(3))
+    assert float(full) == pytest.approx(float(ot.optimal_acceptance(target, draft, ot.WithoutReplacement(2))))
+    assert float(full) == pytest.approx(0.5)
+    assert float(ot.optimal_acceptance(target, draft, ot.Greedy(3))) == pytest.approx(0.5)
+
+
+def test_torch_results_stay_torch():
+    law = torch.full((3, 4), 0.25, dtype=torch.float64)
+    for scheme in (2, ot.WithoutReplacement(2)):
+        assert isinstance(ot.optimal_acceptance(law, law, scheme), torch.Tensor)
+        assert isinstance(ot.acceptance_bound(law, law, scheme).winner_law, torch.Tensor)
+    with pytest.raises(ot.NotALaw, match="half-precision"):
+        ot.optimal_acceptance(law.to(torch.bfloat16), law.to(torch.bfloat16), 2)

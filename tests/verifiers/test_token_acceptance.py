@@ -1,0 +1,88 @@
+"""Closed forms of acceptance at sizes the contracts do not reach, and what they cost."""
+
+import time
+
+import numpy as np
+import pytest
+
+from otspec.core.schemes import Greedy, Hub, Hybrid, Independent, WithoutReplacement, WithReplacement
+from otspec.verifiers import verifier
+from tests.contracts.token_cases import accepted, rows
+from tests.oracles import drafting, token_rules
+
+PAIRS = [
+    ("nss", WithReplacement(2)), ("nss", WithoutReplacement(2)), ("nss", Greedy(3)), ("nss", Hybrid(1, 3)),
+    ("nss", Hub()), ("naive", WithReplacement(2)), ("naive", WithoutReplacement(2)), ("recursive", WithReplacement(2)),
+    ("recursive_wor", WithoutReplacement(2)), ("k_seq", WithReplacement(2)), ("spechub", Hub()), ("greedy", Greedy(2)),
+]
+IDS = [f"{rule}-{scheme!r}" for rule, scheme in PAIRS]
+SIZES = [("nss", 8), ("naive", 8), ("recursive", 8), ("k_seq", 8), ("nss", WithoutReplacement(2)),
+         ("recursive_wor", WithoutReplacement(2)), ("spechub", Hub()), ("greedy", Greedy(4))]
+
+
+def enumerated_acceptance(rule, scheme, target, draft):
+    tokens, law = scheme.lists(draft)
+    return accepted(tokens, law, verifier(rule, scheme).conditional(*rows(target, draft, tokens)))
+
+
+@pytest.mark.parametrize(("rule", "scheme"), PAIRS, ids=IDS)
+@pytest.mark.parametrize("concentration", [0.05, 1.0])
+def test_thirty_tokens_against_enumeration(rule, scheme, concentration):
+    target, draft = np.random.default_rng(3).dirichlet(np.full(30, concentration), size=2)
+    exact = enumerated_acceptance(rule, scheme, target, draft)
+    value = float(verifier(rule, scheme).acceptance(target, draft))
+    assert value == pytest.approx(exact, abs=1e-12)  # at most 30 * 29 * 28 lists, each a few eps of its own mass
+
+
+@pytest.mark.parametrize(("rule", "scheme"), PAIRS, ids=IDS)
+@pytest.mark.parametrize("tail", [1e-9, 1e-15, 1e-200, 1e-310])
+def test_low_temperature_drafts_against_enumeration(rule, scheme, tail):
+    # one token has all but a sliver of the mass, down to subnormal slivers, as a softmax near temperature 0 gives
+    draft = np.array([tail, 1 - 3 * tail, 2 * tail, 0.0, 0.0])
+    target = np.array([0.3, 0.2, 0.25, 0.15, 0.1])
+    for law in (target, target[::-1].copy(), draft):
+        exact = enumerated_acceptance(rule, scheme, law, draft)
+        assert float(verifier(rule, scheme).acceptance(law, draft)) == pytest.approx(exact, abs=1e-11)  # as contracts
+
+
+def test_recursive_rejection_without_replacement_against_the_twin():
+    target, draft = np.random.default_rng(4).dirichlet(np.full(20, 0.5), size=2)
+    exact = token_rules.acceptance(token_rules.rrs_wor, target.tolist(), draft.tolist(),
+                                   drafting.without_replacement(draft.tolist(), 2))
+    value = float(verifier("recursive_wor", WithoutReplacement(2)).acceptance(target, draft))
+    assert value == pytest.approx(exact, abs=1e-12)  # 380 lists
+
+
+def test_formulas_take_batches_and_broadcast():
+    rng = np.random.default_rng(6)
+    target, draft = rng.dirichlet(np.ones(9), size=(2, 3)), rng.dirichlet(np.ones(9))
+    for rule, scheme in PAIRS:
+        value = verifier(rule, scheme).acceptance(target, draft)
+        assert value.shape == (2, 3)
+        assert float(value[1, 2]) == pytest.approx(float(verifier(rule, scheme).acceptance(target[1, 2], draft)),
+                                                   abs=1e-15)  # a sum in another order
+
+
+def test_drafters_of_their_own():
+    target = np.array([0.5, 0.5])
+    drafters = np.array([[1.0, 0.0], [0.5, 0.5]])
+    assert float(verifier("nss", Independent(2)).acceptance(target, drafters)) == 0.75
+
+
+def test_no_formula_is_said_by_none():
+    laws = np.full(5, 0.2), np.full(5, 0.2)
+    for rule, scheme in [("nss", WithoutReplacement(3)), ("naive", WithoutReplacement(3)),
+                         ("recursive_wor", WithoutReplacement(3)), ("lp", WithReplacement(2))]:
+        assert verifier(rule, scheme).acceptance(*laws) is None
+
+
+@pytest.mark.parametrize(("rule", "scheme"), SIZES, ids=[f"{rule}-{scheme!r}" for rule, scheme in SIZES])
+def test_a_report_of_512_contexts_takes_less_than_a_second(rule, scheme):
+    rng = np.random.default_rng(0)
+    target, draft = rng.dirichlet(np.full(2048, 0.05), size=(2, 512))
+    bound = verifier(rule, scheme)
+    start = time.process_time()
+    value = bound.acceptance(target, draft)
+    assert time.process_time() - start < 1.0
+    assert value.shape == (512,)
+    assert np.all((value > 0) & (value < 1 + 1e-12))  # rounding of a sum over 2,048 tokens

@@ -1,0 +1,111 @@
+"""The registry: complete, honest about schemes, and clear about what it refuses."""
+
+import inspect
+import pkgutil
+import re
+from importlib import import_module, resources
+
+import numpy as np
+import pytest
+
+import otspec.verifiers.block
+import otspec.verifiers.token
+from otspec.core.block import BlockVerifier
+from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
+from otspec.core.schemes import Greedy, Hub, Hybrid, Independent, WithoutReplacement, WithReplacement
+from otspec.core.verifier import TokenVerifier
+from otspec.verifiers import REGISTRY, list_verifiers, verifier
+
+SOME = [WithReplacement(1), WithoutReplacement(1), Greedy(2), Hub(), Independent(2)]
+CLAIMS = {"lossless", "tight_at_one", "reflexive", "optimal", "one_draft", "small_vocabulary", "numpy_only"}
+
+
+def made(name):
+    """The rule, on the first scheme that it is proved for."""
+    return verifier(name, next(scheme for scheme in SOME if name in list_verifiers(scheme)))
+
+
+def defined_rules():
+    for room in (otspec.verifiers.token, otspec.verifiers.block):
+        for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+            for _, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
+                if kind.__module__ == module.name and issubclass(kind, (TokenVerifier, BlockVerifier)):
+                    yield kind
+
+
+def test_registry_is_complete():
+    defined = {kind for kind in defined_rules() if not inspect.isabstract(kind)}
+    assert defined == {type(made(name)) for name in REGISTRY}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_line_says_what_its_class_says(name):
+    entry = REGISTRY[name]
+    assert entry.name == name
+    assert entry.schemes == type(made(name)).schemes
+    assert entry.claims <= CLAIMS
+    assert entry.summary
+    assert entry.kind == ("block" if isinstance(made(name), BlockVerifier) else "token")
+
+
+def test_sources_are_in_the_bibliography():
+    keys = re.findall(r"^@\w+\{([^,]+),", resources.files("otspec").joinpath("references.bib").read_text(), re.M)
+    assert {entry.source.key for entry in REGISTRY.values()} <= set(keys)
+
+
+@pytest.mark.parametrize(("scheme", "names"), [
+    (1, "single_draft nss naive recursive k_seq optimal lp"),
+    (2, "nss naive recursive k_seq optimal lp"),
+    (WithoutReplacement(1), "single_draft nss naive recursive_wor optimal lp"),
+    (WithoutReplacement(3), "nss naive recursive_wor optimal lp"),
+    (Hybrid(0, 3), "nss optimal lp"),
+    (Greedy(3), "nss greedy optimal lp"),
+    (Hub(), "nss spechub lp"),
+    (Independent(2), "nss lp"),
+    (Independent, "nss lp"),
+])
+def test_rules_of_a_scheme(scheme, names):
+    assert list(list_verifiers(scheme, kind="token")) == names.split()
+
+
+def test_kinds_partition_the_registry():
+    assert list(list_verifiers()) == list(REGISTRY)
+    assert {*list_verifiers(kind="token"), *list_verifiers(kind="block")} == set(REGISTRY)
+    assert list(list_verifiers(1, kind="block")) == ["token_wise", "block"]
+    assert not list_verifiers(2, kind="block")
+
+
+def test_an_object_is_returned_as_it_is():
+    rule = verifier("k_seq", 2)
+    assert verifier(rule) is rule
+    assert verifier(rule, WithReplacement(2)) is rule
+    with pytest.raises(SchemeMismatch, match=r"bound to WithReplacement\(k=2\); got WithReplacement\(k=3\)"):
+        verifier(rule, 3)
+    with pytest.raises(BadArgument, match="rho"):
+        verifier(rule, rho=1.5)
+    with pytest.raises(BadArgument, match="neither a name nor a verifier"):
+        verifier(3.5)
+
+
+def test_unknown_names_and_parameters():
+    with pytest.raises(UnknownName, match=r"k_sek.*k_seq"):
+        verifier("k_sek")
+    with pytest.raises(BadArgument, match=r"gamma.*it takes rho"):
+        verifier("k_seq", 2, gamma=3)
+    with pytest.raises(BadArgument, match=r"rho.*it takes none"):
+        verifier("nss", 2, rho=3)
+
+
+def test_a_number_of_drafts_that_no_rule_takes():
+    with pytest.raises(BadArgument, match="scheme"):
+        verifier("nss", 0)
+    with pytest.raises(SchemeMismatch, match="one draft"):
+        verifier("single_draft", 2)
+    with pytest.raises(BadArgument, match="vocabulary of 2"):
+        verifier("nss", 3).acceptance([0.5, 0.5], [0.5, 0.5])
+
+
+def test_lp_refuses_lists_that_cannot_be_drawn():
+    target, draft = np.full(5, 0.2), np.array([0.5, 0.5, 0.0, 0.0, 0.0])
+    with pytest.raises(BadArgument, match=r"\[2, 3\] has probability zero"):
+        verifier("lp", 2).conditional(target, draft, np.array([2, 3]))
