@@ -58,7 +58,7 @@ def agreement(coupling: str | Coupling, target: Array, draft: Array) -> Array:
 
 
 def agreement_bounds(target: Array, draft: Array) -> tuple[Array, Array]:
-    """What a coupling can promise without communication, and what it can never exceed. [coupling]
+    """What a coupling can promise without communication, and what it can never exceed. [coupling].
 
     Parameters
     ----------
@@ -98,10 +98,7 @@ def sampled_agreement(coupling: str | Coupling, target: Array, draft: Array, *, 
     xp, target, draft = as_laws(target=target, draft=draft)
     if target.ndim != 1:
         raise ShapeMismatch(f"target: shape {tuple(target.shape)} is a batch. Fix: pass one pair of laws at a time.")
-    if coupling == SAME_DART:
-        select = MinHash().first_dart
-    else:
-        select = coupling_of(coupling).select
+    select = MinHash().first_dart if coupling == SAME_DART else coupling_of(coupling).select
     step = max(1, CHUNK // target.shape[-1])
     same = []
     for start in range(0, check_positive("n", n), step):

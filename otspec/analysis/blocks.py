@@ -267,8 +267,8 @@ def _token_steps(rule: TokenVerifier, target: MarkovModel, draft: MarkovModel, l
             lists, law = scheme.lists(draft.rows[context])
             # absent drafts tell the rule how many copies are left
             lists = np.pad(lists, ((0, 0), (0, count - copies)), constant_values=-1)
-            rows = (np.broadcast_to(model.rows[context], (len(lists), size)) for model in (target, draft))
-            emitted = law[:, None] * rule.conditional(*rows, lists)
+            target_rows, draft_rows = (np.broadcast_to(m.rows[context], (len(lists), size)) for m in (target, draft))
+            emitted = law[:, None] * rule.conditional(target_rows, draft_rows, lists)
             left = (lists[:, None, :] == np.arange(size)[:, None]).sum(axis=-1)
             np.add.at(steps[context, copies], (np.arange(size), left), emitted)
     return steps

@@ -145,7 +145,8 @@ def checked_block(target_rows: Array, draft_rows: Array, tokens: Array) -> tuple
     shapes = f"target_rows {tuple(target_rows.shape)}, draft_rows {tuple(draft_rows.shape)}, " \
              f"tokens {tuple(tokens.shape)}"
     if target_rows.ndim < 2 or draft_rows.ndim != target_rows.ndim or tokens.ndim != target_rows.ndim - 1:
-        raise ShapeMismatch(f"rows and tokens do not fit: {shapes}. Fix: pass [*batch L+1 V], [*batch L V], [*batch L].")
+        raise ShapeMismatch(f"rows and tokens do not fit: {shapes}. Fix: pass [*batch L+1 V], [*batch L V] and "
+                            f"[*batch L].")
     length = draft_rows.shape[-2]
     if tokens.shape[-1] != length or target_rows.shape[-2] != length + 1:
         raise ShapeMismatch(

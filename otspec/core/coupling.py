@@ -75,7 +75,11 @@ class Coupling(ABC):
 
     def agreement(self, target: Array, draft: Array) -> Array | None:
         """Exact probability ``[*batch]`` that the two tokens are equal; None where no exact form is known."""
-        agreed = self.agreed_law(target, draft)
+        return self._agreement(*_exact_pair(target, draft))
+
+    def _agreement(self, target: Array, draft: Array) -> Array | None:
+        """Sum of `_agreed`; override where the sum is cheaper than its terms."""
+        agreed = self._agreed(target, draft)
         return None if agreed is None else total(agreed)
 
     def _joint(self, target: Array, draft: Array) -> Array | None:

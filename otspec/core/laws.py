@@ -216,9 +216,14 @@ def descending_order(draft: Array) -> Array:
 def top_mask(law: Array, count: int) -> Array:
     """Boolean mask ``[*batch V]`` of the ``count`` largest masses; lower id counts as larger, zeros never count."""
     xp = array_namespace(law)
-    order = descending_order(law)
-    rank = xp.argsort(order, axis=-1, stable=True)
-    return (rank < count) & (law > 0)
+    count = min(count, law.shape[-1])
+    if is_numpy_namespace(xp):
+        least = -np.partition(-law, count - 1, axis=-1)[..., count - 1 : count]
+    else:
+        least = -xp.sort(-law, axis=-1)[..., count - 1 : count]
+    above, level = law > least, law == least
+    room = count - xp.sum(xp.astype(above, xp.int64), axis=-1)[..., None]
+    return (above | (level & (xp.cumulative_sum(xp.astype(level, xp.int64), axis=-1) <= room))) & (law > 0)
 
 
 def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None,

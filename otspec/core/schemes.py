@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from otspec.core.checks import as_law, check_positive, check_uniforms
-from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot, top_mask
 
 Array = Any
@@ -252,7 +251,7 @@ class WithoutReplacement(Hybrid):
 
 @dataclass(frozen=True)
 class Greedy(Hybrid):
-    """The ``k - 1`` likeliest tokens for certain, then one draw from the rest. [mdsd]"""
+    """The ``k - 1`` likeliest tokens for certain, then one draw from the rest [mdsd]."""
 
     top: int = field(default=0, init=False, repr=False)
     k: int
@@ -264,46 +263,8 @@ class Greedy(Hybrid):
 
 
 @dataclass(frozen=True)
-class Independent(DraftScheme):
-    """One draw from each of ``k`` different drafters; the draft argument is ``[*batch k V]``."""
-
-    k: int
-    draft_axes = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_positive("k", self.k))
-
-    @property
-    def num_drafts(self) -> int:
-        """Number of drafters."""
-        return self.k
-
-    def check(self, draft: Array) -> Array:
-        """Check ``[*batch k V]``."""
-        draft = super().check(draft)
-        if draft.ndim < 2 or draft.shape[-2] != self.k:
-            raise ShapeMismatch(
-                f"draft: shape {tuple(draft.shape)} does not end in [{self.k} V]. "
-                f"Fix: stack the {self.k} drafters' laws on the axis before the vocabulary.")
-        return draft
-
-    def count_lists(self, draft: Array) -> float:
-        """Product of the drafters' supports."""
-        return float(np.prod(np.count_nonzero(draft, axis=-1).astype(np.float64)))
-
-    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        supports = [np.flatnonzero(row) for row in draft]
-        grid = np.meshgrid(*supports, indexing="ij")
-        tokens = np.stack([axis.ravel() for axis in grid], axis=-1)
-        return tokens, draft[np.arange(self.k), tokens].prod(axis=-1)
-
-    def _sample(self, draft: Array, uniforms: Array) -> Array:
-        return draw(draft, uniforms)
-
-
-@dataclass(frozen=True)
 class Hub(DraftScheme):
-    """SpecHub's two drafts: a draw ``x`` and the likeliest token ``a``, always both in the list. [spechub]
+    """SpecHub's two drafts: a draw ``x`` and the likeliest token ``a``, always both in the list [spechub].
 
     The list is ``(x, a)`` when ``x`` is not ``a``; a draw of ``a`` is completed by a draw from the rest, ``(a, x)``.
     As sets this is ``Greedy(2)``.
@@ -334,87 +295,6 @@ class Hub(DraftScheme):
         first, other = draw(draft, uniforms[..., 0]), draw(rest, uniforms[..., 1])
         other = xp.where(xp.sum(rest, axis=-1) > 0, other, -xp.ones_like(other))
         return xp.stack([first, xp.where(first == top, other, top)], axis=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class Joint(DraftScheme):
-    """Any joint law of the drafts: a table of list probabilities, or a capacity oracle.
-
-    Parameters
-    ----------
-    table : array ``[V] * k``, optional
-        Probability of every list. The draft argument of other calls is then ignored and may be None.
-    capacity : callable, optional
-        ``capacity(subset [V] bool) -> Pr[all drafts lie in subset]``, for laws too large to tabulate.
-    k, size : int
-        Number of drafts and of tokens, with ``capacity`` only.
-    """
-
-    table: Any = None
-    capacity: Callable[[np.ndarray], float] | None = None
-    k: int | None = None
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.table is None) == (self.capacity is None):
-            raise BadArgument("Joint: give either a table or a capacity oracle. Fix: Joint(table) or "
-                              "Joint(capacity=f, k=2, size=V).")
-        if self.table is None:
-            check_positive("k", self.k)
-            check_positive("size", self.size)
-            return
-        table = np.asarray(self.table, dtype=np.float64)
-        if table.ndim == 0 or len(set(table.shape)) != 1:
-            raise ShapeMismatch(f"table: shape {table.shape} is not [V] * k. Fix: one axis of length V per draft.")
-        as_law("table", table.reshape(-1))
-        object.__setattr__(self, "table", table)
-        object.__setattr__(self, "k", table.ndim)
-        object.__setattr__(self, "size", table.shape[0])
-
-    @property
-    def num_drafts(self) -> int:
-        """Number of drafts."""
-        return int(self.k or 0)
-
-    @property
-    def num_uniforms(self) -> int:
-        """One: lists are drawn from the table by quantile."""
-        return 1
-
-    def vocabulary(self, draft: Array) -> int:
-        """Size of the table's axes."""
-        return int(self.size or 0)
-
-    def check(self, draft: Array) -> Array:
-        """Return the table's own law of the first draft where no draft is given."""
-        if draft is None:
-            draft = self._table().reshape(self.size, -1).sum(axis=1) if self.capacity is None else \
-                np.full(self.vocabulary(None), 1.0 / self.vocabulary(None))
-        draft = super().check(draft)
-        if draft.shape[-1] != self.size:
-            raise ShapeMismatch(f"draft: {draft.shape[-1]} tokens, but the joint law has {self.size}. Fix: draft=None.")
-        return draft
-
-    def _table(self) -> np.ndarray:
-        if self.table is None:
-            raise TooLarge(f"{self.k} drafts on {self.size} tokens are known by a capacity oracle only, which "
-                           f"lists no drafts. Fix: use optimal_acceptance, or give the table.", math.inf)
-        return self.table
-
-    def count_lists(self, draft: Array) -> float:
-        """Lists of positive probability."""
-        return float(np.count_nonzero(self._table()))
-
-    def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens = np.argwhere(self._table() > 0)
-        return tokens, self._table()[tuple(tokens.T)]
-
-    def _sample(self, draft: Array, uniforms: Array) -> Array:
-        xp = array_namespace(uniforms)
-        law = xp.asarray(self._table().reshape(-1), device=uniforms.device)
-        flat = draw(xp.broadcast_to(law, (*uniforms.shape[:-1], law.shape[0])), uniforms[..., 0])
-        digits = [(flat // self.size**power) % self.size for power in reversed(range(self.num_drafts))]
-        return xp.stack(digits, axis=-1)
 
 
 def as_scheme(scheme: DraftScheme | int) -> DraftScheme:

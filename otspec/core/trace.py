@@ -148,6 +148,19 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         return self._stored("contexts", slice(None)) if "contexts" in self._shards[0] else None
 
     @property
+    def prompts(self) -> list[list[int]]:
+        """The contexts as token lists without padding, ready to be recorded or decoded again.
+
+        Raises
+        ------
+        BadArgument
+            The contexts were not recorded.
+        """
+        if self.contexts is None:
+            raise BadArgument(f"{self._source}: holds no contexts. Fix: Trace.from_laws(..., contexts=tokens).")
+        return [row[row >= 0].tolist() for row in self.contexts]
+
+    @property
     def target(self) -> np.ndarray:
         """Laws of the target model ``[n V]`` float64, all in memory; `laws` reads a part."""
         return self._laws("target", slice(None))

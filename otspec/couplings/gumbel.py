@@ -1,4 +1,4 @@
-"""The exponential race (Gumbel-max coupling) with shared clocks. [coupling]
+"""The exponential race (Gumbel-max coupling) with shared clocks. [coupling].
 
 Clocks ``E_i`` are standard exponentials shared by both parties; a party with law ``p`` selects ``argmin E_i / p_i``.
 Two parties with laws p (target) and q (draft) agree on token j with probability
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from otspec.core.coupling import Coupling
-from otspec.core.laws import namespace
+from otspec.core.laws import namespace, total
 from otspec.core.noise import Noise
 
 Array = Any
@@ -24,7 +24,7 @@ TINY = 1e-100
 
 
 class Gumbel(Coupling):
-    """Shared exponential race: the token whose clock, divided by its mass, rings first. [coupling]"""
+    """Shared exponential race: the token whose clock, divided by its mass, rings first. [coupling]."""
 
     def _select(self, law: Array, noise: Noise) -> Array:
         xp = namespace(law)
@@ -33,17 +33,11 @@ class Gumbel(Coupling):
         return xp.astype(xp.argmax(speed, axis=-1), xp.int64)
 
     def _agreed(self, target: Array, draft: Array) -> Array:
-        xp = namespace(target)
         race = _sorted_race(target, draft)
-        p, q = race.target, race.draft
-        larger, smaller = xp.maximum(p, q), xp.minimum(p, q)
-        both = smaller > 0
-        one = xp.ones_like(p)
-        # divided through by the larger mass, so that no product of two tiny masses is formed
-        larger = xp.where(both, larger, one)
-        rate = race.above * (q / larger) + race.below * (p / larger)
-        agreed = xp.where(both, smaller, 0.0 * one) / xp.where(both & (rate > 0), rate, one)
-        return xp.take_along_axis(agreed, race.rank, axis=-1)
+        return namespace(target).take_along_axis(_agreed_in_order(race), race.rank(), axis=-1)
+
+    def _agreement(self, target: Array, draft: Array) -> Array:
+        return total(_agreed_in_order(_sorted_race(target, draft)))
 
     def _joint(self, target: Array, draft: Array) -> Array:
         xp = namespace(target)
@@ -62,7 +56,7 @@ class Gumbel(Coupling):
         cone = xp.where(real, wide, xp.zeros_like(wide))
         cone = cone / xp.where(real, start, xp.ones_like(wide)) / xp.where(real, end, xp.ones_like(wide))
         reach = xp.concat([xp.zeros_like(p[..., :1]), xp.cumulative_sum(cone, axis=-1)], axis=-1)
-        reach = xp.take_along_axis(reach, race.rank, axis=-1)
+        reach = xp.take_along_axis(reach, race.rank(), axis=-1)
         between = reach[..., :, None] - reach[..., None, :]
         between = xp.where(between > 0, between, xp.zeros_like(between))
         size = target.shape[-1]
@@ -77,7 +71,24 @@ class _Race(NamedTuple):
     draft: Array
     above: Array  # target mass from this token on
     below: Array  # draft mass before this token
-    rank: Array  # place of each token in the order
+    order: Array  # token at each place
+
+    def rank(self) -> Array:
+        """Place of each token."""
+        return namespace(self.order).argsort(self.order, axis=-1, stable=False)
+
+
+def _agreed_in_order(race: _Race) -> Array:
+    """``Pr[both select the token]`` in the order of the race."""
+    xp = namespace(race.target)
+    p, q = race.target, race.draft
+    larger, smaller = xp.maximum(p, q), xp.minimum(p, q)
+    both = smaller > 0
+    one = xp.ones_like(p)
+    # divided through by the larger mass, so that no product of two tiny masses is formed
+    larger = xp.where(both, larger, one)
+    rate = race.above * (q / larger) + race.below * (p / larger)
+    return xp.where(both, smaller, xp.zeros_like(p)) / xp.where(both & (rate > 0), rate, one)
 
 
 def _sorted_race(target: Array, draft: Array) -> _Race:
@@ -85,10 +96,10 @@ def _sorted_race(target: Array, draft: Array) -> _Race:
     both = target + draft
     # target/(target+draft) orders like the ratio and stays finite; tokens of neither law come first, outside all cones
     ratio = xp.where(both > 0, target / xp.where(both > 0, both, xp.ones_like(both)), -xp.ones_like(both))
-    order = xp.argsort(ratio, axis=-1, stable=True)
+    order = xp.argsort(ratio, axis=-1, stable=False)
     p, q = xp.take_along_axis(target, order, axis=-1), xp.take_along_axis(draft, order, axis=-1)
     above = xp.flip(xp.cumulative_sum(xp.flip(p, axis=-1), axis=-1), axis=-1)
     # summed, not subtracted from the total: differences would lose the digits of small masses
     before = xp.cumulative_sum(q, axis=-1)[..., :-1]
     below = xp.concat([xp.zeros_like(q[..., :1]), before], axis=-1)
-    return _Race(p, q, above, below, xp.argsort(order, axis=-1, stable=True))
+    return _Race(p, q, above, below, order)

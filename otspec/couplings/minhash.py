@@ -1,4 +1,4 @@
-"""Weighted MinHash: shared darts on tokens times (0, 1). [coupling]
+"""Weighted MinHash: shared darts on tokens times (0, 1). [coupling].
 
 Dart number n has a uniform token and a uniform height; a party takes the token of its first dart with height at most
 the law's mass there. Given laws p (target) and q (draft), the first dart that either party takes lies below
@@ -25,7 +25,7 @@ CHUNK = 2**22
 
 
 class MinHash(Coupling):
-    """Token of the first shared dart that falls below the law; V darts are expected. [coupling]"""
+    """Token of the first shared dart that falls below the law; V darts are expected. [coupling]."""
 
     def _select(self, law: Array, noise: Noise) -> Array:
         return _throw(law, noise)[1]
@@ -57,7 +57,8 @@ def _throw(law: Array, noise: Noise) -> tuple[Array, Array]:
     xp = namespace(law)
     size, batch = law.shape[-1], np.broadcast_shapes(tuple(law.shape[:-1]), noise.batch)
     law = xp.broadcast_to(law, (*batch, size))
-    chunk = max(16, min(4 * size, CHUNK // max(1, math.prod(batch))))
+    # a row needs V darts on average, and the slowest of a batch a few times that
+    chunk = max(16, min(size, CHUNK // max(1, math.prod(batch))))
     index = xp.full(batch, -1, dtype=xp.int64, device=law.device)
     chosen = index
     start = 0

@@ -23,7 +23,8 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.laws import draw
 from otspec.core.noise import Noise
-from otspec.core.schemes import DraftScheme, Independent, Joint, WithReplacement, as_scheme
+from otspec.core.drafters import Independent, Joint
+from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
 from otspec.decode.cache import CachedModel, laws
 
 

@@ -147,11 +147,12 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
     if draft == "draft" and not draft_length:
         return _at_temperature(bundled, temperature)
     recorded = {"temperature": float(temperature) if draft_length else 1.0, "draft_length": draft_length}
-    key = hashlib.sha256(json.dumps([bundled.fingerprint, draft, recorded, FORMAT]).encode()).hexdigest()[:24]
+    weights = sha256(POCKET / "hashes.json")
+    key = hashlib.sha256(json.dumps([bundled.fingerprint, weights, draft, recorded]).encode()).hexdigest()[:24]
     file = cache_folder() / f"pocket-{key}.safetensors"
     if not file.is_file():
         pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
-        record(pair, bundled.contexts, **recorded, progress=progress).save(file)
+        record(pair, bundled.prompts, **recorded, progress=progress).save(file)
     trace = Trace.load(file)
     return trace if draft_length else _at_temperature(trace, temperature)
 

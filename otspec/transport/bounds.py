@@ -18,10 +18,11 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
 from otspec.core.bound import AcceptanceBound, Cut
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
 from otspec.core.laws import cumulative_sum
 from otspec.core.problem import MembershipProblem
-from otspec.core.schemes import DraftScheme, Hub, Hybrid, Independent, Joint, WithReplacement, as_scheme
+from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
 from otspec.transport.winner import (
     minimal_law,
@@ -262,6 +263,11 @@ def _unsort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _prefix_value(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> np.ndarray:
+    if isinstance(scheme, Hub):
+        scheme = Hybrid(1, 2)
+    if isinstance(scheme, Hybrid) and scheme.num_sampled == 1:
+        top, rest = scheme.split(draft)  # one random draft: its own law is the winner law, nothing to sort
+        return np.minimum(np.where(top, target, np.minimum(target, rest)).sum(axis=-1), 1.0)
     game = _sampled_game(target, draft, scheme)
     value, _ = prefix_optimum(game.target, _knots(game.increments))
     return np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)

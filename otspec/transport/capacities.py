@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument
-from otspec.core.schemes import DraftScheme, Independent, Joint
+from otspec.core.schemes import DraftScheme
 
 
 def capacity_along(scheme: DraftScheme, draft: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,5 +1,7 @@
 """Agreement: printed values, the chain of inequalities, the sharp instance, and sampling."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_chain_of_inequalities(family, size):
     target, draft = (np.stack(laws) for laws in zip(*(random_pair(family, size, rng) for _ in range(50)), strict=True))
     lower, upper = agreement_bounds(target, draft)
     chain = [lower, agreement("minhash", target, draft), agreement("gumbel", target, draft), upper]
-    for smaller, larger in zip(chain, chain[1:], strict=False):
+    for smaller, larger in itertools.pairwise(chain):
         assert np.all(smaller <= larger + ROUNDING)
     assert np.array_equal(agreement("minhash_dart", target, draft), lower)
 

@@ -8,15 +8,8 @@ import functools
 
 import numpy as np
 
-from otspec.core.schemes import (
-    Greedy,
-    Hub,
-    Hybrid,
-    Independent,
-    Joint,
-    WithoutReplacement,
-    WithReplacement,
-)
+from otspec.core.drafters import Independent, Joint
+from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.verifiers import REGISTRY, list_verifiers, verifier
 
 ENUMERATED = 1e-12  # at most 5^3 lists of 5 tokens, each mass a few eps off

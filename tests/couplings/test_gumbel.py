@@ -1,5 +1,7 @@
 """The exponential race: closed forms against the slow twin, integration and sampling."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -32,7 +34,7 @@ def joint_by_integration(p, q, i, j):
         low, high = first * p[j] / p[i], first * q[j] / q[i]
         corners = sorted(first / p[i] * q[j] * p[m] / q[m] for m in range(len(p)) if m not in (i, j))
         bounds = [low, *[c for c in corners if low < c < high], high]
-        return sum(quad(density, a, b, epsabs=1e-13)[0] for a, b in zip(bounds, bounds[1:], strict=False))
+        return sum(quad(density, a, b, epsabs=1e-13)[0] for a, b in itertools.pairwise(bounds))
     if p[i] / q[i] <= p[j] / q[j]:
         return 0.0
     return quad(lambda e: np.exp(-e) * inner(e), 0, np.inf, epsabs=1e-11)[0]

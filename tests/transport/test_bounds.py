@@ -43,7 +43,7 @@ def _containment(problem, subset):
     return law[np.where(sets >= 0, subset[sets], True).all(axis=1)].sum()
 
 
-@pytest.mark.parametrize(("name", "k"), [key for key in golden.GOLDEN], ids=str)
+@pytest.mark.parametrize(("name", "k"), list(golden.GOLDEN), ids=str)
 def test_golden_optima(name, k):
     target, draft = (np.array(law, dtype=float) for law in golden.INSTANCES[name])
     row = golden.GOLDEN[name, k]

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from otspec.core.schemes import Greedy, Hub, Hybrid, Independent, WithoutReplacement, WithReplacement
+from otspec.core.drafters import Independent
+from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.verifiers import verifier
 from tests.contracts.token_cases import accepted, rows
 from tests.oracles import drafting, token_rules
@@ -51,6 +52,17 @@ def test_recursive_rejection_without_replacement_against_the_twin():
                                    drafting.without_replacement(draft.tolist(), 2))
     value = float(verifier("recursive_wor", WithoutReplacement(2)).acceptance(target, draft))
     assert value == pytest.approx(exact, abs=1e-12)  # 380 lists
+
+
+def test_second_draws_after_a_likely_token_against_enumeration():
+    # few tokens: renormalised second draws are up to twice as likely, and cross the ratios of the excess
+    rng = np.random.default_rng(12)
+    scheme = WithoutReplacement(2)
+    for _ in range(150):
+        target, draft = rng.dirichlet(np.ones(4), size=2)
+        exact = enumerated_acceptance("recursive_wor", scheme, target, draft)
+        value = float(verifier("recursive_wor", scheme).acceptance(target, draft))
+        assert value == pytest.approx(exact, abs=1e-12)  # 12 lists
 
 
 def test_formulas_take_batches_and_broadcast():

@@ -1,4 +1,4 @@
-"""Block verification: keep the longest drafted prefix whose own test succeeds. [block]
+"""Block verification: keep the longest drafted prefix whose own test succeeds. [block].
 
 With ``w_0 = 1`` and ``w_i = min(1, w_{i-1} target_i / draft_i)`` along the path, and the excess
 ``S_i = sum (w_i target - draft)+`` on the row *after* ``x^i``, prefix i succeeds with chance
@@ -28,7 +28,7 @@ Array = Any
 
 
 class Block(BlockVerifier):
-    """Joint verification of a drafted block, never worse than token-wise on any pair of models. [block]"""
+    """Joint verification of a drafted block, never worse than token-wise on any pair of models. [block]."""
 
     def _weights(self, target_rows: Array, draft_rows: Array, tokens: Array) -> Array:
         """``w_0 .. w_L``, float64 ``[*batch L+1]``."""

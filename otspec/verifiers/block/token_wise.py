@@ -1,4 +1,4 @@
-"""Token-wise verification of a block: test the drafted tokens one by one, stop at the first refusal. [leviathan2023]
+"""Token-wise verification of a block: test the tokens one by one, stop at the first refusal. [leviathan2023].
 
 Token i is kept with probability ``min(1, target/draft)`` at it, and the token after the last one kept comes from
 ``(target - draft)+``. Hence ``E[accepted] = sum_i E prod_{j <= i} min(1, target_j / draft_j)``.
@@ -23,7 +23,7 @@ Array = Any
 
 
 class TokenWise(BlockVerifier):
-    """Single-draft rejection at each position in turn. [leviathan2023]"""
+    """Single-draft rejection at each position in turn. [leviathan2023]."""
 
     def _chances(self, target_rows: Array, draft_rows: Array, tokens: Array) -> Array:
         """Chance ``[*batch L]`` that each drafted token passes its own test."""

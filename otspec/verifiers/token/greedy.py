@@ -28,6 +28,7 @@ class GreedyRejection(TokenVerifier):
     """
 
     schemes: ClassVar[tuple[type, ...]] = (Greedy,)
+    scheme: Greedy
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         _, rest = self.scheme.split(draft)

@@ -51,7 +51,7 @@ def smallest_rho(target: Array, draft: Array, k: Array | int) -> Array:
     rows = [xp.reshape(law, (-1, size)) for law in (target, draft)]
     counts = xp.reshape(k * xp.ones_like(target[..., 0]), (-1,))
     step = max(1, IN_CACHE // size if is_numpy_array(target) else counts.shape[0])
-    found = [_bisect(*(law[i : i + step, ...] for law in rows), counts[i : i + step])
+    found = [_bisect(rows[0][i : i + step, ...], rows[1][i : i + step, ...], counts[i : i + step])
              for i in range(0, counts.shape[0], step)]
     return xp.reshape(xp.concat(found), shape) if found else xp.ones_like(target[..., 0])
 

@@ -76,6 +76,9 @@ class PlanPlayer(TokenVerifier):
         from otspec.transport.bounds import optimal_plan  # the solver is loaded when it is first needed
 
         key = scheme, target.tobytes(), draft.tobytes()
-        if self._solved is None or self._solved[0] != key:
-            self._solved = key, optimal_plan(target, draft, scheme).plan
-        return self._solved[1]
+        if self._solved is not None and self._solved[0] == key:
+            return self._solved[1]
+        plan = optimal_plan(target, draft, scheme).plan
+        assert plan is not None  # optional in bounds that need no linear programme; this one is one
+        self._solved = key, plan
+        return plan

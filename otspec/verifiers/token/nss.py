@@ -10,7 +10,8 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from otspec.core.schemes import Hub, Hybrid, Independent, WithReplacement
+from otspec.core.drafters import Independent
+from otspec.core.schemes import Hub, Hybrid, WithReplacement
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.verifiers.token.second_draw import inclusion
 

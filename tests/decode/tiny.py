@@ -1,0 +1,110 @@
+"""Tiny models with random weights in double precision, and decoding without caches, batches or masks."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from otspec.core.block import BlockVerifier
+from otspec.core.coupling import Coupling
+from otspec.core.laws import draw, law_from_logits
+from otspec.core.noise import Noise
+from otspec.decode.drafting import sequence_seeds, streams
+from otspec.decode.models import Pair
+
+_SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+          "num_key_value_heads": 2, "max_position_embeddings": 256}
+
+
+def model(seed, size=64, family="llama", scale=1.0, **config):
+    if family == "llama":
+        made = LlamaForCausalLM(LlamaConfig(vocab_size=size, **(_SMALL | config)))
+    elif family == "mistral":
+        made = MistralForCausalLM(MistralConfig(vocab_size=size, **(_SMALL | config)))
+    else:
+        made = GPT2LMHeadModel(GPT2Config(vocab_size=size, n_positions=256, n_embd=16, n_layer=2, n_head=2, **config))
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for name, value in made.named_parameters():
+            noise = torch.from_numpy(rng.normal(size=tuple(value.shape)))
+            value.copy_(1 + 0.1 * noise if "norm" in name or "ln_" in name else 0.4 * scale * noise)
+    return made.double().eval().requires_grad_(False)
+
+
+def pair(size=64, family="llama", target=1, draft=2, **config):
+    return Pair(model(target, size, family, **config), model(draft, size, family, **config), None,
+                "tiny/target", "tiny/draft", size, "cpu", f"tiny-{family}-{size}-{target}-{draft}")
+
+
+@lru_cache(maxsize=20_000)
+def _logits(one, text):
+    with torch.no_grad():
+        return one(torch.tensor([text])).logits[0, -1].numpy()
+
+
+def law(one, text, **warp):
+    """Law after a text, by one plain forward pass over all of it."""
+    return law_from_logits(_logits(one, tuple(text)), **warp)
+
+
+def laws_along(one, text, tokens, **warp):
+    return np.array([law(one, [*text, *tokens[:i]], **warp) for i in range(len(tokens) + 1)])
+
+
+def decode(pair, prompt, rule, draft_length, max_new_tokens, *, paths=1, seed=0, place=0, **warp):
+    """One sequence, decoded with a full forward pass per law; ``rule`` is an object."""
+    stream, key = streams(seed, place, 1)[0], int(sequence_seeds(seed, place, 1)[0])
+    text = list(prompt)
+    while len(text) < len(prompt) + max_new_tokens:
+        if isinstance(rule, Coupling):
+            text += _coupled_round(pair, text, rule, draft_length, key, warp)
+        elif isinstance(rule, BlockVerifier):
+            text += _block_round(pair, text, rule, draft_length, stream, warp)
+        else:
+            text += _paths_round(pair, text, rule, paths, draft_length, stream, warp)
+    return text[len(prompt) : len(prompt) + max_new_tokens]
+
+
+def _coupled_round(pair, text, rule, draft_length, key, warp):
+    drafts, out = [], []
+    for i in range(draft_length):
+        drafts.append(int(rule.select(law(pair.draft, text + drafts, **warp), Noise(key, len(text) + i))))
+    for i in range(draft_length + 1):
+        out.append(int(rule.select(law(pair.target, text + out, **warp), Noise(key, len(text) + i))))
+        if i < draft_length and out[i] != drafts[i]:
+            break
+    return out
+
+
+def _block_round(pair, text, rule, draft_length, stream, warp):
+    uniforms = stream.random(draft_length + rule.num_uniforms(draft_length))
+    drafts = []
+    for i in range(draft_length):
+        drafts.append(int(draw(law(pair.draft, text + drafts, **warp), uniforms[i])))
+    verdict = rule.draw(laws_along(pair.target, text, drafts, **warp),
+                        laws_along(pair.draft, text, drafts[:-1], **warp), np.array(drafts), uniforms[draft_length:])
+    return [*drafts[: int(verdict.accepted)], int(verdict.token)]
+
+
+def _paths_round(pair, text, rule, paths, draft_length, stream, warp):
+    first, width = rule.scheme.num_uniforms, rule.num_uniforms
+    drafting = first + paths * (draft_length - 1)
+    uniforms = stream.random(drafting + draft_length * width + 1)
+    heads = rule.scheme.sample(law(pair.draft, text, **warp), uniforms[:first]).tolist()
+    drafted = [[head] for head in heads]
+    for depth in range(1, draft_length):
+        for number, path in enumerate(drafted):
+            level = uniforms[first + paths * (depth - 1) + number]
+            path.append(int(draw(law(pair.draft, text + path, **warp), level)))
+    kept = []
+    for depth in range(draft_length):
+        alive = [path for path in drafted if path[:depth] == kept]
+        tokens = np.array([path[depth] for path in alive] + [-1] * (paths - len(alive)))
+        coins = uniforms[drafting + depth * width : drafting + (depth + 1) * width]
+        token = int(rule.draw(law(pair.target, text + kept, **warp), law(pair.draft, text + kept, **warp), tokens,
+                              coins).token)
+        kept.append(token)
+        if token not in tokens:
+            return kept
+    return [*kept, int(draw(law(pair.target, text + kept, **warp), uniforms[-1]))]

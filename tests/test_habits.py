@@ -1,0 +1,100 @@
+"""Habits that keep the house in order: lazy imports, one-way rooms, doctests, sources that resolve."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import otspec as ot
+from otspec.couplings import list_couplings
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "otspec"
+MODULES = sorted(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "otspec.") if not m.name.endswith("__main__"))
+HEAVY = ("torch", "cvxpy", "transformers", "scipy", "matplotlib", "numba", "safetensors")
+
+
+def run(*command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_import_loads_nothing_heavy():
+    code = f"import otspec, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert run(sys.executable, "-c", code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(ot.__all__))
+def test_public_names_exist_and_are_described(name):
+    assert getattr(ot, name).__doc__ or name == "__version__"
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'optimum'"):
+        ot.optimum  # noqa: B018
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"np": np, "ot": ot}, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_readme_examples_run():
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False,
+                              optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_rooms_import_one_way():
+    result = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
+    assert result.returncode == 0, result.stdout
+
+
+def test_ruff_is_clean():
+    result = run(str(Path(sys.executable).with_name("ruff")), "check", "--no-cache", ".")
+    assert result.returncode == 0, result.stdout
+
+
+def keys_of_the_bibliography():
+    return set(re.findall(r"^@\w+\{([^,]+),", (PACKAGE / "references.bib").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_every_cited_source_resolves():
+    entries = [*ot.list_verifiers().values(), *list_couplings().values()]
+    missing = {entry.source.key for entry in entries} - keys_of_the_bibliography()
+    assert not missing
+    cited = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+                text = ast.get_docstring(node) or ""
+                cited |= set(re.findall(r"\[([a-z][a-z0-9+-]{3,})\]", text))
+    shapes = {"batch", "contexts", "models", "rounds", "lists"}
+    assert cited - shapes - keys_of_the_bibliography() == set()
+    assert cited
+
+
+def test_modules_stay_small():
+    long = {str(p.relative_to(ROOT)): n for p in PACKAGE.rglob("*.py")
+            if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    assert not long
+
+
+def test_nothing_is_unpickled():
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"import pickle|torch\.(load|save)\(|allow_pickle=True|trust_remote_code=True", text)
+
+
+def test_the_typing_marker_licence_and_notice_ship():
+    for name in ("py.typed", "LICENSE", "references.bib", "data/pocket/NOTICE"):
+        assert (PACKAGE / name).exists()
