@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Joint(DraftScheme):
         Number of drafts and of tokens, with ``capacity`` only.
     """
 
-    table: Any = None
+    table: Any = field(default=None, repr=False)
     capacity: Callable[[np.ndarray], float] | None = None
     k: int | None = None
     size: int | None = None

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.checks import check_positive
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.laws import draw
 from otspec.core.noise import Noise
-from otspec.core.drafters import Independent, Joint
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
 from otspec.decode.cache import CachedModel, laws
 

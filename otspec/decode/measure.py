@@ -174,10 +174,10 @@ class Ledger:
 
 
 def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
-    """Context manager with ``update(n)``; silent unless ``shown``."""
+    """Context manager with ``update(n)``; silent unless ``shown``, and where nobody watches a terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=unit, disable=not shown, initial=done)
+    return tqdm(total=total, unit=unit, disable=None if shown else True, initial=done)
 
 
 def expected_kept(how: Method, target_rows: Any, draft_rows: Any, tokens: Any, outcome: Outcome) -> np.ndarray:

@@ -41,7 +41,7 @@ Shard = dict[str, np.ndarray]
 
 def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | None = None, temperature: float = 1.0,
            top_k: int | None = None, top_p: float | None = None, draft_length: int = 0, seed: int = 0,
-           batch_size: int | None = None, positions: str | int = "last", progress: bool = False) -> Trace:
+           batch_size: int | None = None, positions: str | int = "last", progress: bool = True) -> Trace:
     """Record the laws of a pair after every context.
 
     Parameters
@@ -62,7 +62,7 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
     positions : "last" or int
         Record after each whole prompt, or also after the prefixes that are shorter by multiples of this stride.
     progress : bool
-        Show a progress bar.
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
 
 
 def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft", draft_length: int = 0,
-               temperature: float = 1.0, progress: bool = False) -> Trace:
+               temperature: float = 1.0, progress: bool = True) -> Trace:
     """Return the trace that ships with otspec, a recording derived from it, or a trace from a file.
 
     Parameters
@@ -158,7 +158,7 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
 
 
 def build_pocket_trace(out: str | os.PathLike[str] = POCKET_TRACE, *, contexts: int = 512, length: int = 96,
-                       progress: bool = False) -> Trace:
+                       progress: bool = True) -> Trace:
     """Record the bundled trace: the pocket pair after held-out windows of the running CPython's own text.
 
     Parameters

@@ -15,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr_delete, qr_insert, solve_triangular
+from scipy.linalg import qr_delete, qr_insert
+from scipy.linalg.lapack import dtrtrs
 
 from otspec.core.errors import BadArgument, ShapeMismatch
 
 __all__ = ["MinimumNorm", "independent_capacity", "minimum_norm_law"]
 
 _FLOOR = 1e-13  # spread over the vocabulary: smaller targets would scale their rounding up to 1
-_TRIAL = 300  # priority rules that each weighting gets before the most promising one goes on
+_TURN = 150  # priority rules of a first turn: easy instances need fewer, and the turns double
+_BINDING = 1e-6  # cuts nearer to 1 bind so little that covering the whole target is the task
 _GONE = 1e-13  # a priority rule of smaller weight is dropped: it moves no probability visibly
 _DEPENDENT = 1e-13  # relative distance below which a new law lies in the span of the active ones
 
@@ -124,8 +126,8 @@ class _Mixture:
     def _affine(self):
         """Weights, of any sign, of the least-norm point of the affine hull."""
         ones = np.ones(len(self.orders))
-        half = solve_triangular(self._r, ones, trans="T", check_finite=False)
-        raw = solve_triangular(self._r, half, check_finite=False)
+        half, _ = dtrtrs(self._r, ones, trans=1)
+        raw, _ = dtrtrs(self._r, half)
         return raw / raw.sum()
 
     def settle(self):
@@ -180,7 +182,7 @@ class _Search:
         self._scale = np.sqrt(self._metric)
         order, _, law = self._rule(start[self._support])
         self._mixture = _Mixture(order, self._point(law))
-        self.gap, self.stuck = np.inf, False
+        self.stuck = False
 
     def _point(self, law):
         # measured from the target, the least point is small and keeps its digits
@@ -213,7 +215,6 @@ class _Search:
             size = int(np.argmin(slack))
             if 1.0 + slack[size] < best.upper:
                 best.upper, best.cut = 1.0 + float(slack[size]), order[:size]
-            self.gap = best.upper - lower
             if best.gap <= tol:
                 return used
             if not self._mixture.insert(order, self._point(vertex)):
@@ -223,17 +224,38 @@ class _Search:
         return iterations
 
 
-def _metrics(target, drafted):
-    """Weights of the norm, the target first; any positive weights have the same optimum."""
-    target = np.maximum(target, _FLOOR / target.size)
-    yield target
-    yield (target + drafted) ** 0.75
-    yield target**0.75
-    yield target**0.5
+def _weightings(target, drafted, closed):
+    """Weights of the norm to try beside the target; which ones are quick depends on whether the cut binds."""
+    both = target + drafted
+    if closed:
+        return [both, both**0.75]
+    return [target**0.5, both**0.5, both**0.75]
+
+
+def _search_all(target, capacity_along, best, tol, iterations):
+    """Run searches in several metrics by turns, each turn twice as long, until one closes the interval."""
+    natural = np.arange(target.size)
+    # a token's increment near the front and near the end of an order brackets how often it can win
+    drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
+    with np.errstate(divide="ignore"):
+        start = -np.where(drafted > 0, target / drafted, np.inf)
+    floored = np.maximum(target, _FLOOR / target.size)
+    searches = [_Search(target, capacity_along, floored, start)]
+    left = iterations - searches[0].run(best, tol, min(_TURN, iterations))
+    for weighting in _weightings(floored, drafted, best.upper > 1 - _BINDING):
+        searches.append(_Search(target, capacity_along, weighting, start))
+    turn = _TURN
+    while searches and left > 0 and best.gap > tol:
+        for search in searches[1:] + searches[:1]:
+            left -= search.run(best, tol, min(turn, left))
+            if left <= 0 or best.gap <= tol:
+                return
+        searches = [search for search in searches if not search.stuck]
+        turn *= 2
 
 
 def minimum_norm_law(
-    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 3000
+    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 6000
 ) -> MinimumNorm:
     """Winner law of least weighted distance from the target, with a certified interval for the optimum.
 
@@ -270,20 +292,8 @@ def minimum_norm_law(
     if max_iterations < 1:
         raise BadArgument(f"max_iterations is {max_iterations}; at least 1 priority rule is needed")
     target = np.asarray(target, dtype=np.float64)
-    natural = np.arange(target.size)
-    # a token's increment, first in the order and last, brackets how often it can win
-    drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
-    with np.errstate(divide="ignore"):
-        start = -np.where(drafted > 0, target / drafted, np.inf)
-    best, searches, left = _Incumbent(), [], max_iterations
-    for metric in _metrics(target, drafted):
-        searches.append(_Search(target, capacity_along, metric, start))
-        left -= searches[-1].run(best, tol, min(_TRIAL, left))
-        if best.gap <= tol or left <= 0:
-            break
-    searches = sorted((search for search in searches if not search.stuck), key=lambda search: search.gap)
-    if best.gap > tol and left > 0 and searches:
-        searches[0].run(best, tol, left)
+    best = _Incumbent()
+    _search_all(target, capacity_along, best, tol, max_iterations)
     subset = np.zeros(target.size, dtype=bool)
     subset[best.cut] = True
     return MinimumNorm(best.law, np.array(best.orders), best.weights, best.lower, subset, best.upper)

@@ -14,6 +14,7 @@ from otspec.core.laws import at, one_hot  # noqa: E402
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.verifier import TokenVerifier  # noqa: E402
 from otspec.couplings import coupling, list_couplings  # noqa: E402
+from otspec.decode import drafting  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
 from otspec.decode.record import load_trace  # noqa: E402
@@ -236,10 +237,18 @@ def test_models_that_cannot_hide_rejected_tokens_are_refused():
 
 def test_logits_that_define_no_law_are_refused():
     pair = tiny.pair(target=7)
-    hook = pair.target.register_forward_hook(lambda module, args, out: out.logits.fill_(-torch.inf) and None)
-    with pytest.raises(NotALaw, match=r"target model.*-inf everywhere"):
+    with tiny.banning_everything(pair.target), pytest.raises(NotALaw, match=r"target model.*-inf everywhere"):
         generate(pair, PROMPTS, max_new_tokens=2)
-    hook.remove()
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case[0] != "lp"], ids=ids)
+def test_rules_decode_the_same_text_on_tensors(pair, case, monkeypatch):
+    # on the CPU rules are asked with NumPy arrays; on a GPU they see tensors
+    name, scheme, length = case
+    settings = {"verifier": name, "scheme": scheme, "draft_length": length, "max_new_tokens": 12}
+    here = generate(pair, PROMPTS, **settings)
+    monkeypatch.setattr(drafting, "_ask", lambda rule, *arguments: rule(*arguments))
+    assert generate(pair, PROMPTS, **settings).tokens == here.tokens
 
 
 @pytest.mark.gpu

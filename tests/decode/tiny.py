@@ -1,5 +1,6 @@
 """Tiny models with random weights in double precision, and decoding without caches, batches or masks."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -35,6 +36,17 @@ def model(seed, size=64, family="llama", scale=1.0, **config):
 def pair(size=64, family="llama", target=1, draft=2, **config):
     return Pair(model(target, size, family, **config), model(draft, size, family, **config), None,
                 "tiny/target", "tiny/draft", size, "cpu", f"tiny-{family}-{size}-{target}-{draft}")
+
+
+@contextmanager
+def banning_everything(one):
+    """Let the model answer -inf to everything."""
+    def ban(module, args, out):
+        out.logits.fill_(-torch.inf)
+
+    hook = one.register_forward_hook(ban)
+    yield
+    hook.remove()
 
 
 @lru_cache(maxsize=20_000)

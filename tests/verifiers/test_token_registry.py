@@ -11,8 +11,8 @@ import pytest
 import otspec.verifiers.block
 import otspec.verifiers.token
 from otspec.core.block import BlockVerifier
-from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.drafters import Independent
+from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.verifiers import REGISTRY, list_verifiers, verifier

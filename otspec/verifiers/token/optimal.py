@@ -10,7 +10,7 @@ through the residual, where they count as accepted.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
@@ -48,7 +48,8 @@ class Prepared(NamedTuple):
 class Optimal(TokenVerifier):
     """The convex-hull sampler for draws with replacement and for hybrid drafts."""
 
-    schemes = (WithReplacement, Hybrid)
+    schemes: ClassVar[tuple[type, ...]] = (WithReplacement, Hybrid)
+    scheme: Any
 
     def __init__(self, scheme: DraftScheme | int) -> None:
         super().__init__(scheme)
@@ -69,7 +70,7 @@ class Optimal(TokenVerifier):
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
-        if xp is not array_namespace(np.zeros(1)) and is_torch_array(target) and target.device.type != "cpu":
+        if is_torch_array(target) and target.device.type != "cpu":
             raise BadArgument("conditional of `optimal` is sequential. Fix: pass CPU arrays, or use draw.")
         size = target.shape[-1]
         if self._race and self._sampled > 1 and size > MAX_VOCABULARY:

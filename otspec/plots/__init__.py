@@ -1,0 +1,16 @@
+"""Axes-level figures: a tidy table and matplotlib axes in, the same axes out. Nothing here touches pyplot."""
+
+from otspec.plots.acceptance import acceptance_vs_k, compare, gap_by_context
+from otspec.plots.agreement import agreement_vs_tv
+from otspec.plots.decoding import predicted_vs_measured
+from otspec.plots.style import context, rule_style
+
+__all__ = [
+    "acceptance_vs_k",
+    "agreement_vs_tv",
+    "compare",
+    "context",
+    "gap_by_context",
+    "predicted_vs_measured",
+    "rule_style",
+]

@@ -1,0 +1,39 @@
+"""Figure of decoding runs: tokens per target call as measured, beside what the laws of the same run predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.core.table import Table
+from otspec.plots.style import INK, rule_style
+
+Axes = Any
+
+
+def predicted_vs_measured(table: Table, ax: Axes) -> Axes:
+    """One line per decoding run: prediction (open diamond) and measurement with four standard errors around it.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``rule``, ``run`` (label), ``measured``, ``predicted``, ``difference_stderr``; the bar is four standard
+        errors of the paired difference to each side.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    Axes
+        The axes given.
+    """
+    rows = sorted(table.rows, key=lambda row: row["predicted"])
+    for place, row in enumerate(rows):
+        style = rule_style(row["rule"])
+        ax.errorbar(row["measured"], place, xerr=4 * row["difference_stderr"], linestyle="none", elinewidth=1.2,
+                    capsize=2, markersize=4.5, zorder=3, label="measured ± 4 standard errors" if place == 0 else None,
+                    **style)
+        ax.plot(row["predicted"], place, "D", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4,
+                label="predicted from the laws of the run" if place == 0 else None)
+    ax.set_yticks(range(len(rows)), [row["run"] for row in rows])
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.set_xlabel("tokens per target call")
+    return ax

@@ -1,0 +1,77 @@
+"""One look for all figures: fonts, sizes and a fixed colour and marker for every algorithm.
+
+Colours are those of Okabe and Ito, which stay apart for colour-blind readers; the marker says the same again in
+black and white. An algorithm keeps both in every figure, because they follow from its line in the registry. The
+optimum, and the rule that attains it, are black.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+
+from otspec.core.errors import UnknownName
+from otspec.couplings import list_couplings
+from otspec.verifiers import list_verifiers
+
+INK = "#222222"
+COLOURS = ("#777777", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#882255")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
+OPTIMUM = {"color": "#000000", "marker": "*"}
+WIDTH = 3.4  # inches of one panel, a column of a two-column page
+RC = {
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.0,
+    "legend.fontsize": 7.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text in the PDF
+    "ps.fonttype": 42,
+    "savefig.dpi": 200,
+}
+
+
+def context() -> AbstractContextManager[Any]:
+    """Matplotlib settings of all otspec figures, for a ``with`` block; outside it nothing changes.
+
+    Examples
+    --------
+    >>> with context():
+    ...     mpl.rcParams["pdf.fonttype"]
+    42
+    """
+    return mpl.rc_context(RC)
+
+
+def rule_style(name: str) -> dict[str, str]:
+    """Colour and marker of a verifier or coupling, as keyword arguments of ``ax.plot``.
+
+    Raises
+    ------
+    UnknownName
+        No registry holds the name.
+
+    Examples
+    --------
+    >>> rule_style("optimal") == OPTIMUM
+    True
+    """
+    if name in ("optimal", "optimum"):
+        return dict(OPTIMUM)
+    names = [known for known in (*list_verifiers(), *list_couplings()) if known != "optimal"]
+    if name not in names:
+        raise UnknownName(f"no verifier or coupling is called {name!r}. Fix: one of optimal, {', '.join(names)}.")
+    place = names.index(name)
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}

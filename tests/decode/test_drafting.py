@@ -1,0 +1,102 @@
+"""Drawing paths and keeping what survives, on laws given by hand."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from otspec.core.drafters import Independent  # noqa: E402
+from otspec.core.errors import BadArgument, SchemeMismatch  # noqa: E402
+from otspec.core.schemes import WithoutReplacement  # noqa: E402
+from otspec.couplings import coupling  # noqa: E402
+from otspec.decode.drafting import (  # noqa: E402
+    BlockPath,
+    Coupled,
+    Plain,
+    TokenPaths,
+    _compact,
+    _shared,
+    check_seed,
+    method,
+    sequence_seeds,
+    streams,
+)
+from otspec.verifiers import verifier  # noqa: E402
+
+
+def test_names_and_objects_become_methods():
+    assert method(None, 1, 7) == Plain(1, 0)
+    assert isinstance(method("block", 1, 4), BlockPath)
+    assert isinstance(method("gumbel", 1, 4), Coupled)
+    assert method(coupling("minhash"), 1, 0).draft_length == 0
+    how = method(verifier("recursive_wor", WithoutReplacement(3)), 1, 1)
+    assert (type(how), how.paths, how.draft_length) == (TokenPaths, 3, 1)
+    # two drafts and two continuations drawn, three depths judged, one token after a full path
+    assert method("recursive", 2, 3).num_uniforms == 2 + 2 * 2 + 3 + 1
+    assert method("block", 1, 4).num_uniforms == 4 + 5
+
+
+@pytest.mark.parametrize(("verifier_", "scheme", "length", "kind"), [
+    ("recursive_wor", WithoutReplacement(2), 2, SchemeMismatch), ("block", 2, 2, SchemeMismatch),
+    ("gumbel", 2, 2, SchemeMismatch), ("recursive", WithoutReplacement(2), 1, SchemeMismatch),
+    ("nss", Independent(2), 1, SchemeMismatch), ("recursive", 2, 0, BadArgument), ("block", 1, 1.5, BadArgument),
+    (object(), 1, 1, BadArgument)])
+def test_what_cannot_be_decoded_is_refused(verifier_, scheme, length, kind):
+    with pytest.raises(kind, match="Fix"):
+        method(verifier_, scheme, length)
+
+
+def test_living_drafts_move_to_the_front_in_order():
+    tokens = torch.tensor([[4, 5, 6], [7, 8, 9], [1, -1, 2]])
+    alive = torch.tensor([[False, True, True], [True, False, True], [True, True, True]])
+    assert _compact(tokens, alive).tolist() == [[5, 6, -1], [7, 9, -1], [1, -1, 2]]
+
+
+def test_copies_of_a_prefix_share_the_first_one_s_law():
+    law = torch.arange(3.0)[None, :, None].expand(1, 3, 2)
+    assert _shared(law, torch.tensor([[[1], [2], [1]]]))[0, :, 0].tolist() == [0, 1, 0]
+    assert _shared(law, torch.zeros(1, 3, 0, dtype=torch.long))[0, :, 0].tolist() == [0, 0, 0]
+
+
+def one_hot_rows(paths, size=6):
+    """Laws that are certain of the next token: [B K L+1 V] from the tokens [B K L+1]."""
+    return torch.nn.functional.one_hot(torch.tensor(paths), size).double()
+
+
+def test_the_surviving_path_is_kept_and_extended():
+    # the target wants 1 2 3; path 0 leaves after one token, path 1 carries it through
+    tokens = torch.tensor([[[1, 4], [1, 2]]])
+    target = one_hot_rows([[[1, 2, 5], [1, 2, 3]]])
+    draft = torch.full((1, 2, 2, 6), 1 / 6, dtype=torch.float64)
+    how = TokenPaths(2, 2, verifier("recursive", 2))
+    uniforms = torch.full((1, how.num_uniforms), 0.5, dtype=torch.float64)
+    outcome = how.judge(target, draft, tokens, uniforms, None)
+    assert (outcome.accepted.item(), outcome.token.item(), outcome.path.item()) == (2, 3, 1)
+    assert [step.drafts.tolist() for step in outcome.trail] == [[[1, 1]], [[4, 2]]]
+
+
+def test_a_rejection_at_once_emits_the_target_s_token():
+    tokens = torch.tensor([[[0, 4], [2, 2]]])
+    target = one_hot_rows([[[1, 0, 0], [1, 0, 0]]])
+    draft = torch.full((1, 2, 2, 6), 1 / 6, dtype=torch.float64)
+    how = TokenPaths(2, 2, verifier("k_seq", 2))
+    outcome = how.judge(target, draft, tokens, torch.full((1, how.num_uniforms), 0.5, dtype=torch.float64), None)
+    assert (outcome.accepted.item(), outcome.token.item()) == (0, 1)
+    assert [bool(step.reached) for step in outcome.trail] == [True, False]
+
+
+def test_streams_belong_to_sequences():
+    together = [stream.random(3).tolist() for stream in streams(5, 0, 4)]
+    alone = [streams(5, place, 1)[0].random(3).tolist() for place in range(4)]
+    assert together == alone
+    assert len({tuple(numbers) for numbers in together}) == 4
+    assert sequence_seeds(5, 2, 2).tolist() == sequence_seeds(5, 0, 4)[2:].tolist()
+    # a sum of seed and place would give two runs the same noise
+    assert sequence_seeds(0, 1, 1) != sequence_seeds(1, 0, 1)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, None])
+def test_seeds_are_whole_numbers(seed):
+    with pytest.raises(BadArgument, match="seed"):
+        check_seed(seed)
+    assert check_seed(np.int64(3)) == 3
