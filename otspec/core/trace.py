@@ -113,9 +113,13 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         arrays, metadata = map_arrays(path)
         if metadata.get("format") != FORMAT:
             raise BadFile(f"{path}: a safetensors file, but no otspec trace. Fix: give a file of Trace.save.")
-        trace = cls([arrays], json.loads(metadata["provenance"]), transforms=json.loads(metadata["transforms"]),
-                    source=str(path))
-        return trace._trusted(metadata["fingerprint"], verify)
+        try:
+            provenance, transforms = json.loads(metadata["provenance"]), json.loads(metadata["transforms"])
+            fingerprint = metadata["fingerprint"]
+        except (KeyError, ValueError) as error:
+            raise BadFile(f"{path}: altered: its header cannot be read ({error}). "
+                          f"Fix: copy the trace again, or record it again.") from None
+        return cls([arrays], provenance, transforms=transforms, source=str(path))._trusted(fingerprint, verify)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one ``.safetensors`` file, whole or not at all. Transforms are kept as such, so nothing is rounded."""

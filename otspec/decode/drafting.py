@@ -105,8 +105,7 @@ class TokenPaths(Method):
             rows = Depth(target_rows[each, first, depth], draft_rows[each, first, depth],
                          _compact(tokens[:, :, depth], alive), reached)
             trail.append(rows)
-            emitted = _ask(self.rule._draw, rows.target, rows.draft, rows.drafts,
-                           coins[:, depth * width : (depth + 1) * width])
+            emitted = self._emitted(rows, coins[:, depth * width : (depth + 1) * width])
             hit = alive & (tokens[:, :, depth] == emitted[:, None])
             token = torch.where(reached, emitted, token)
             reached = reached & hit.any(dim=1)
@@ -115,6 +114,17 @@ class TokenPaths(Method):
         first = alive.int().argmax(dim=1)
         bonus = draw(target_rows[each, first, length], coins[:, -1])
         return Outcome(accepted, torch.where(reached, bonus, token), first, trail)
+
+
+    def _emitted(self, rows: Depth, coins: Any) -> Any:
+        """Token of every row; on the CPU the rule is spared the rows that were decided before."""
+        if rows.reached.device.type != "cpu":  # choosing rows would make the host wait for the device
+            return _ask(self.rule._draw, rows.target, rows.draft, rows.drafts, coins)
+        token = rows.drafts.new_zeros(len(rows.drafts))
+        if rows.reached.any():
+            chosen = (array[rows.reached] for array in (rows.target, rows.draft, rows.drafts, coins))
+            token[rows.reached] = _ask(self.rule._draw, *chosen)
+        return token
 
 
 @dataclass(frozen=True)

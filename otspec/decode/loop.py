@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,10 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
     import torch
 
     device, paths, length = torch.device(pair.device), how.paths, how.draft_length
-    on_device = lambda array: torch.from_numpy(array).to(device, non_blocking=True)  # noqa: E731
+
+    def on_device(array: np.ndarray) -> Any:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
     with torch.inference_mode():
         target = CachedModel(pair.target, pair.vocab_size)
         draft = CachedModel(pair.draft, pair.vocab_size) if length else None
@@ -109,7 +113,7 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
         each, ahead = torch.arange(len(prompts), device=device), torch.arange(length + 1, device=device)
         while ledger.unfinished:
             uniforms = on_device(np.stack([stream.random(how.num_uniforms) for stream in uniform_streams]))
-            noise = lambda depth, here=position[:, 0]: Noise(seeds, here + 1 + depth)  # noqa: E731
+            noise = partial(_noise_ahead, seeds, position[:, 0])
             mask = torch.cat([mask, mask.new_ones(len(prompts), paths, length + 1)], dim=2)
             drafted, draft_rows = current.new_zeros(len(prompts), paths, 0), None
             if draft is not None:
@@ -133,3 +137,8 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
                 target.select(survivors)
                 draft.select(survivors)
     return ledger
+
+
+def _noise_ahead(seeds: Any, position: Any, depth: int) -> Noise:
+    """Noise of the token ``depth + 1`` places after ``position``: keyed by its place in the text, not by the round."""
+    return Noise(seeds, position + 1 + depth)

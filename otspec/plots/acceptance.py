@@ -11,7 +11,7 @@ from otspec.plots.style import INK, OPTIMUM, rule_style
 
 Axes = Any
 SCHEME_NAMES = {"WithReplacement": "with replacement", "WithoutReplacement": "without replacement",
-                "Greedy": "top k−1 and one draw", "Hub": "SpecHub's two drafts", "Hybrid": "hybrid drafts"}
+                "Greedy": "greedy drafts", "Hub": "SpecHub drafts", "Hybrid": "hybrid drafts"}
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -35,6 +35,7 @@ def acceptance_vs_k(table: Table, ax: Axes) -> Axes:
         The axes given.
     """
     schemes = list(dict.fromkeys(table.column("scheme")))
+    named: set[str] = set()
     for dashes, scheme in zip(DASHES * len(schemes), schemes, strict=False):
         part = table.where(scheme=scheme)
         optimum = dict(sorted(zip(part.column("k"), part.column("optimum"), strict=True)))
@@ -44,7 +45,8 @@ def acceptance_vs_k(table: Table, ax: Axes) -> Axes:
         for rule in dict.fromkeys(part.column("rule")):
             rows = [row for row in part.where(rule=rule).rows if row["acceptance"] is not None]
             if rows:
-                _line(ax, sorted(rows, key=lambda row: row["k"]), rule, dashes)
+                _line(ax, sorted(rows, key=lambda row: row["k"]), rule, dashes, None if rule in named else rule)
+                named.add(rule)
     ticks = sorted(set(table.column("k")))
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [str(k) for k in ticks])
@@ -55,11 +57,11 @@ def acceptance_vs_k(table: Table, ax: Axes) -> Axes:
     return ax
 
 
-def _line(ax: Axes, rows: list[dict[str, Any]], rule: str, dashes: str) -> None:
+def _line(ax: Axes, rows: list[dict[str, Any]], rule: str, dashes: str, label: str | None) -> None:
     lone = len(rows) == 1
     ax.errorbar([row["k"] for row in rows], [row["acceptance"] for row in rows],
                 yerr=[2 * (row["stderr"] or 0.0) for row in rows], linestyle="none" if lone else dashes,
-                label=rule, capsize=0, elinewidth=0.8, zorder=4 if rule == "optimal" else 3, **rule_style(rule))
+                label=label, capsize=0, elinewidth=0.8, zorder=4 if rule == "optimal" else 3, **rule_style(rule))
 
 
 def gap_by_context(table: Table, ax: Axes) -> Axes:
@@ -83,11 +85,14 @@ def gap_by_context(table: Table, ax: Axes) -> Axes:
         share = np.arange(1, gaps.size + 1) / gaps.size
         sampled = "sampled" in part.column("method")
         every = max(1, gaps.size // 8)
-        ax.plot(np.maximum(gaps, 0.0) if not sampled else gaps, share, "--" if sampled else "-",
+        ax.plot(gaps, share, "--" if sampled else "-",
                 label=f"{rule} (sampled)" if sampled else rule, drawstyle="steps-post",
                 markevery=(every // 2, every), **rule_style(rule))
+    widest = sorted(max(table.where(rule=rule).column("gap")) for rule in dict.fromkeys(table.column("rule")))
+    # the worst rule may leave the frame, so that the others can be told apart
+    ax.set_xlim(right=1.1 * widest[-2] if len(widest) > 2 else None)
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("optimum − acceptance, in one context")
+    ax.set_xlabel("optimum − acceptance")
     ax.set_ylabel("share of contexts")
     return ax
 

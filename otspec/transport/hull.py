@@ -14,11 +14,13 @@ the race goes on among the tokens outside the cell, which decides how many draft
 """
 
 import heapq
+from itertools import pairwise
 
 import numpy as np
 
-from otspec.transport.majorant import hull_cells, hull_vertices, pick_race, pick_replacement
-from otspec.transport.race import race_increments
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.transport.majorant import hull_cells, lower_hull, pick_race, pick_replacement
+from otspec.transport.race import race_lead
 from otspec.transport.winner import remaining
 
 __all__ = [
@@ -37,41 +39,15 @@ def _above(x, above):
     return x[..., -1:] - x if above is None else above
 
 
-def lower_hull(x: np.ndarray, y: np.ndarray, *, above: np.ndarray | None = None) -> np.ndarray:
-    """Vertices of the lower hull of points sorted by x.
-
-    Parameters
-    ----------
-    x, y : ndarray [V+1]
-    above : ndarray [V+1], optional
-        x[-1] - x, summed from the right: see `otspec.transport.winner.remaining`.
-
-    Returns
-    -------
-    int ndarray [m]
-        Indices in increasing order; of points with equal x only a lowest one.
-
-    Examples
-    --------
-    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, -1.0, 0.0])).tolist()
-    [0, 1, 2]
-    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.0])).tolist()
-    [0, 2]
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    stack = np.empty(x.size, dtype=np.int64)
-    count = hull_vertices(x, np.asarray(_above(x, above), dtype=np.float64), y, stack)
-    return stack[:count]
-
-
 def _rows(*curves):
-    """Curves [*batch V+1] or [V+1] as two-dimensional rows."""
-    shape = np.broadcast_shapes(*(np.shape(curve) for curve in curves))
-    size = shape[-1]
-    return [
-        np.ascontiguousarray(np.broadcast_to(np.asarray(curve, dtype=np.float64), shape)).reshape(-1, size)
-        for curve in curves
-    ]
+    """Arrays [*batch m] or [m], broadcast together, as two-dimensional rows."""
+    curves = np.broadcast_arrays(*(np.asarray(curve, dtype=np.float64) for curve in curves))
+    return [np.ascontiguousarray(curve).reshape(-1, curve.shape[-1]) for curve in curves]
+
+
+def _check_draws(rows, draws, name):
+    if rows not in (1, draws):
+        raise ShapeMismatch(f"{name} has {rows} rows for {draws} draws; give one row, or one for each draw")
 
 
 def winning_cell(
@@ -101,6 +77,13 @@ def winning_cell(
     a, b : int ndarray [*batch]
         a <= rank < b.
 
+    Raises
+    ------
+    BadArgument
+        If a rank lies outside the vocabulary.
+    ShapeMismatch
+        If the curves have neither one row nor one for every draw.
+
     Examples
     --------
     >>> x = np.array([0.0, 0.5, 1.0])
@@ -111,6 +94,9 @@ def winning_cell(
     x = np.asarray(x, dtype=np.float64)
     t, rank = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(rank, dtype=np.int64))
     rows = _rows(x, _above(x, above), F, c)
+    _check_draws(rows[0].shape[0], t.size, "x")
+    if np.any((rank < 0) | (rank >= x.shape[-1] - 1)):
+        raise BadArgument(f"rank runs from {rank.min()} to {rank.max()}; give ranks from 0 to {x.shape[-1] - 2}")
     low = np.empty(t.size, dtype=np.int64)
     high = np.empty(t.size, dtype=np.int64)
     hull_cells(*rows, np.ascontiguousarray(t).ravel(), np.ascontiguousarray(rank).ravel(), low, high)
@@ -139,45 +125,53 @@ def merge_tree(x: np.ndarray, F: np.ndarray, c: np.ndarray, *, above: np.ndarray
     """
     x, F, c = (np.asarray(values, dtype=np.float64) for values in (x, F, c))
     above = np.asarray(_above(x, above), dtype=np.float64)
-    last = x.size - 1
-    death = np.zeros(x.size)
-    death[[0, last]] = np.inf
 
     def width(i, j):
-        return float(x[j] - x[i] if x[j] <= above[i] else above[i] - above[j])
+        return x[j] - x[i] if x[j] <= above[i] else above[i] - above[j]
 
-    alive = [0]
-    for j in range(1, last):
-        if width(alive[-1], j) > 0 and width(j, last) > 0:
-            alive.append(j)
-    alive.append(last)
-    before = dict(zip(alive[1:], alive[:-1], strict=True))
-    after = dict(zip(alive[:-1], alive[1:], strict=True))
-
-    def meeting(j):
-        i, m = before[j], after[j]
+    def meeting(i, j, m):
         left, right = width(i, j), width(j, m)
         bend = (F[m] - F[j]) / right - (F[j] - F[i]) / left
         closing = (c[m] - c[j]) / right - (c[j] - c[i]) / left
         if bend <= 0:
             return 0.0
-        return bend / closing if closing > bend else 1.0
+        return float(bend / closing) if closing > bend else 1.0
 
-    queue = [(meeting(j), j) for j in alive[1:-1]]
-    current = {j: when for when, j in queue}
+    last = x.size - 1
+    alive = [0]
+    for j in range(1, last):
+        if width(alive[-1], j) > 0 and width(j, last) > 0:
+            alive.append(j)
+    alive.append(last)
+    death = np.zeros(x.size)
+    death[alive] = _merge(alive, meeting)
+    return death
+
+
+def _merge(alive, meeting):
+    """Death times of the knots ``alive``; ``meeting(i, j, m)`` is when the cells (i, j), (j, m) merge."""
+    size = len(alive)
+    death = np.full(size, np.inf)
+    before, after = list(range(-1, size - 1)), list(range(1, size + 1))
+
+    def due(place):
+        return meeting(alive[before[place]], alive[place], alive[after[place]])
+
+    current = {place: due(place) for place in range(1, size - 1)}
+    queue = [(when, place) for place, when in current.items()]
     heapq.heapify(queue)
     now = 0.0
     while queue:
-        when, j = heapq.heappop(queue)
-        if current.get(j) != when:
+        when, place = heapq.heappop(queue)
+        if current.get(place) != when:  # outdated by a merge next to it
             continue
-        del current[j]
-        now = death[j] = max(now, when)
-        i, m = before[j], after[j]
-        after[i], before[m] = m, i
-        for knot in (i, m):
+        del current[place]
+        now = death[place] = max(now, when)
+        left, right = before[place], after[place]
+        after[left], before[right] = right, left
+        for knot in (left, right):
             if knot in current:
-                current[knot] = meeting(knot)
+                current[knot] = due(knot)
                 heapq.heappush(queue, (current[knot], knot))
     return death
 
@@ -209,7 +203,7 @@ def cell_intervals(
     breaks = np.unique(np.concatenate([[0.0, 1.0], death[(death > 0) & (death < 1)]]))
     return [
         (float(start), float(stop), np.flatnonzero(death > start))
-        for start, stop in zip(breaks[:-1], breaks[1:], strict=True)
+        for start, stop in pairwise(breaks)
     ]
 
 
@@ -241,22 +235,10 @@ def winner_conditional_replacement(
     joins = np.array([min(1.0, death[rank + 1 : top + 1].max(initial=0.0)) for rank in ranks])
     odds = np.zeros(ranks.size)
     breaks = np.append(np.unique(joins), 1.0)
-    for start, stop in zip(breaks[:-1], breaks[1:], strict=True):
+    for start, stop in pairwise(breaks):
         inside = joins <= start
         odds[inside] += (stop - start) / inside.sum()
     return odds
-
-
-def _race_counts(draft_sorted, in_a, in_d, goal):
-    """Law [goal + 1] of the number of further A tokens before the first D token, cut off at ``goal``."""
-    inside, outside = draft_sorted[in_a], draft_sorted[in_d]
-    at_least = np.zeros(goal + 2)
-    at_least[0] = 1.0
-    rest = np.concatenate([inside, outside])
-    for size in range(1, goal + 1):
-        if np.count_nonzero(inside) >= size:
-            at_least[size] = race_increments(rest, size)[: inside.size].sum()
-    return -np.diff(at_least)
 
 
 def _race_odds(draft_sorted, a, b, ranks):
@@ -267,7 +249,8 @@ def _race_odds(draft_sorted, a, b, ranks):
     index = np.arange(draft_sorted.size)
     mine = np.flatnonzero(ranks >= a)
     out = n - mine.size
-    counts = _race_counts(draft_sorted, free & (index < a), free & (index >= b), max(n - 1 - out, 0))
+    inside, outside = draft_sorted[free & (index < a)], draft_sorted[free & (index >= b)]
+    counts = race_lead(inside, outside, max(n - 1 - out, 0))
     cell = draft_sorted[a:b]
     odds = np.zeros(n)
     for more, chance in enumerate(counts):
@@ -398,16 +381,15 @@ def draw_winner_race(
     1
     """
     ranks = np.asarray(ranks, dtype=np.int64)
+    uniforms = np.asarray(uniforms, dtype=np.float64)
+    if uniforms.shape[-1] < ranks.shape[-1]:
+        raise ShapeMismatch(f"uniforms has {uniforms.shape[-1]} numbers for {ranks.shape[-1]} drafts; give one each")
     above = remaining(draft_sorted) if above is None else above
     low, high = winning_cell(x, F, c, t, ranks.max(axis=-1), above=above)
+    (law,) = _rows(draft_sorted)
+    _check_draws(law.shape[0], low.size, "draft_sorted")
     slots = np.empty(low.size, dtype=np.int64)
-    uniforms = np.asarray(uniforms, dtype=np.float64)
-    pick_race(
-        *_rows(draft_sorted),
-        low.ravel(),
-        high.ravel(),
-        np.ascontiguousarray(ranks).reshape(low.size, -1),
-        np.ascontiguousarray(uniforms).reshape(low.size, -1),
-        slots,
-    )
+    uniforms = np.ascontiguousarray(uniforms).reshape(low.size, -1)
+    ranks = np.ascontiguousarray(ranks).reshape(low.size, -1)
+    pick_race(law, low.ravel(), high.ravel(), ranks, uniforms, slots)
     return slots.reshape(low.shape)

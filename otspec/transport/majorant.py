@@ -85,6 +85,33 @@ def hull_vertices(x, above, y, stack):
     return top + 1
 
 
+def lower_hull(x: np.ndarray, y: np.ndarray, *, above: np.ndarray | None = None) -> np.ndarray:
+    """Vertices of the lower hull of points sorted by x.
+
+    Parameters
+    ----------
+    x, y : ndarray [V+1]
+    above : ndarray [V+1], optional
+        x[-1] - x, summed from the right: see `otspec.transport.winner.remaining`.
+
+    Returns
+    -------
+    int ndarray [m]
+        Indices in increasing order; of points with equal x only a lowest one.
+
+    Examples
+    --------
+    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, -1.0, 0.0])).tolist()
+    [0, 1, 2]
+    >>> lower_hull(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.0])).tolist()
+    [0, 2]
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    stack = np.empty(x.size, dtype=np.int64)
+    count = hull_vertices(x, x[-1] - x if above is None else np.asarray(above, dtype=np.float64), y, stack)
+    return stack[:count]
+
+
 @njit(cache=True, nogil=True)
 def _steepest_left(x, above, curve, capacity, t, rank, b):
     y_b = curve[b] - t * capacity[b]
@@ -171,7 +198,7 @@ def pick_replacement(low, ranks, pick, slots):
 
 @njit(cache=True, nogil=True)
 def _is_out(token, out, count):
-    for place in range(count):
+    for place in range(count):  # noqa: SIM110 - compiled code has no generator expressions
         if out[place] == token:
             return True
     return False

@@ -228,7 +228,7 @@ def _weightings(target, drafted, closed):
     """Weights of the norm to try beside the target; which ones are quick depends on whether the cut binds."""
     both = target + drafted
     if closed:
-        return [both, both**0.75]
+        return [both]
     return [target**0.5, both**0.5, both**0.75]
 
 
@@ -255,7 +255,7 @@ def _search_all(target, capacity_along, best, tol, iterations):
 
 
 def minimum_norm_law(
-    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 6000
+    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 4000
 ) -> MinimumNorm:
     """Winner law of least weighted distance from the target, with a certified interval for the optimum.
 

@@ -19,7 +19,7 @@ from numba import njit
 from otspec.core.errors import BadArgument
 from otspec.transport.majorant import NEGLIGIBLE
 
-__all__ = ["race_containment", "race_increments"]
+__all__ = ["race_containment", "race_increments", "race_lead"]
 
 _STEP = 0.20  # in log t: error below 1e-14 for k <= 8 (0.24: 3e-12, 0.28: 3e-10)
 _FROZEN = 1e-20  # a grid point whose Pr[fewer than k arrivals] is below this adds nothing any more
@@ -218,3 +218,32 @@ def race_containment(draft: np.ndarray, subset_mask: np.ndarray, k: int) -> np.n
     increments = race_increments(np.take_along_axis(draft, order, axis=-1), k)
     inside = np.take_along_axis(mask, order, axis=-1)
     return np.minimum(np.sum(increments * inside, axis=-1), 1.0)
+
+
+def race_lead(inside: np.ndarray, outside: np.ndarray, goal: int) -> np.ndarray:
+    """Law of how many inside tokens arrive before the first outside one, counted up to a goal.
+
+    Parameters
+    ----------
+    inside : ndarray [m]
+        Rates of one group of tokens; they need not sum to 1.
+    outside : ndarray [n]
+        Rates of the other group. If it is empty, every inside token arrives first.
+    goal : int
+        Larger numbers count as this one.
+
+    Returns
+    -------
+    ndarray [goal+1]
+
+    Examples
+    --------
+    >>> race_lead(np.array([1.0]), np.array([3.0]), 2).tolist()
+    [0.75, 0.25, 0.0]
+    """
+    at_least = np.zeros(goal + 2)
+    at_least[0] = 1.0
+    rates = np.concatenate([inside, outside])
+    for size in range(1, min(goal, np.count_nonzero(inside)) + 1):
+        at_least[size] = race_increments(rates, size)[: inside.size].sum()
+    return at_least[:-1] - at_least[1:]

@@ -134,12 +134,13 @@ def test_truncated_file_is_refused(trace, tmp_path, cut):
         Trace.load(file, verify=False)
 
 
-@pytest.mark.parametrize("where", ["law", "provenance"])
+@pytest.mark.parametrize("where", ["law", "provenance", "header"])
 def test_altered_file_is_refused(trace, tmp_path, where):
     file = tmp_path / "t.safetensors"
     trace.save(file)
     data = bytearray(file.read_bytes())
-    data[-3 if where == "law" else data.index(b'\\"a\\"') + 2] ^= 1
+    place = {"law": len(data) - 3, "provenance": data.index(b'\\"a\\"') + 2, "header": data.index(b"transforms") + 1}
+    data[place[where]] ^= 1
     file.write_bytes(bytes(data))
     with pytest.raises(BadFile, match=r"t\.safetensors: altered"):
         Trace.load(file)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument
-from otspec.transport.race import race_containment, race_increments
+from otspec.transport.race import race_containment, race_increments, race_lead
 
 
 def list_probability(draft, tokens):
@@ -137,6 +137,17 @@ def test_containment_of_any_subset(k):
     want = [math.fsum(w for t, w in lists if mask[list(t)].all()) for mask in masks]
     got = race_containment(np.broadcast_to(draft, masks.shape), masks, k)
     assert got == pytest.approx(np.array(want), abs=1e-14)  # quadrature
+
+
+def test_lead_counts_the_inside_tokens_before_the_first_outside_one():
+    inside, outside = np.array([0.2, 0.3, 0.1]), np.array([0.25, 0.15])
+    rates, want = np.concatenate([inside, outside]), np.zeros(3)
+    for tokens in itertools.permutations(range(5)):
+        lead = min(place for place, token in enumerate(tokens) if token >= 3)
+        want[min(lead, 2)] += list_probability(rates, tokens)
+    assert race_lead(inside, outside, 2) == pytest.approx(want, abs=1e-14)  # 120 list probabilities
+    assert race_lead(inside, np.zeros(0), 2).tolist() == [0, 0, 1]
+    assert race_lead(np.zeros(2), outside, 2).tolist() == [1, 0, 0]
 
 
 def test_batches_equal_their_rows():

@@ -21,13 +21,11 @@ from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance, sampled_increments
 from otspec.transport.hull import (
-    draw_winner_race,
-    draw_winner_replacement,
     winner_conditional_race,
     winner_conditional_replacement,
 )
 from otspec.transport.parallel import universal_law_parallel, winning_cell_parallel
-from otspec.transport.winner import cumulative, ratio_order, remaining, universal_law
+from otspec.transport.winner import cumulative, ratio_order, universal_law
 
 Array = Any
 MAX_VOCABULARY = 64  # of `conditional` without replacement, whose cost is a race per hull cell
@@ -131,45 +129,21 @@ class Optimal(TokenVerifier):
 
     def _draw(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         xp = array_namespace(target, draft, tokens, uniforms)
-        shape = tokens.shape[:-1]
         flat = [xp.reshape(a, (-1, a.shape[-1])) for a in (target, draft, tokens, uniforms)]
         on_host = isinstance(target, np.ndarray) or (is_torch_array(target) and target.device.type == "cpu")
-        step = self._draw_on_host if on_host else self._draw_in_rounds
-        winner, mass, residual = step(*flat)
-        accepted = flat[3][:, 1] * mass[1] <= mass[0]
-        token = xp.where(accepted & (winner >= 0), winner, draw(residual, flat[3][:, 2]))
-        return xp.reshape(token, shape)
+        token = self._draw_on_host(*flat) if on_host else self._draw_in_rounds(*flat)
+        return xp.reshape(token, tokens.shape[:-1])
 
-    def _draw_on_host(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> tuple[Array, Any, Array]:
-        xp = array_namespace(target)
+    def _draw_on_host(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
+        from otspec.transport.sampler import draw_tokens
+
         p, q, x, u = (np.asarray(a) for a in (target, draft, tokens, uniforms))
-        p, q = p.astype(np.float64), q.astype(np.float64)
-        sampled = x[:, -self._sampled:]
-        present = (sampled >= 0).sum(axis=-1)
-        winner = np.full(len(p), -1, dtype=np.int64)
-        law = np.zeros_like(p)
-        for draws in np.unique(present[present > 0]):
-            rows = np.flatnonzero(present == draws)
-            game = self._prepare(p[rows], q[rows], int(draws))
-            slots = self._winning_slot(game, sampled[rows], u[rows])
-            winner[rows] = np.take_along_axis(sampled[rows], slots[:, None], axis=-1)[:, 0]
-            unsorted = np.empty_like(game.law)
-            np.put_along_axis(unsorted, game.order, game.law, axis=-1)
-            law[rows] = unsorted
-        residual = normalized_or(positive_part(p - law), p)
-        mass = at(p, winner[:, None])[:, 0], at(law, winner[:, None])[:, 0]
-        return xp.asarray(winner), tuple(xp.asarray(m) for m in mass), xp.asarray(residual)
+        if self._race and self.scheme.top:
+            _, q = self.scheme.split(q)
+        token = draw_tokens(p, q, x[:, -self._sampled:], u, replacement=not self._race)
+        return array_namespace(target).asarray(token)
 
-    def _winning_slot(self, game: Prepared, sampled: np.ndarray, u: np.ndarray) -> np.ndarray:
-        rank = np.argsort(game.order, axis=-1, kind="stable")
-        ranks = np.where(sampled >= 0, np.take_along_axis(rank, np.maximum(sampled, 0), axis=-1), -1)
-        above = remaining(game.draft)
-        if self._race:
-            return draw_winner_race(game.draft, game.x, game.winner, game.capacity, ranks, u[:, 0], u[:, 3:],
-                                    above=above)
-        return draw_winner_replacement(game.x, game.winner, game.capacity, ranks, u[:, 0], u[:, 3], above=above)
-
-    def _draw_in_rounds(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> tuple[Array, Any, Array]:
+    def _draw_in_rounds(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         """Whole-array form for other libraries and devices: draws with replacement, or one sampled draft."""
         if self._race and self._sampled > 1:
             raise BadArgument(f"draw of {self!r} on {target.device}: draws without replacement run on the CPU. "
@@ -194,8 +168,9 @@ class Optimal(TokenVerifier):
         winner = _pick(xp, sampled, ranks >= start[:, None], uniforms[:, -1] if not self._race else uniforms[:, 0])
         winner = xp.where(draws > 0, winner, -xp.ones_like(winner))
         law = xp.take_along_axis(law, rank, axis=-1) * xp.astype(draws > 0, xp.float64)[:, None]
+        accepted = uniforms[:, 1] * at(law, winner[:, None])[:, 0] <= at(p, winner[:, None])[:, 0]
         residual = normalized_or(positive_part(p - law), p)
-        return winner, (at(p, winner[:, None])[:, 0], at(law, winner[:, None])[:, 0]), residual
+        return xp.where(accepted & (winner >= 0), winner, draw(residual, uniforms[:, 2]))
 
 
 def _knots(law: Array) -> Array:

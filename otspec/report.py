@@ -1,0 +1,231 @@
+"""One call from a pair of models to a certified comparison: tables, figures and a page that shows them.
+
+A report holds, for every draft scheme, the certified optimum and the acceptance of every rule; their distance over
+contexts; decoding runs beside their own predictions; efficiency over the draft length; agreement of couplings. Each
+part is a stage whose result stays in the output folder, so that a report can be interrupted and run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otspec import __version__
+from otspec.core.errors import BadArgument
+from otspec.core.files import write_json, write_text
+from otspec.core.table import Table
+from otspec.core.trace import Trace
+from otspec.decode.drafting import check_seed
+from otspec.decode.measure import progress_bar
+from otspec.decode.models import POCKET, Pair
+from otspec.decode.record import load_trace, record
+from otspec.reporting import settings as sizes
+from otspec.reporting.decoded import spread
+from otspec.reporting.exact import agreement_summary, quantile_table
+from otspec.reporting.folder import FORMAT, ReportFolder
+from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
+from otspec.reporting.pictures import METADATA, PICTURES, save
+from otspec.reporting.settings import Settings
+from otspec.reporting.study import Study
+
+RECORDED = "trace"  # subfolder that keeps the recording of a pair given without a trace
+RECORDED_CONTEXTS = {False: 128, True: 32}  # of such a recording, full and quick
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report.
+
+    Attributes
+    ----------
+    out : Path
+        Its folder; ``report.md`` is the page, ``report.json`` holds all numbers.
+    tables : dict of str to Table
+    verdict : Verdict
+    skipped : str or None
+        Why nothing was decoded.
+    seconds : float
+        Wall time of this call; finished stages of earlier calls cost nothing.
+    """
+
+    out: Path
+    tables: dict[str, Table]
+    verdict: Verdict
+    skipped: str | None
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every check held, else 1."""
+        return 0 if self.verdict.ok else 1
+
+    def __str__(self) -> str:
+        """Verdict, sentence by sentence, and where to read on."""
+        return "\n".join([*self.verdict.sentences, f"Report: {self.out / 'report.md'} ({self.seconds:.1f} s)"])
+
+
+def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: Pair | None = None,
+                 prompts: Iterable[Any] | None = None, out: str | os.PathLike[str] = "otspec-report",
+                 quick: bool = False, settings: Settings | None = None, force: bool = False, progress: bool = True,
+                 seed: int = 0) -> Report:
+    """Compare every rule with the certified optimum of its scheme on recorded laws, and confirm by decoding.
+
+    Parameters
+    ----------
+    trace : Trace, "pocket" or path, optional
+        Recorded laws. Without trace and pair: the pocket pair's.
+    pair : Pair, optional
+        Models of the trace, for decoding; without a trace, ``prompts`` are recorded first.
+    prompts : iterable of str or of token lists, optional
+        Contexts to record; the text of the pocket trace's contexts unless given.
+    out : path
+        Folder of the report. Stages that an earlier report finished there on the same inputs are reused.
+    quick : bool
+        Fewer contexts, schemes and runs.
+    settings : Settings, optional
+        Exact size, instead of ``quick`` and ``seed``.
+    force : bool
+        Write into a folder that holds other files.
+    progress : bool
+        Show a progress bar.
+    seed : int
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    BadFile
+        ``out`` holds files that no report wrote; a trace that is missing or altered.
+    BadArgument
+        A pair that the trace was not recorded from.
+    """
+    start = time.perf_counter()
+    settings = settings or (sizes.quick if quick else sizes.full)(check_seed(seed))
+    if prompts is not None and (pair is None or trace is not None):
+        raise BadArgument("prompts: they are recorded from a pair. Fix: give target and draft, and no trace.")
+    folder = ReportFolder(out, force=force)
+    laws = _laws(trace, pair, prompts, folder, quick, progress)
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(_bar(progress))
+        study = Study(laws, settings, pair=pair, store=folder.stage, tick=bar.tick)
+        bar.start(study.stages + len(PICTURES))
+        tables = _tables(study)
+        drawn = _draw(folder, tables, bar)
+    skipped = study.no_models
+    verdict = judge(tables["acceptance"], tables["agreement_summary"], tables["decoding"], skipped)
+    for name, table in tables.items():
+        if len(table):
+            table.to_csv(folder.file(f"tables/{name}.csv"))
+    seconds = time.perf_counter() - start
+    _write(folder, study, tables, verdict, drawn, skipped, seconds)
+    return Report(folder.path, tables, verdict, skipped, seconds)
+
+
+def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: ReportFolder, quick: bool,
+          progress: bool) -> Trace:
+    if isinstance(trace, Trace):
+        return trace
+    if trace is not None:
+        return load_trace(trace)
+    bundled = load_trace("pocket")
+    if pair is None or (prompts is None and pair.fingerprint == bundled.provenance.get("fingerprint")):
+        return bundled
+    if prompts is None:
+        prompts = _pocket_texts(bundled, RECORDED_CONTEXTS[quick])
+    place = folder.file(RECORDED)
+    return record(pair, prompts, out=place, progress=progress)
+
+
+def _pocket_texts(trace: Trace, count: int) -> list[str]:
+    """Contexts of the bundled trace as text, for models with another vocabulary."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(POCKET / "tokenizer.json"))
+    return [tokenizer.decode(tokens) for tokens in spread(trace.prompts, count)]
+
+
+def _tables(study: Study) -> dict[str, Table]:
+    acceptance, gaps = study.acceptance(), study.gap_by_context()
+    agreement = study.agreement()
+    decoding, efficiency = study.decoding(), study.efficiency()
+    return {"acceptance": acceptance, "gap_by_context": gaps,
+            "gap_quantiles": Table(quantile_table(gaps).rows, acceptance.metadata), "agreement_vs_tv": agreement,
+            "agreement_summary": Table(agreement_summary(agreement).rows, acceptance.metadata),
+            "decoding": decoding, "efficiency": efficiency}
+
+
+TABLE_OF = {"acceptance_vs_k": "acceptance", "gap_by_context": "gap_by_context", "agreement_vs_tv": "agreement_vs_tv",
+            "predicted_vs_measured": "decoding"}
+
+
+def _draw(folder: ReportFolder, tables: dict[str, Table], bar: Any) -> set[str]:
+    """Draw the figures that have data; those drawn from the same table before are kept."""
+    drawn = set()
+    for name, picture in PICTURES.items():
+        table = tables[TABLE_OF[name]]
+        if len(table):
+            files = {kind: folder.file(f"figures/{name}.{kind}") for kind in METADATA}
+
+            def compute(picture: Any = picture, table: Table = table, files: Any = files) -> list[str]:
+                save(picture.draw(table), files)
+                return sorted(files)
+
+            folder.stage(f"figure-{name}", {"otspec": __version__, "rows": table.rows}, compute)
+            if not all(file.is_file() for file in files.values()):
+                compute()
+            drawn.add(name)
+        bar.tick(1.0, f"figure {name}")
+    return drawn
+
+
+def _write(folder: ReportFolder, study: Study, tables: dict[str, Table], verdict: Verdict, drawn: set[str],
+           skipped: str | None, seconds: float) -> None:
+    trace, around = study.trace, surroundings()
+    about = {"contexts": len(trace), "vocab_size": trace.vocab_size, "fingerprint": trace.fingerprint,
+             "provenance": trace.provenance}
+    whole = {"format": FORMAT, "otspec": __version__, "ok": verdict.ok, "certified": verdict.certified,
+             "dominated": verdict.dominated, "confirmed": verdict.confirmed, "verdict": list(verdict.sentences),
+             "certificate": CERTIFICATE, "decoding_skipped": skipped, "settings": study.describe(), "trace": about,
+             "pair_fingerprint": None if skipped else study.pair_fingerprint, **around, "seconds": round(seconds, 2),
+             "figures": sorted(drawn), "tables": {name: table.rows for name, table in tables.items()}}
+    write_json(folder.file("report.json"), whole)
+    names = " / ".join(str(trace.provenance.get(key, "?")) for key in ("target", "draft"))
+    used = study.contexts.size
+    notes = [CERTIFICATE, "",
+             f"Laws: {names}, {used} of {len(trace)} contexts, {trace.vocab_size} tokens; seed {study.settings.seed}; "
+             f"otspec {__version__}; {around['hardware']['cpu']}, {around['hardware']['cores']} cores. Sampled rules: "
+             f"{study.settings.lists} draft lists per context, `stderr` is the sampling error of the mean over these "
+             f"contexts. Share: (rule − single draft) / (optimum − single draft)."]
+    page = markdown("Optimal and practical verification of drafts", verdict, tables, drawn, notes)
+    write_text(folder.file("report.md"), page)
+
+
+class _Progress:
+    """A bar over stages; silent unless shown."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+
+    def start(self, stages: int) -> None:
+        """Set the number of stages."""
+        self._bar.total = stages
+        self._bar.refresh()
+
+    def tick(self, amount: float, name: str) -> None:
+        """Move on by a part of a stage."""
+        self._bar.set_description(name, refresh=False)
+        self._bar.update(amount)
+
+
+@contextlib.contextmanager
+def _bar(shown: bool) -> Any:
+    with progress_bar(1, "stages", shown) as bar:
+        bar.bar_format = "{desc:<36.36} {percentage:3.0f}%|{bar}| {elapsed}"
+        yield _Progress(bar)

@@ -1,0 +1,136 @@
+"""Sections of a report that need the models: decoding runs, and block efficiency over the draft length.
+
+A decoding run measures tokens per target call and predicts them from the laws it met; the paired difference has
+mean zero for every rule that does what its law says. Efficiency over the draft length is exact given recorded blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from otspec.analysis.blocks import trace_block_efficiency
+from otspec.core.errors import BadArgument
+from otspec.core.estimate import Estimate
+from otspec.decode.loop import generate
+from otspec.decode.models import Pair, load_pair
+from otspec.decode.record import record
+from otspec.reporting.settings import Run, Settings
+
+SMALL_MODEL = 5e7  # parameters; a smaller one is slower on several threads than on one wherever a core is busy
+ENTRIES = 2**25  # of the laws along the blocks of one batch: 256 MB of float64
+LENGTH_RULES = ("token_wise", "block", "gumbel")
+PROMPT_TOKENS = 48
+POCKET_NAMES = {("pocket/target", "pocket/draft"): "pocket",
+                ("pocket-small/target", "pocket-small/draft"): "pocket-small"}
+
+
+def pair_of(provenance: dict[str, Any]) -> Callable[[], Pair] | None:
+    """How to load the models that a trace was recorded from, where they ship with otspec; else None."""
+    name = POCKET_NAMES.get((provenance.get("target", ""), provenance.get("draft", "")))
+    if name is None:
+        return None
+
+    def load() -> Pair:
+        pair = load_pair(name, device="cpu")
+        check_pair(pair, provenance)
+        return pair
+
+    return load
+
+
+def check_pair(pair: Pair, provenance: dict[str, Any]) -> None:
+    """Refuse models that a trace was not recorded from.
+
+    Raises
+    ------
+    BadArgument
+    """
+    recorded = provenance.get("fingerprint")
+    if recorded is not None and recorded != pair.fingerprint:
+        raise BadArgument(f"pair: weights {pair.fingerprint[:12]}..., but the trace was recorded from "
+                          f"{recorded[:12]}... Fix: give the trace's own models, or record a trace of these.")
+
+
+@contextlib.contextmanager
+def calm(pair: Pair) -> Iterator[None]:
+    """Run small models on one CPU thread; the caller's thread count returns afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    small = pair.device == "cpu" and sum(p.numel() for p in pair.target.parameters()) < SMALL_MODEL
+    torch.set_num_threads(1 if small else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def spread(prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
+    """Return ``count`` of the prompts, evenly spaced, the last tokens of each; fewer prompts are used again."""
+    if len(prompts) >= count:
+        places = np.linspace(0, len(prompts) - 1, count).round().astype(int).tolist()
+    else:
+        places = [i % len(prompts) for i in range(count)]
+    return [list(prompts[i][-PROMPT_TOKENS:]) for i in places]
+
+
+def decoding_row(pair: Pair, prompts: Sequence[Sequence[int]], run: Run, settings: Settings,
+                 warp: dict[str, Any]) -> dict[str, Any]:
+    """Decode once; one row with measurement, prediction and the paired difference."""
+    with calm(pair):
+        done = generate(pair, spread(prompts, settings.sequences), verifier=run.rule, scheme=run.scheme,
+                        draft_length=run.draft_length, seed=settings.seed, max_new_tokens=settings.new_tokens, **warp)
+    measured, predicted, gap = done.block_efficiency, done.predicted_efficiency, done.difference
+    z = done.z_score
+    return {"run": run.label, "rule": run.rule, "scheme": type(run.scheme).__name__, "k": run.scheme.num_drafts,
+            "draft_length": run.draft_length, "sequences": len(done.tokens), "target_calls": int(done.rounds.sum()),
+            "measured": measured.mean, "stderr": measured.stderr, "predicted": predicted.mean,
+            "difference": gap.mean, "difference_stderr": gap.stderr,
+            "z": z if math.isfinite(z) else math.copysign(1e9, z)}  # no infinities in JSON
+
+
+def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settings, warp: dict[str, Any],
+                    tick: Callable[[float], Any]) -> list[dict[str, Any]]:
+    """Tokens per target call of one-path rules for each draft length, from blocks recorded once."""
+    texts = spread(prompts, min(settings.blocks, len(prompts)))
+    longest = settings.draft_length
+    size = max(2, ENTRIES // ((2 * longest + 1) * pair.vocab_size))
+    found: dict[tuple[str, int], list[Estimate]] = {}
+    starts = range(0, max(len(texts) - 1, 1), size)  # a batch of one has no standard error
+    for start in starts:
+        batch = texts[start:] if start == starts[-1] else texts[start : start + size]
+        with calm(pair):
+            rows = record(pair, batch, draft_length=longest, seed=settings.seed + start, **warp).rows()
+        for rule in LENGTH_RULES:
+            for length in range(1, longest + 1):
+                part = rows[0][:, : length + 1], rows[1][:, :length], rows[2][:, :length]
+                found.setdefault((rule, length), []).append(trace_block_efficiency(rule, *part))
+        tick(1 / len(starts))
+    rows_out = []
+    for (rule, length), estimates in found.items():
+        whole = pooled(estimates)
+        rows_out.append({"rule": rule, "draft_length": length, "tokens_per_call": whole.mean, "stderr": whole.stderr,
+                         "blocks": whole.n})
+    return rows_out
+
+
+def pooled(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean and standard error of all samples behind several estimates.
+
+    Examples
+    --------
+    >>> pooled([Estimate.from_samples([1.0, 2.0]), Estimate.from_samples([3.0, 4.0])]).mean
+    2.5
+    """
+    counts = np.array([estimate.n for estimate in estimates], dtype=np.float64)
+    means = np.array([estimate.mean for estimate in estimates])
+    total = counts.sum()
+    mean = float(counts @ means / total)
+    within = sum((n - 1) * n * estimate.stderr**2 for n, estimate in zip(counts, estimates, strict=True))
+    variance = (within + float(counts @ (means - mean) ** 2)) / (total - 1)
+    return Estimate(mean, math.sqrt(variance / total), int(total))

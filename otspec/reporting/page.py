@@ -1,0 +1,179 @@
+"""The words of a report: verdict, one sentence per section with its numbers, tables and figures as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from otspec.core.table import Table
+from otspec.plots.acceptance import scheme_name
+from otspec.reporting.pictures import PICTURES
+
+LARGEST_Z = 4.0
+PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "torch", "transformers")
+CERTIFICATE = ("Every optimum is certified: a cut (a token set H with value 1 + target(H) − Pr[all drafts in H]) bounds "
+               "it from above, a winner law that lies in the core attains it from below, and the two values differ by "
+               "at most `certificate`; the limit is max(1e-9, 64·eps·V).")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a report found out about itself.
+
+    Attributes
+    ----------
+    certified : bool
+        Every optimum of every context closed to the limit.
+    dominated : bool
+        No rule exceeded the optimum of its scheme in any context, and no coupling left its bounds.
+    confirmed : bool or None
+        Every decoding run within four standard errors of its prediction; None where nothing was decoded.
+    sentences : tuple of str
+    """
+
+    certified: bool
+    dominated: bool
+    confirmed: bool | None
+    sentences: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return self.certified and self.dominated and self.confirmed is not False
+
+
+def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | None) -> Verdict:
+    """Check the tables of a report."""
+    worst = max(acceptance.column("certificate"))
+    known = [row for row in acceptance.rows if row["violations"] is not None]
+    checks, broken = (sum(row[key] for row in known) for key in ("contexts", "violations"))
+    outside = sum(agreement.column("outside"))
+    sampled = sum(row["contexts"] for row in known if row["method"] == "sampled")
+    left_out = [f"{row['rule']} ({scheme_name(row['scheme'])}, k={row['k']})" for row in acceptance.rows
+                if row["violations"] is None]
+    certified = all(acceptance.column("certified"))
+    sentences = [
+        f"Certified: {'yes' if certified else 'NO'}; the largest gap between the two ends of an optimum is {worst:.1e}.",
+        f"Optimum above every rule in every context: {'yes' if not broken else 'NO'}; {checks} comparisons, {broken} "
+        f"violations ({checks - sampled} exact up to rounding, {sampled} within 5 standard errors of the context's own "
+        f"sample).",
+        f"Couplings between their bounds in every context: {'yes' if not outside else 'NO'}.",
+    ]
+    if left_out:
+        sentences.append(f"Left out as too large for this vocabulary: {', '.join(left_out)}.")
+    confirmed = None
+    if len(decoding):
+        largest = max(decoding.rows, key=lambda row: abs(row["z"]))
+        confirmed = abs(largest["z"]) <= LARGEST_Z
+        sentences.append(f"Confirmed by decoding: {'yes' if confirmed else 'NO'}; of {len(decoding)} runs the largest "
+                         f"difference to the in-run prediction is {largest['z']:+.2f} standard errors "
+                         f"({largest['run']}); the limit is {LARGEST_Z:.0f}.")
+    else:
+        sentences.append(f"Not confirmed by decoding: {skipped}.")
+    return Verdict(certified, broken == 0 and outside == 0, confirmed, tuple(sentences))
+
+
+def acceptance_sentence(table: Table) -> str:
+    """Best rule of the literature against the optimum, for the largest common k."""
+    parts = []
+    for scheme in ("WithReplacement", "WithoutReplacement"):
+        rows = [row for row in table.where(scheme=scheme).rows if row["k"] <= 4 and row["rule"] != "optimal"
+                and row["acceptance"] is not None]
+        if rows:
+            k = max(row["k"] for row in rows)
+            best = max((row for row in rows if row["k"] == k), key=lambda row: row["acceptance"])
+            parts.append(f"with {k} drafts {scheme_name(scheme)} the optimum is {best['optimum']:.3f} and the best "
+                         f"rule beside `optimal` is {best['rule']} with {best['acceptance']:.3f}")
+    text = "; ".join(parts)
+    return f"What to see: {text or 'every rule lies under the envelope of its scheme'}; `optimal` lies on the optimum."
+
+
+def gap_sentence(table: Table) -> str:
+    """Median and 95 % distance of the best rule."""
+    rows = [row for row in table.rows if row["rule"] != "optimal" and row["method"] == "exact"]
+    if not rows:
+        return "What to see: every curve starts at or right of zero."
+    best = min(rows, key=lambda row: row["mean"])
+    return (f"What to see: no exact curve starts left of zero; even the best of them, {best['rule']} (k = {best['k']}, "
+            f"{scheme_name(best['scheme'])}), loses {best['q50']:.3f} in the median context and more than "
+            f"{best['q95']:.3f} in one of twenty. Dashed curves are sampled, and noise can carry them below zero.")
+
+
+def agreement_sentence(table: Table) -> str:
+    """Mean agreements beside the bounds."""
+    means = {row["coupling"]: row["agreement"] for row in table.rows}
+    first = table.rows[0]
+    listed = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+    return (f"What to see: every point lies between the curves; on average the bounds are {first['lower']:.3f} and "
+            f"{first['upper']:.3f}, and the agreements {listed}.")
+
+
+def decoding_sentence(table: Table) -> str:
+    """Agreement of prediction and measurement."""
+    fine = sum(abs(row["z"]) <= LARGEST_Z for row in table.rows)
+    return f"What to see: in {fine} of {len(table)} runs the diamond lies within the bar of four standard errors."
+
+
+def efficiency_sentence(table: Table) -> str:
+    """Gain of block verification at the longest draft."""
+    longest = max(table.column("draft_length"))
+    value = {row["rule"]: row for row in table.where(draft_length=longest).rows}
+    return (f"What to see: with {longest} drafted tokens, block verification emits "
+            f"{value['block']['tokens_per_call']:.2f} tokens per target call, token-wise verification "
+            f"{value['token_wise']['tokens_per_call']:.2f}, drafter-invariant decoding (gumbel) "
+            f"{value['gumbel']['tokens_per_call']:.2f} (± {value['block']['stderr']:.2f}; the same blocks for all).")
+
+
+def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: set[str], notes: list[str]) -> str:
+    """Return the whole page."""
+    lines = [f"# {title}", "", *(f"- {sentence}" for sentence in verdict.sentences), "", *notes, ""]
+
+    def section(heading: str, sentence: str, table: str | None, picture: str | None = None,
+                columns: tuple[str, ...] = ()) -> None:
+        lines.extend([f"## {heading}", "", sentence, ""])
+        if picture in pictures:
+            lines.extend([f"![{PICTURES[picture].title}](figures/{picture}.png)", ""])
+        if table:
+            shown = Table([{c: row[c] for c in columns} for row in tables[table].rows])
+            lines.extend([shown.to_markdown(), "", f"All digits: [tables/{table}.csv](tables/{table}.csv)", ""])
+
+    section("Acceptance of every rule", acceptance_sentence(tables["acceptance"]), "acceptance", "acceptance_vs_k",
+            ("scheme", "k", "rule", "acceptance", "stderr", "optimum", "share", "method", "certificate", "dominated"))
+    if len(tables["gap_quantiles"]):
+        section("Distance to the optimum over contexts", gap_sentence(tables["gap_quantiles"]), "gap_quantiles",
+                "gap_by_context", ("scheme", "k", "rule", "method", "mean", "q05", "q50", "q95", "max"))
+    if len(tables["decoding"]):
+        section("Confirmed by decoding", decoding_sentence(tables["decoding"]), "decoding", "predicted_vs_measured",
+                ("run", "target_calls", "measured", "stderr", "predicted", "difference", "difference_stderr", "z"))
+    if len(tables["efficiency"]):
+        section("Block, token-wise and drafter-invariant", efficiency_sentence(tables["efficiency"]), "efficiency",
+                None, ("rule", "draft_length", "tokens_per_call", "stderr", "blocks"))
+    section("Couplings without communication", agreement_sentence(tables["agreement_summary"]), "agreement_summary",
+            "agreement_vs_tv", ("coupling", "agreement", "lower", "upper", "tv", "contexts", "outside"))
+    return "\n".join(lines)
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions and hardware."""
+    versions = {"python": platform.python_version()}
+    for name in ("otspec", *PACKAGES):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"versions": versions, "hardware": {"system": platform.platform(), "machine": platform.machine(),
+                                               "cpu": _cpu(), "cores": len(os.sched_getaffinity(0))
+                                               if hasattr(os, "sched_getaffinity") else os.cpu_count()}}
+
+
+def _cpu() -> str:
+    """Model name where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            names = [line.split(":", 1)[1].strip() for line in stream if line.startswith("model name")]
+        return names[0] if names else platform.processor()
+    except OSError:
+        return platform.processor()

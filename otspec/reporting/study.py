@@ -1,0 +1,165 @@
+"""The tables of a report, each made when it is asked for, by stages that a store may keep.
+
+Report and figure scripts share this class; they differ in what they ask for and in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from otspec import __version__
+from otspec.core.table import Table
+from otspec.core.trace import Trace
+from otspec.decode.models import Pair
+from otspec.reporting import exact
+from otspec.reporting.decoded import check_pair, decoding_row, efficiency_rows, pair_of
+from otspec.reporting.folder import Store, compute_only
+from otspec.reporting.settings import Run, Settings
+
+GAP_SCHEMES = (("WithReplacement", 4), ("WithoutReplacement", 2), ("WithoutReplacement", 4))
+WARP = ("temperature", "top_k", "top_p")
+
+
+class Study:
+    """What can be known about one trace, and about its models where they are at hand.
+
+    Parameters
+    ----------
+    trace : Trace
+    settings : Settings
+    pair : Pair, optional
+        The models of the trace; those that ship with otspec are found by themselves.
+    store : callable
+        ``store(name, inputs, compute) -> result``; computes always unless given.
+    tick : callable
+        Told the stages done, in fractions of one, with the name of the stage.
+    """
+
+    def __init__(self, trace: Trace, settings: Settings, *, pair: Pair | None = None, store: Store = compute_only,
+                 tick: Callable[[float, str], Any] = lambda amount, name: None) -> None:
+        self.trace, self.settings = trace, settings
+        self._store, self._tick = store, tick
+        self._pair, self._load = pair, pair_of(trace.provenance)
+        if pair is not None:
+            check_pair(pair, trace.provenance)
+        self._results: list[dict[str, Any]] | None = None
+        self.contexts = exact.evenly(len(trace), settings.contexts)
+        self.schemes = [scheme for scheme in settings.schemes if scheme.num_drafts <= trace.vocab_size]
+
+    @property
+    def no_models(self) -> str | None:
+        """Why nothing can be decoded, or None."""
+        if self._pair is None and self._load is None:
+            return ("the trace was not recorded from models that ship with otspec and none were given "
+                    "(otspec report --trace ... --target ... --draft ...)")
+        if self.trace.contexts is None:
+            return "the trace holds no contexts to decode from"
+        if self.trace.transforms:
+            return f"the laws of the trace were changed after recording: {list(self.trace.transforms)}"
+        return None
+
+    @property
+    def pair(self) -> Pair:
+        """The models, loaded when they are first needed."""
+        if self._pair is None:
+            assert self._load is not None
+            self._pair = self._load()
+        return self._pair
+
+    @property
+    def pair_fingerprint(self) -> str | None:
+        """Name of the weights, known without loading them."""
+        return self.trace.provenance.get("fingerprint") if self._pair is None else self._pair.fingerprint
+
+    @property
+    def runs(self) -> list[Run]:
+        """Decoding runs whose drafts the vocabulary can hold."""
+        return [run for run in self.settings.runs if run.scheme.num_drafts <= self.trace.vocab_size]
+
+    @property
+    def stages(self) -> int:
+        """Number of stages of everything, for a progress bar."""
+        return len(self.schemes) + 1 + (0 if self.no_models else len(self.runs) + 1)
+
+    def results(self) -> list[dict[str, Any]]:
+        """Acceptance by context, scheme by scheme (see `exact.scheme_result`)."""
+        if self._results is None:
+            self._results = [self._scheme(scheme) for scheme in self.schemes]
+        return self._results
+
+    def _scheme(self, scheme: Any) -> dict[str, Any]:
+        settings = self.settings
+        return self._stage(f"acceptance-{type(scheme).__name__}-{scheme.num_drafts}",
+                           {"scheme": repr(scheme), "contexts": self.contexts.tolist(), "lists": settings.lists},
+                           lambda tick: exact.scheme_result(self.trace, scheme, self.contexts, settings.lists,
+                                                            settings.seed, tick))
+
+    def acceptance(self) -> Table:
+        """Mean acceptance per scheme and rule."""
+        return self._noted(exact.acceptance_table(self.results()))
+
+    def gap_by_context(self) -> Table:
+        """Distance to the optimum per context."""
+        chosen = [one for one in GAP_SCHEMES if one in {(r["scheme"], r["k"]) for r in self.results()}]
+        return self._noted(exact.gap_table(self.results(), chosen))
+
+    def agreement(self) -> Table:
+        """Agreement of couplings per context."""
+        return self._noted(Table(self._stage("agreement", {"contexts": self.contexts.tolist()},
+                                             lambda tick: exact.agreement_rows(self.trace, self.contexts, tick))))
+
+    def decoding(self) -> Table:
+        """Measured against predicted efficiency, one row per run; no rows without models."""
+        if self.no_models:
+            return self._noted(Table([]))
+        return self._noted(Table([self._decoded(run) for run in self.runs]))
+
+    def _decoded(self, run: Run) -> dict[str, Any]:
+        def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
+            row = decoding_row(self.pair, self.trace.prompts, run, self.settings, self._warp())
+            tick(1.0)
+            return row
+
+        inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
+        name = f"decoding-{run.rule}-{type(run.scheme).__name__}-{run.scheme.num_drafts}-{run.draft_length}"
+        return self._stage(name, inputs | {"pair": self.pair_fingerprint}, compute)
+
+    def efficiency(self) -> Table:
+        """Tokens per target call against draft length; no rows without models."""
+        if self.no_models:
+            return self._noted(Table([]))
+        settings = self.settings
+        rows = self._stage("efficiency", {"pair": self.pair_fingerprint, "blocks": settings.blocks,
+                                          "draft_length": settings.draft_length},
+                           lambda tick: efficiency_rows(self.pair, self.trace.prompts, settings, self._warp(), tick))
+        return self._noted(Table(rows))
+
+    def _warp(self) -> dict[str, Any]:
+        """Temperature and truncation that the trace was recorded with."""
+        return {key: self.trace.provenance[key] for key in WARP if key in self.trace.provenance}
+
+    def _stage(self, name: str, inputs: dict[str, Any], compute: Callable[[Callable[[float], Any]], Any]) -> Any:
+        told = 0.0
+
+        def tick(amount: float) -> None:
+            nonlocal told
+            told += amount
+            self._tick(amount, name)
+
+        common = {"otspec": __version__, "trace": self.trace.fingerprint, "seed": self.settings.seed}
+        result = self._store(name, common | inputs, lambda: compute(tick))
+        self._tick(1.0 - told, name)
+        return result
+
+    def _noted(self, table: Table) -> Table:
+        notes = {"otspec": __version__, "trace": self.trace.fingerprint, "seed": self.settings.seed,
+                 "contexts": int(self.contexts.size)}
+        return Table(table.rows, notes)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as JSON values."""
+        described = asdict(self.settings)
+        return described | {"schemes": [repr(scheme) for scheme in self.schemes],
+                            "runs": [run.label for run in self.runs], "contexts": int(self.contexts.size)}

@@ -1,0 +1,52 @@
+import pytest
+
+import otspec as ot
+from otspec.core.files import replacing, sha256, write_json, write_text
+
+
+def test_a_table_reads_back_what_it_wrote(tmp_path):
+    table = ot.Table([{"rule": "nss", "k": 2, "acceptance": 1 / 3, "stderr": None, "exact": True}], {"seed": 1})
+    table.to_csv(tmp_path / "t.csv")
+    again = ot.Table.from_csv(tmp_path / "t.csv")
+    assert again.rows == table.rows
+    assert again.metadata == {"seed": "1"}
+
+
+def test_reading_views(tmp_path):
+    table = ot.Table([{"rule": "a", "x": 0.5}, {"rule": "b", "x": 1e-9}])
+    assert table.column("rule") == ["a", "b"]
+    assert len(table.where(rule="a")) == 1
+    assert table.to_markdown().splitlines()[-1] == "| b | 1.00e-09 |"
+    assert str(table).splitlines()[1].split() == ["a", "0.5"]
+    assert ot.Table([]).columns == []
+
+
+def test_pandas_is_optional(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ot.MissingExtra, match="pip install pandas"):
+        ot.Table([{"a": 1}]).to_pandas()
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+
+    def interrupted():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(path.parent.iterdir()) == []
+    write_json(path, {"a": 1})
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_hashes_are_of_the_bytes(tmp_path):
+    write_text(tmp_path / "a", "abc")
+    assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")

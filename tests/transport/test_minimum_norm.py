@@ -1,0 +1,113 @@
+"""Different drafters: both certified ends against brute force, and the plan played out."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.transport.minimum_norm import independent_capacity, minimum_norm_law
+from otspec.transport.race import race_increments
+from otspec.transport.winner import cumulative, ratio_order, replacement_capacity, universal_law
+
+
+def softmax(logits):
+    law = np.exp(logits - logits.max())
+    return law / law.sum()
+
+
+def instances(size, k, seed):
+    """Unrelated drafters, noisy copies of the target, zeros, one dominant token, a one-hot target."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=size)
+    target = softmax(logits)
+    yield target, rng.dirichlet(np.ones(size), k)
+    yield target, np.array([softmax(logits + rng.normal(size=size)) for _ in range(k)])
+    drafts = rng.dirichlet(np.ones(size), k)
+    drafts[0, 0] = drafts[-1, 1] = 0
+    zeros = target.copy()
+    zeros[[1, 2]] = 0
+    yield zeros / zeros.sum(), drafts / drafts.sum(axis=1, keepdims=True)
+    drafts = rng.uniform(1, 5, (k, size)) * 1e-9
+    drafts[0, 2] = drafts[1, 0] = 1.0
+    yield target, drafts / drafts.sum(axis=1, keepdims=True)
+    yield np.eye(size)[1], rng.dirichlet(np.ones(size), k)
+    yield target, np.tile(target, (k, 1))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_both_ends_meet_the_optimum_over_all_subsets(k):
+    for size in (3, 5, 6):
+        masks = np.array(list(itertools.product([False, True], repeat=size)))
+        for target, drafts in instances(size, k, size):
+            best = min(1 + target[h].sum() - np.prod(drafts[:, h].sum(axis=1)) for h in masks)
+            found = minimum_norm_law(target, independent_capacity(drafts))
+            assert found.value_upper == pytest.approx(best, abs=1e-12)  # sums of a dozen numbers
+            assert found.value_lower == pytest.approx(best, abs=2e-10)  # the default width
+            h = found.subset
+            value = 1 + target[h].sum() - np.prod(drafts[:, h].sum(axis=1))
+            assert value == pytest.approx(found.value_upper, abs=1e-14)  # sums of a dozen numbers
+            slack = min(found.law[h].sum() - np.prod(drafts[:, h].sum(axis=1)) for h in masks)
+            assert slack >= -1e-14  # a mixture of extreme points is in the core up to rounding
+
+
+def test_the_plan_played_out_has_the_law():
+    for target, drafts in instances(5, 3, 9):
+        found = minimum_norm_law(target, independent_capacity(drafts))
+        assert found.weights.min() > 0
+        assert found.weights.sum() == pytest.approx(1, abs=1e-14)  # a few roundings
+        played = np.zeros(5)
+        for tokens in itertools.product(range(5), repeat=3):
+            chance = np.prod(drafts[np.arange(3), list(tokens)])
+            for order, weight in zip(found.orders, found.weights, strict=True):
+                rank = np.argsort(order)
+                played[max(tokens, key=lambda token: rank[token])] += chance * weight
+        assert played == pytest.approx(found.law, abs=1e-13)  # a few hundred terms
+        assert np.minimum(played, target).sum() == pytest.approx(found.value_lower, abs=1e-13)  # same
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_equal_drafters_give_the_universal_law(k):
+    rng = np.random.default_rng(k)
+    target, draft = softmax(rng.normal(size=12)), softmax(rng.normal(size=12))
+    found = minimum_norm_law(target, independent_capacity(np.tile(draft, (k, 1))), tol=1e-13)
+    order = ratio_order(target, draft)
+    want = np.empty(12)
+    want[order] = universal_law(target[order], replacement_capacity(draft[order], k))
+    assert np.minimum(found.law, target).sum() == pytest.approx(np.minimum(want, target).sum(), abs=1e-12)
+
+
+def test_any_capacity_oracle_will_do():
+    rng = np.random.default_rng(3)
+    target, draft = rng.dirichlet(np.ones(9)), rng.dirichlet(np.ones(9))
+    found = minimum_norm_law(target, lambda order: cumulative(race_increments(draft[order], 3)))
+    order = ratio_order(target, draft)
+    law = universal_law(target[order], cumulative(race_increments(draft[order], 3)))
+    best = np.minimum(law, target[order]).sum()
+    assert found.value_lower == pytest.approx(best, abs=2e-10)  # the default width
+    assert found.value_upper == pytest.approx(best, abs=1e-12)  # a cut's value has only roundings
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_three_hundred_tokens_are_certified(k):
+    rng = np.random.default_rng(k)
+    logits = 3 * rng.normal(size=300)
+    drafts = np.array([softmax((logits + 0.8 * rng.normal(size=300)) / t) for t in (0.5, 0.8, 1, 1.4)[:k]])
+    found = minimum_norm_law(softmax(logits), independent_capacity(drafts))
+    assert -1e-13 < found.value_upper - found.value_lower <= 1e-9  # rounding below, the contract above
+
+
+def test_two_thousand_tokens_keep_a_valid_interval():
+    rng = np.random.default_rng(0)
+    logits = 3 * rng.normal(size=2048)
+    drafts = np.array([softmax(logits + rng.normal(size=2048)), softmax(rng.normal(size=2048))])
+    found = minimum_norm_law(softmax(logits), independent_capacity(drafts), max_iterations=60)
+    assert -1e-12 < found.value_upper - found.value_lower < 1e-2  # stopped early on purpose
+    assert len(found.orders) == len(found.weights)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ShapeMismatch, match=r"drafts has shape \(3,\)"):
+        independent_capacity(np.ones(3) / 3)
+    with pytest.raises(BadArgument, match="max_iterations is 0"):
+        minimum_norm_law(np.array([0.5, 0.5]), independent_capacity(np.full((2, 2), 0.5)), max_iterations=0)
