@@ -5,8 +5,9 @@ are written as softmax of free coordinates, so every point of the search is an i
 
 Facts used: the optimum has a kink where a cut starts to bind, and worst cases like to sit on kinks, where gradients and
 fixed coordinate steps stall. Polling along fresh random directions does not, so each start walks by such polls, whose
-step doubles after a success and halves after a failure; near the end, laws are snapped to small fractions, which land
-on the kink exactly. The result is evidence by itself: acceptance is exact and the optimum comes with its cut.
+step doubles after a success and halves after a failure. The end is polished by Nelder-Mead, whose simplex stretches
+along a kink, and snapped to small fractions, which may land on it exactly. The result is evidence by itself: acceptance
+is exact and the optimum comes with its cut.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,8 @@ GRID = 25  # masses per axis of the first look at the binary family
 SMALLEST_STEP = 1e-9  # a step in logits; the ratio is then known to about 1e-9
 LARGEST_LOGIT = 25.0  # masses down to 1e-11; beyond it lies a face of the simplex, which snapping reaches
 DENOMINATOR = 24  # of the fractions that laws are snapped to
-FLOOR = 1e-6  # an optimum below this leaves nothing to compare, and rounding would decide
+PROGRESS = 1e-13  # smaller improvements of a ratio are rounding
+PROMISE = 10.0  # a walk that lags the best ratio by this many steps is given up: the ratio moves less than the logits
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,15 @@ class WorstCase:
 
     def __str__(self) -> str:
         """Ratio, instance and effort in one line."""
-        laws = [np.array2string(law, precision=6, separator=", ") for law in (self.target, self.draft)]
-        return (f"ratio {self.ratio:.9f} = {self.acceptance:.9f} / {float(self.optimum.upper):.9f} at target {laws[0]}, "
-                f"draft {laws[1]} ({self.evaluations} instances, {self.stopped})")
+        target, draft = (np.array2string(law, precision=6, separator=", ") for law in (self.target, self.draft))
+        return (f"ratio {self.ratio:.9f} = {self.acceptance:.9f} / {float(self.optimum.upper):.9f} at target {target}, "
+                f"draft {draft} ({self.evaluations} instances, {self.stopped})")
 
 
 def worst_case(rule: str | TokenVerifier, k: int, *, scheme: DraftScheme | None = None,
                vocabulary: int | Iterable[int] = (2, 3), restarts: int = 6, seed: int = 0,
-               time_limit: float | None = None, progress: Callable[[int, float], None] | None = None) -> WorstCase:
+               least_optimum: float = 1e-3, time_limit: float | None = None,
+               progress: Callable[[int, float], None] | None = None) -> WorstCase:
     """Search for the instance that minimises a rule's acceptance over the optimum.
 
     Parameters
@@ -91,6 +93,8 @@ def worst_case(rule: str | TokenVerifier, k: int, *, scheme: DraftScheme | None 
     restarts : int
         Walks for each vocabulary.
     seed : int
+    least_optimum : float
+        Instances whose optimum is smaller are passed over: there a rule may lose everything and miss next to nothing.
     time_limit : float, optional
         Seconds after which the best instance so far is returned.
     progress : callable, optional
@@ -111,14 +115,16 @@ def worst_case(rule: str | TokenVerifier, k: int, *, scheme: DraftScheme | None 
     >>> round(worst.ratio, 9), worst.target, worst.draft
     (0.5, array([0.5, 0.5]), array([0.5, 0.5]))
     """
-    sizes = [check_positive("vocabulary", size) for size in np.atleast_1d(np.asarray(list(vocabulary) if isinstance(
-        vocabulary, Iterable) else vocabulary)).tolist()]
-    if not sizes or min(sizes) < 2:
+    given = vocabulary if isinstance(vocabulary, Iterable) else [vocabulary]
+    sizes = sorted({check_positive("vocabulary", size) for size in given})
+    if not sizes or sizes[0] < 2:
         raise BadArgument(f"vocabulary: {vocabulary!r} holds no size of at least 2, where laws can differ. Fix: 2.")
-    search = _Search(_bound_rule(rule, k, scheme), np.random.default_rng(seed), time_limit, progress)
+    if not 0 < least_optimum < 1:
+        raise BadArgument(f"least_optimum: {least_optimum!r} is outside (0, 1). Fix: a probability such as 1e-3.")
+    search = _Search(_bound_rule(rule, k, scheme), np.random.default_rng(seed), least_optimum, time_limit, progress)
     restarts = check_positive("restarts", restarts)
     try:
-        for size in sorted(set(sizes)):
+        for size in sizes:
             search.explore(size, restarts)
     except _Halt as halt:
         return search.result(str(halt))
@@ -151,6 +157,7 @@ class _Search:
 
     rule: TokenVerifier
     rng: np.random.Generator
+    least_optimum: float
     time_limit: float | None
     progress: Callable[[int, float], None] | None
     best: np.ndarray | None = None
@@ -167,7 +174,7 @@ class _Search:
         """Ratio of each instance ``[n laws V]``; remembers the best."""
         target, draft = self._padded(instances)
         optimum = np.asarray(optimal_acceptance(target, draft, self.rule.scheme))
-        counts = optimum > FLOOR
+        counts = optimum >= self.least_optimum
         values = np.full(len(instances), np.inf)
         if counts.any():
             values[counts] = np.asarray(acceptance(self.rule, target[counts], draft[counts], self.rule.scheme)) / \
@@ -191,8 +198,10 @@ class _Search:
     def explore(self, size: int, restarts: int) -> None:
         """Search all laws of ``size`` tokens."""
         for start in self._starts(size, restarts):
-            point = self._walk(start)
-            self._snap(point)
+            self._snap(self._walk(start))
+        for width in (0.1, 0.01, 0.001):
+            self._polish(width)
+        self._snap(self.best)
 
     def _starts(self, size: int, restarts: int) -> Iterator[np.ndarray]:
         """Instances to walk from: the worst so far and the worst of a grid or of a random sample, well apart."""
@@ -219,19 +228,35 @@ class _Search:
         point = np.log(np.maximum(start, np.exp(-LARGEST_LOGIT)))
         value = float(self.ratios(_softmax(point)[None])[0])
         step, free = 0.5, point.size - self.laws
-        while step > SMALLEST_STEP:
+        while step > SMALLEST_STEP and value - self.ratio < PROMISE * step:
             directions = self.rng.standard_normal((4 * free + 4, *point.shape))
             directions /= np.sqrt((directions**2).mean(axis=(1, 2), keepdims=True))
             polled = np.clip(point + step * np.concatenate([directions, -directions]), -LARGEST_LOGIT, LARGEST_LOGIT)
             values = self.ratios(_softmax(polled))
             first = int(np.argmin(values))
-            if values[first] < value:
+            if values[first] < value - PROGRESS:
                 moved = polled[first]
                 point, value = moved - moved.max(axis=-1, keepdims=True), float(values[first])
                 step = min(2 * step, 2.0)
             else:
                 step /= 2
         return _softmax(point)
+
+    def _polish(self, width: float) -> None:
+        """Nelder-Mead from the best instance: its simplex stretches along a kink, where polls all but stall."""
+        from scipy.optimize import minimize  # takes longer to import than the whole package
+
+        point = np.log(np.maximum(self.best, np.exp(-LARGEST_LOGIT)))
+        free = np.arange(point.shape[-1]) != point.argmax(axis=-1)[:, None]
+
+        def ratio(logits: np.ndarray) -> float:
+            moved = point.copy()
+            moved[free] = np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
+            return float(self.ratios(_softmax(moved)[None])[0])
+
+        simplex = point[free] + width * np.concatenate([np.zeros((1, free.sum())), np.eye(free.sum())])
+        minimize(ratio, point[free], method="Nelder-Mead",
+                 options={"initial_simplex": simplex, "xatol": SMALLEST_STEP, "fatol": PROGRESS, "maxfev": 400})
 
     def _snap(self, instance: np.ndarray) -> None:
         """Try the nearest laws with small denominators, each law with its own."""
@@ -243,7 +268,7 @@ class _Search:
     def result(self, stopped: str) -> WorstCase:
         """Evaluate the best instance once more, with its certificate."""
         if self.best is None:
-            raise BadArgument("vocabulary: no instance with an optimum above 1e-6 was found. Fix: more tokens.")
+            raise BadArgument(f"least_optimum: no instance reached {self.least_optimum}. Fix: a smaller one.")
         target, draft = self._padded(self.best)
         bound = acceptance_bound(target, draft, self.rule.scheme)
         accepted = float(acceptance(self.rule, target, draft, self.rule.scheme))

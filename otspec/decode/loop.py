@@ -99,18 +99,18 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
     with torch.inference_mode():
         target = CachedModel(pair.target, pair.vocab_size)
         draft = CachedModel(pair.draft, pair.vocab_size) if length else None
+        tokens, mask = map(on_device, left_pad(prompts))
+        places = (mask.cumsum(1) - 1).clamp(min=0)
         # every sequence owns `paths` adjacent rows of both caches; between rounds they are equal
-        tokens, mask = (on_device(a).repeat_interleave(paths, 0) for a in left_pad(prompts))
-        position = mask.sum(1).view(-1, paths) - 1  # of the last token, [B K]
+        each, ahead = torch.arange(len(prompts), device=device), torch.arange(length + 1, device=device)
         if tokens.shape[1] > 1:
-            places = (mask.cumsum(1) - 1).clamp(min=0)
-            for model in (target, draft):
-                if model is not None:
-                    model.read(tokens[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
-        current, mask = tokens[:, -1].view(-1, paths), mask[:, :-1].unflatten(0, (len(prompts), paths))
+            for model in (target, draft) if draft is not None else (target,):
+                model.read(tokens[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
+                model.select(each.repeat_interleave(paths))
+        current, position = (array[:, -1:].expand(-1, paths) for array in (tokens, places))  # of the last token
+        mask = mask[:, None, :-1].expand(-1, paths, -1)
         uniform_streams = streams(seed, first, len(prompts))
         seeds = on_device(sequence_seeds(seed, first, len(prompts)))
-        each, ahead = torch.arange(len(prompts), device=device), torch.arange(length + 1, device=device)
         while ledger.unfinished:
             uniforms = on_device(np.stack([stream.random(how.num_uniforms) for stream in uniform_streams]))
             noise = partial(_noise_ahead, seeds, position[:, 0])

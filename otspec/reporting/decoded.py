@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -56,18 +57,61 @@ def check_pair(pair: Pair, provenance: dict[str, Any]) -> None:
                           f"{recorded[:12]}... Fix: give the trace's own models, or record a trace of these.")
 
 
-@contextlib.contextmanager
-def calm(pair: Pair) -> Iterator[None]:
-    """Run small models on one CPU thread; the caller's thread count returns afterwards."""
-    import torch
+def is_small(pair: Pair) -> bool:
+    """Whether the models run on the CPU and gain nothing from several threads each."""
+    return pair.device == "cpu" and sum(weight.numel() for weight in pair.target.parameters()) < SMALL_MODEL
 
-    before = torch.get_num_threads()
-    small = pair.device == "cpu" and sum(p.numel() for p in pair.target.parameters()) < SMALL_MODEL
-    torch.set_num_threads(1 if small else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+class ThreadLimit:
+    """Give torch one CPU thread while small models run, on however many threads they run side by side.
+
+    The number of threads is a setting of the process, so the last user restores what the first one found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = self._before = 0
+
+    def __enter__(self) -> None:
+        import torch
+
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                torch.set_num_threads(self._before)
+
+
+class Models:
+    """The models of a report, loaded when they are first used; large ones serve one user at a time.
+
+    Parameters
+    ----------
+    load : callable
+        Returns the `Pair`.
+    """
+
+    def __init__(self, load: Callable[[], Pair]) -> None:
+        self._load = load
+        self._pair: Pair | None = None
+        self._loading, self._turn, self._limit = threading.Lock(), threading.Lock(), ThreadLimit()
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[Pair]:
+        """Lend the pair for a ``with`` block."""
+        with self._loading:
+            if self._pair is None:
+                self._pair = self._load()
+        with self._limit if is_small(self._pair) else self._turn:
+            yield self._pair
 
 
 def spread(prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
@@ -82,9 +126,8 @@ def spread(prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
 def decoding_row(pair: Pair, prompts: Sequence[Sequence[int]], run: Run, settings: Settings,
                  warp: dict[str, Any]) -> dict[str, Any]:
     """Decode once; one row with measurement, prediction and the paired difference."""
-    with calm(pair):
-        done = generate(pair, spread(prompts, settings.sequences), verifier=run.rule, scheme=run.scheme,
-                        draft_length=run.draft_length, seed=settings.seed, max_new_tokens=settings.new_tokens, **warp)
+    done = generate(pair, spread(prompts, settings.sequences), verifier=run.rule, scheme=run.scheme,
+                    draft_length=run.draft_length, seed=settings.seed, max_new_tokens=settings.new_tokens, **warp)
     measured, predicted, gap = done.block_efficiency, done.predicted_efficiency, done.difference
     z = done.z_score
     return {"run": run.label, "rule": run.rule, "scheme": type(run.scheme).__name__, "k": run.scheme.num_drafts,
@@ -104,8 +147,7 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
     starts = range(0, max(len(texts) - 1, 1), size)  # a batch of one has no standard error
     for start in starts:
         batch = texts[start:] if start == starts[-1] else texts[start : start + size]
-        with calm(pair):
-            rows = record(pair, batch, draft_length=longest, seed=settings.seed + start, **warp).rows()
+        rows = record(pair, batch, draft_length=longest, seed=settings.seed + start, **warp).rows()
         for rule in LENGTH_RULES:
             for length in range(1, longest + 1):
                 part = rows[0][:, : length + 1], rows[1][:, :length], rows[2][:, :length]

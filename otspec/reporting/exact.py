@@ -6,9 +6,7 @@ certified optimum of a scheme is at least the acceptance of every rule for that 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from otspec.core.schemes import DraftScheme
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.couplings import list_couplings
+from otspec.reporting.parallel import in_threads
 from otspec.transport.bounds import acceptance_bound
 from otspec.verifiers import list_verifiers, verifier
 
@@ -57,11 +56,10 @@ def scheme_result(trace: Trace, scheme: DraftScheme, contexts: np.ndarray, lists
     """
     chunks = _chunks(contexts, trace.vocab_size)
     parts = []
-    with ThreadPoolExecutor(workers()) as pool:
-        for part in pool.map(lambda chunk: _chunk_result(trace, scheme, chunk, lists, seed), chunks):
-            parts.append(part)
-            tick(1 / len(chunks))
-    ends = {name: sum((part[name] for part in parts), []) for name in ("lower", "upper", "single")}
+    for part in in_threads(lambda chunk: _chunk_result(trace, scheme, chunk, lists, seed), chunks):
+        parts.append(part)
+        tick(1 / len(chunks))
+    ends = {name: [x for part in parts for x in part[name]] for name in ("lower", "upper", "single")}
     rules = {}
     for name in parts[0]["rules"]:
         found = [part["rules"][name] for part in parts]
@@ -86,13 +84,6 @@ def _chunk_result(trace: Trace, scheme: DraftScheme, chunk: np.ndarray, lists: i
             rules[name] = acceptance_by_context(name, target, draft, scheme, n=lists, seed=seed + int(chunk[0]))
     return {"lower": bound.lower.tolist(), "upper": bound.upper.tolist(),
             "single": np.minimum(target, draft).sum(axis=-1).tolist(), "rules": rules}
-
-
-def workers() -> int:
-    """Threads that work on contexts: one per core, or as many as ``OMP_NUM_THREADS`` says."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(asked)) if asked.isdecimal() and int(asked) > 0 else cores
 
 
 def _needs_lists(name: str, scheme: DraftScheme, draft: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class ReportFolder:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise BadFile(f"out: {self.path} is a file. Fix: give a folder.")
+        self._lock = threading.Lock()  # stages may run side by side
         self._known = self._read_manifest()
         foreign = self._foreign()
         if foreign and not force:
@@ -54,9 +56,10 @@ class ReportFolder:
 
     def file(self, name: str) -> Path:
         """Path of one of the report's files, entered into the manifest before it is written."""
-        if name not in self._known:
-            self._known.append(name)
-            write_json(self.path / MANIFEST, {"format": FORMAT, "files": self._known})
+        with self._lock:
+            if name not in self._known:
+                self._known.append(name)
+                write_json(self.path / MANIFEST, {"format": FORMAT, "files": self._known})
         return self.path / name
 
     def stage(self, name: str, inputs: Any, compute: Callable[[], Any]) -> Any:

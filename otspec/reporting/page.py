@@ -14,9 +14,9 @@ from otspec.reporting.pictures import PICTURES
 
 LARGEST_Z = 4.0
 PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "torch", "transformers")
-CERTIFICATE = ("Every optimum is certified: a cut (a token set H with value 1 + target(H) − Pr[all drafts in H]) bounds "
-               "it from above, a winner law that lies in the core attains it from below, and the two values differ by "
-               "at most `certificate`; the limit is max(1e-9, 64·eps·V).")
+CERTIFICATE = ("Every optimum is certified: a cut (a token set H with value 1 + target(H) − Pr[all drafts in H]) "
+               "bounds it from above, a winner law that lies in the core attains it from below, and the two values "
+               "differ by at most `certificate`; the limit is max(1e-9, 64·eps·V).")
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,10 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     checks, broken = (sum(row[key] for row in known) for key in ("contexts", "violations"))
     outside = sum(agreement.column("outside"))
     sampled = sum(row["contexts"] for row in known if row["method"] == "sampled")
-    left_out = [f"{row['rule']} ({scheme_name(row['scheme'])}, k={row['k']})" for row in acceptance.rows
-                if row["violations"] is None]
+    left_out = _left_out(acceptance)
     certified = all(acceptance.column("certified"))
     sentences = [
-        f"Certified: {'yes' if certified else 'NO'}; the largest gap between the two ends of an optimum is {worst:.1e}.",
+        f"Certified: {'yes' if certified else 'NO'}; the two ends of an optimum differ by at most {worst:.1e}.",
         f"Optimum above every rule in every context: {'yes' if not broken else 'NO'}; {checks} comparisons, {broken} "
         f"violations ({checks - sampled} exact up to rounding, {sampled} within 5 standard errors of the context's own "
         f"sample).",
@@ -74,6 +73,17 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
     return Verdict(certified, broken == 0 and outside == 0, confirmed, tuple(sentences))
+
+
+def _left_out(acceptance: Table) -> list[str]:
+    """Rules that were too large, with the schemes where they were."""
+    found = []
+    for rule in dict.fromkeys(acceptance.column("rule")):
+        rows = acceptance.where(rule=rule).rows
+        missing = [f"{scheme_name(row['scheme'])}, k={row['k']}" for row in rows if row["violations"] is None]
+        if missing:
+            found.append(f"{rule} (every scheme)" if len(missing) == len(rows) else f"{rule} ({'; '.join(missing)})")
+    return found
 
 
 def acceptance_sentence(table: Table) -> str:

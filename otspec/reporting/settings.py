@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from otspec.core.schemes import DraftScheme, Greedy, Hub, WithoutReplacement, WithReplacement
 
+ONE_PATH, K_PATHS = WithReplacement(1), WithReplacement(4)
+
 
 @dataclass(frozen=True)
 class Run:
     """One decoding run: a verifier or coupling, the scheme of its drafts, and the length of its paths."""
 
     rule: str
-    scheme: DraftScheme = WithReplacement(1)
+    scheme: DraftScheme = ONE_PATH
     draft_length: int = 4
 
     @property
@@ -24,7 +26,6 @@ class Run:
         return f"{self.rule}, {kinds[type(scheme)]} × {self.draft_length}"
 
 
-K_PATHS = WithReplacement(4)
 RUNS = (
     Run("single_draft"),
     *(Run(rule, K_PATHS) for rule in ("nss", "naive", "recursive", "k_seq", "optimal")),

@@ -14,8 +14,9 @@ from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.decode.models import Pair
 from otspec.reporting import exact
-from otspec.reporting.decoded import check_pair, decoding_row, efficiency_rows, pair_of
+from otspec.reporting.decoded import Models, check_pair, decoding_row, efficiency_rows, pair_of
 from otspec.reporting.folder import Store, compute_only
+from otspec.reporting.parallel import in_threads
 from otspec.reporting.settings import Run, Settings
 
 GAP_SCHEMES = (("WithReplacement", 4), ("WithoutReplacement", 2), ("WithoutReplacement", 4))
@@ -41,9 +42,10 @@ class Study:
                  tick: Callable[[float, str], Any] = lambda amount, name: None) -> None:
         self.trace, self.settings = trace, settings
         self._store, self._tick = store, tick
-        self._pair, self._load = pair, pair_of(trace.provenance)
         if pair is not None:
             check_pair(pair, trace.provenance)
+        load = pair_of(trace.provenance) if pair is None else lambda: pair
+        self._given, self._models = pair, None if load is None else Models(load)
         self._results: list[dict[str, Any]] | None = None
         self.contexts = exact.evenly(len(trace), settings.contexts)
         self.schemes = [scheme for scheme in settings.schemes if scheme.num_drafts <= trace.vocab_size]
@@ -51,7 +53,7 @@ class Study:
     @property
     def no_models(self) -> str | None:
         """Why nothing can be decoded, or None."""
-        if self._pair is None and self._load is None:
+        if self._models is None:
             return ("the trace was not recorded from models that ship with otspec and none were given "
                     "(otspec report --trace ... --target ... --draft ...)")
         if self.trace.contexts is None:
@@ -61,17 +63,9 @@ class Study:
         return None
 
     @property
-    def pair(self) -> Pair:
-        """The models, loaded when they are first needed."""
-        if self._pair is None:
-            assert self._load is not None
-            self._pair = self._load()
-        return self._pair
-
-    @property
     def pair_fingerprint(self) -> str | None:
         """Name of the weights, known without loading them."""
-        return self.trace.provenance.get("fingerprint") if self._pair is None else self._pair.fingerprint
+        return self.trace.provenance.get("fingerprint") if self._given is None else self._given.fingerprint
 
     @property
     def runs(self) -> list[Run]:
@@ -114,13 +108,12 @@ class Study:
         """Measured against predicted efficiency, one row per run; no rows without models."""
         if self.no_models:
             return self._noted(Table([]))
-        return self._noted(Table([self._decoded(run) for run in self.runs]))
+        return self._noted(Table(list(in_threads(self._decoded, self.runs))))
 
     def _decoded(self, run: Run) -> dict[str, Any]:
         def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
-            row = decoding_row(self.pair, self.trace.prompts, run, self.settings, self._warp())
-            tick(1.0)
-            return row
+            with self._models.use() as pair:
+                return decoding_row(pair, self.trace.prompts, run, self.settings, self._warp())
 
         inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
         name = f"decoding-{run.rule}-{type(run.scheme).__name__}-{run.scheme.num_drafts}-{run.draft_length}"
@@ -131,10 +124,13 @@ class Study:
         if self.no_models:
             return self._noted(Table([]))
         settings = self.settings
-        rows = self._stage("efficiency", {"pair": self.pair_fingerprint, "blocks": settings.blocks,
-                                          "draft_length": settings.draft_length},
-                           lambda tick: efficiency_rows(self.pair, self.trace.prompts, settings, self._warp(), tick))
-        return self._noted(Table(rows))
+
+        def compute(tick: Callable[[float], Any]) -> list[dict[str, Any]]:
+            with self._models.use() as pair:
+                return efficiency_rows(pair, self.trace.prompts, settings, self._warp(), tick)
+
+        inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length}
+        return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_fingerprint}, compute)))
 
     def _warp(self) -> dict[str, Any]:
         """Temperature and truncation that the trace was recorded with."""

@@ -25,6 +25,7 @@ from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
 from otspec.transport.winner import (
+    cumulative,
     minimal_law,
     prefix_optimum,
     ratio_order,
@@ -106,7 +107,7 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     game = _sampled_game(target, draft, scheme)
     law = _winner_law(game, "universal")
     lower = np.minimum(game.target, law).sum(axis=-1) - _core_violation(law, game)
-    value, size = prefix_optimum(game.target, _knots(game.increments))
+    value, size = prefix_optimum(game.target, cumulative(game.increments))
     ranked = (np.arange(law.shape[-1]) < size[..., None]) & ~game.empty[..., None]
     # all drafts lie in H only if the certain ones do
     subset = _unsort(ranked, game.order) | game.top
@@ -233,16 +234,8 @@ def sampled_increments(sorted_draft: np.ndarray, draws: int, replacement: bool) 
     return race_increments(sorted_draft, draws)
 
 
-def _knots(increments: np.ndarray) -> np.ndarray:
-    """Cumulative sums with a leading zero; the last knot is one by definition."""
-    knots = np.zeros((*increments.shape[:-1], increments.shape[-1] + 1))
-    np.cumsum(increments, axis=-1, out=knots[..., 1:])
-    knots /= knots[..., -1:]
-    return knots
-
-
 def _winner_law(game: _Game, kind: str) -> np.ndarray:
-    knots = _knots(game.increments)
+    knots = cumulative(game.increments)
     if kind == "minimal":
         return minimal_law(game.target, knots)
     return universal_law(game.target, knots, increments=game.increments)
@@ -251,8 +244,9 @@ def _winner_law(game: _Game, kind: str) -> np.ndarray:
 def _core_violation(law: np.ndarray, game: _Game) -> np.ndarray:
     """How far ``law`` misses the core, ``max_H Q(H) - law(H)``: zero for a winner law, rounding aside."""
     order = ratio_order(law, game.draft)
-    capacity = _knots(sampled_increments(np.take_along_axis(game.draft, order, axis=-1), game.draws, game.replacement))
-    slack = _knots(np.take_along_axis(law, order, axis=-1)) - capacity
+    ranked = np.take_along_axis(game.draft, order, axis=-1)
+    capacity = cumulative(sampled_increments(ranked, game.draws, game.replacement))
+    slack = cumulative(np.take_along_axis(law, order, axis=-1)) - capacity
     return np.maximum(-slack.min(axis=-1), 0.0)
 
 
@@ -269,7 +263,7 @@ def _prefix_value(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) ->
         top, rest = scheme.split(draft)  # one random draft: its own law is the winner law, nothing to sort
         return np.minimum(np.where(top, target, np.minimum(target, rest)).sum(axis=-1), 1.0)
     game = _sampled_game(target, draft, scheme)
-    value, _ = prefix_optimum(game.target, _knots(game.increments))
+    value, _ = prefix_optimum(game.target, cumulative(game.increments))
     return np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)
 
 

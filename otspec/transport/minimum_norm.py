@@ -237,8 +237,8 @@ def _search_all(target, capacity_along, best, tol, iterations):
     natural = np.arange(target.size)
     # a token's increment near the front and near the end of an order brackets how often it can win
     drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
-    with np.errstate(divide="ignore"):
-        start = -np.where(drafted > 0, target / drafted, np.inf)
+    start = np.full(target.size, -np.inf)
+    np.divide(-target, drafted, out=start, where=drafted > 0)
     floored = np.maximum(target, _FLOOR / target.size)
     searches = [_Search(target, capacity_along, floored, start)]
     left = iterations - searches[0].run(best, tol, min(_TURN, iterations))

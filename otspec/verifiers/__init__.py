@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
@@ -30,6 +31,10 @@ from otspec.verifiers.token.spechub import SpecHub
 
 
 def _optimal(scheme: DraftScheme | int = 1) -> Any:
+    if isinstance(scheme, (Independent, Joint)):
+        from otspec.verifiers.token.priority import PriorityMixture
+
+        return PriorityMixture(scheme)
     from otspec.verifiers.token.optimal import Optimal  # compiles its scans with numba: loaded when it is first made
 
     return Optimal(scheme)
@@ -57,7 +62,8 @@ REGISTRY = Registry(
     _line("greedy", GreedyRejection, "mdsd", "lossless tight_at_one reflexive optimal",
           "rejection of the one random draft beside the likeliest tokens"),
     _line("optimal", _optimal, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
-          "the convex-hull sampler, exactly optimal", schemes=(WithReplacement, Hybrid)),
+          "exactly optimal: the convex-hull sampler, or a mixture of priority orders",
+          schemes=(WithReplacement, Hybrid, Independent, Joint)),
     _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary numpy_only",
           "plays the plan of the linear programme"),
     _line("token_wise", TokenWise, "leviathan2023", "lossless one_draft", "rejection of each token in turn",

@@ -1,0 +1,41 @@
+"""Scripts of the report's figures: ``python -m figures.NAME --out DIR`` writes NAME.csv, NAME.pdf and NAME.png.
+
+The data step computes the CSV, with versions and seed in its header; the draw step reads nothing but that file, and
+``--from-csv`` runs it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from otspec.core.errors import OtspecError
+from otspec.decode.record import load_trace
+from otspec.reporting import settings
+from otspec.reporting.pictures import PICTURES, make, redraw
+from otspec.reporting.study import Study
+
+
+def main(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Make one figure from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{name}", description=PICTURES[name].title + ".",
+                                     epilog=f"example: python -m figures.{name} --out figures-out --quick")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--trace", default="pocket", help="recorded laws (default: the bundled trace)")
+    parser.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--from-csv", metavar="FILE", help="draw again from the CSV of an earlier run")
+    given = parser.parse_args(arguments)
+    try:
+        if given.from_csv:
+            files = redraw(PICTURES[name], given.from_csv)
+        else:
+            size = (settings.quick if given.quick else settings.full)(given.seed)
+            files = make(PICTURES[name], Study(load_trace(given.trace), size), Path(given.out))
+    except (OtspecError, OSError) as error:
+        print(f"figures.{name}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, files)))
+    return 0

@@ -1,0 +1,218 @@
+r"""The best sequence-level rule for K independent paths: a linear programme on the tree of drafted prefixes.
+
+Definitions. A *node* v is a prefix of 1 .. L tokens, with masses :math:`p(v)` under the target and :math:`q(v)` under
+the draft model. A rule *passes* v when it keeps at least v; :math:`A(v)` is the probability of that, A(nothing) = 1,
+and a call emits :math:`1 + \sum_v A(v)` tokens on average. A *front* is a set of nodes none of which extends another.
+
+Theorem used. A rule stops at a node of the drafted trie, and a trie that meets the extensions of a set of nodes meets
+the set; so by Hall's theorem A belongs to some rule if and only if, on every front U,
+
+.. math:: A(U) \le c(q(U)), \qquad c(x) = 1 - (1 - x)^K .
+
+The rule is lossless with a fresh continuation (*stateless*) if and only if moreover :math:`A(vy) \le A(v) p(y | v)`: what
+it lacks is the law of the next token. If the rest of the text may depend on the drafts (*one-call*), only
+:math:`A(v) \le p(v)` is needed. As c is concave, the front that A overdraws most is a vertex of the upper hull of the
+points (q(U), A(U)), which one pass over the tree gives: pooled slopes, as in isotonic regression. With one path,
+:math:`A(vy) = \min(q(vy), A(v) p(y | v))` is the largest solution at every node, and that is block verification.
+[block] [gbv]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from otspec.core.errors import NotCertified
+
+# the programme is relative: row activities are near 1, so this is a relative error of passing masses
+SOLVER_TOLERANCE = 1e-10
+MET = 1e-10
+MAX_ROUNDS = 400
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Nodes of depth 1 .. L in breadth-first order, masses as float64 ``[N]``; those no rule can pass are left out.
+
+    ``step`` is the target's law of the last token given the tokens before it, ``parent`` is -1 at depth 1, and
+    ``label`` is the number of a node in the complete tree, where depth d holds ``V**d`` nodes.
+    """
+
+    target: np.ndarray
+    draft: np.ndarray
+    step: np.ndarray
+    parent: np.ndarray
+    label: np.ndarray
+    paths: int
+
+    @property
+    def ceiling(self) -> np.ndarray:
+        """Largest passing mass that a node alone allows."""
+        return np.minimum(self.target, capacity(self.draft, self.paths))
+
+
+class BlockSolution(NamedTuple):
+    """Both sides of the optimum: passing masses (a rule), and prices of fronts (a bound)."""
+
+    lower: float
+    upper: float
+    passing: np.ndarray
+    fronts: list[np.ndarray]
+    prices: np.ndarray
+
+
+def capacity(mass: Any, paths: int) -> Any:
+    """Probability that one of ``paths`` independent paths meets a front of this draft mass.
+
+    Examples
+    --------
+    >>> capacity(0.5, 2)
+    0.75
+    """
+    # x (1 + (1 - x) + ...) keeps the digits of a tiny mass, 1 - (1 - x)^K would not
+    return mass * sum((1.0 - mass) ** i for i in range(paths))
+
+
+def tree(target_steps: list[np.ndarray], draft_steps: list[np.ndarray], paths: int) -> Tree:
+    """Tree from the laws of the next token after every prefix of 0 .. L-1 tokens, each ``[V**depth V]``."""
+    size = target_steps[0].shape[-1]
+    columns: list[tuple[np.ndarray, ...]] = []
+    target, draft, offset, kept_before = np.ones(1), np.ones(1), 0, 0
+    place = np.array([-1])
+    for target_step, draft_step in zip(target_steps, draft_steps, strict=True):
+        parent = np.repeat(place, size)
+        target, draft = (target[:, None] * target_step).ravel(), (draft[:, None] * draft_step).ravel()
+        live = np.flatnonzero((target > 0) & (draft > 0))
+        columns.append((target[live], draft[live], target_step.ravel()[live], parent[live], offset + live))
+        place = np.full(target.size, -1)
+        place[live] = kept_before + np.arange(live.size)
+        kept_before += live.size
+        offset += target.size
+    return Tree(*(np.concatenate(column) for column in zip(*columns, strict=True)), paths=paths)
+
+
+def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
+    """Optimal expected number of kept tokens, by cutting planes; both sides recomputed from repaired solutions.
+
+    Raises
+    ------
+    NotCertified
+        The solver gave up.
+    """
+    if nodes.target.size == 0:
+        return BlockSolution(0.0, 0.0, np.zeros(0), [], np.zeros(0))
+    fronts: list[np.ndarray] = []
+    known: set[bytes] = set()
+    best = BlockSolution(0.0, np.inf, np.zeros(nodes.target.size), [], np.zeros(0))
+    for _ in range(MAX_ROUNDS):
+        passing, prices = _programme(nodes, fronts, stateless)
+        upper = bound(nodes, fronts, prices, stateless=stateless)
+        if upper < best.upper:
+            best = best._replace(upper=upper, fronts=list(fronts), prices=prices)
+        passing, overdrawn = repaired(nodes, passing, stateless=stateless)
+        if passing.sum() > best.lower:
+            best = best._replace(lower=float(passing.sum()), passing=passing)
+        fresh = [front for front in overdrawn if front.tobytes() not in known]
+        if best.upper - best.lower <= MET or not fresh:
+            break
+        known.update(front.tobytes() for front in fresh)
+        fronts += fresh
+    used = np.flatnonzero(best.prices > 0)
+    return best._replace(fronts=[best.fronts[i] for i in used], prices=best.prices[used])
+
+
+def bound(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateless: bool) -> float:
+    """Upper bound on the expected number of kept tokens that prices >= 0 of fronts prove, whatever they are.
+
+    The reduced gain of a node, ``1 - prices of the fronts that hold it``, plus what its extensions are worth (when
+    stateless, they are limited by the node itself), is paid by the target's mass where it is positive.
+    """
+    worth = np.ones(nodes.target.size)
+    for front, price in zip(fronts, prices, strict=True):
+        worth[front] -= price
+    total = sum((price * capacity(nodes.draft[front].sum(), nodes.paths)
+                 for front, price in zip(fronts, prices, strict=True)), 0.0)
+    if not stateless:
+        return float(total + nodes.target @ np.maximum(worth, 0.0))
+    for node in range(worth.size - 1, -1, -1):
+        gain = max(worth[node], 0.0) * nodes.step[node]
+        if nodes.parent[node] >= 0:
+            worth[nodes.parent[node]] += gain
+        else:
+            total += gain
+    return float(total)
+
+
+def repaired(nodes: Tree, passing: np.ndarray, *, stateless: bool) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Passing masses of a rule near the given ones, and the fronts that the given ones overdraw."""
+    passing = np.clip(passing, 0.0, nodes.ceiling)
+    if stateless:
+        for node in np.flatnonzero(nodes.parent >= 0):
+            passing[node] = min(passing[node], passing[nodes.parent[node]] * nodes.step[node])
+    else:
+        # a rule that passes an extension passes the node; no front loses by that
+        below = np.zeros(passing.size)
+        for node in range(passing.size - 1, -1, -1):
+            passing[node] = max(passing[node], below[node])
+            if nodes.parent[node] >= 0:
+                below[nodes.parent[node]] += passing[node]
+    vertices = hull_fronts(nodes, passing)
+    ratios = np.array([capacity(nodes.draft[u].sum(), nodes.paths) / passing[u].sum() for u in vertices])
+    overdrawn = [u for u, ratio in zip(vertices, ratios, strict=True) if ratio < 1.0]
+    # scaling keeps every other constraint: they are homogeneous, or bounded by the target at depth 1
+    return passing * min(1.0, ratios.min(initial=1.0)), overdrawn
+
+
+def hull_fronts(nodes: Tree, passing: np.ndarray) -> list[np.ndarray]:
+    """Fronts at the vertices of the upper hull of (draft mass, passing mass) over all fronts."""
+    count = passing.size
+    edges: list[list[tuple[float, float, float]]] = [[] for _ in range(count)]
+    last, whole = np.zeros(count), []
+    for node in range(count - 1, -1, -1):
+        pooled = sorted(edges[node], key=lambda edge: -edge[0])
+        width = max(nodes.draft[node] - sum(edge[1] for edge in pooled), 0.0)
+        rise = max(passing[node] - sum(edge[2] for edge in pooled), 0.0)
+        while pooled and pooled[-1][2] * width <= rise * pooled[-1][1]:
+            _, more_width, more_rise = pooled.pop()
+            width, rise = width + more_width, rise + more_rise
+        last[node] = rise / width
+        pooled.append((last[node], width, rise))
+        edges[node] = []
+        (edges[nodes.parent[node]] if nodes.parent[node] >= 0 else whole).extend(pooled)
+    above = np.full(count, -1.0)
+    for node in np.flatnonzero(nodes.parent >= 0):
+        above[node] = max(above[nodes.parent[node]], last[nodes.parent[node]])
+    slopes = sorted({edge[0] for edge in whole if edge[0] > 0}, reverse=True)
+    return [np.flatnonzero((last >= slope) & (above < slope)) for slope in slopes]
+
+
+def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Passing masses and prices of fronts from HiGHS, in units of each node's ceiling and each front's capacity."""
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    unit = nodes.ceiling
+    limits = np.array([capacity(nodes.draft[u].sum(), nodes.paths) for u in fronts])
+    row = np.repeat(np.arange(len(fronts)), [u.size for u in fronts])
+    column = np.concatenate([*fronts, np.zeros(0, dtype=np.int64)])
+    entry = unit[column] / limits[row] if fronts else np.zeros(0)
+    child = np.flatnonzero(nodes.parent >= 0)
+    parent = nodes.parent[child]
+    if not stateless:
+        child, parent = child[:0], parent[:0]
+    allowed = nodes.step[child] * unit[parent]
+    scale = np.maximum(unit[child], allowed)
+    order = len(fronts) + np.arange(child.size)
+    matrix = coo_array((np.concatenate([entry, unit[child] / scale, -allowed / scale]),
+                        (np.concatenate([row, order, order]), np.concatenate([column, child, parent]))),
+                       shape=(len(fronts) + child.size, unit.size)).tocsr()
+    result = linprog(-unit / unit.max(), A_ub=matrix, bounds=(0.0, 1.0), method="highs",
+                     b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(child.size)]),
+                     options={"primal_feasibility_tolerance": SOLVER_TOLERANCE,
+                              "dual_feasibility_tolerance": SOLVER_TOLERANCE})
+    if result.x is None:
+        raise NotCertified(f"HiGHS stopped without a solution: {result.message} Fix: a smaller draft_length.", np.inf)
+    prices = np.maximum(-result.ineqlin.marginals[: len(fronts)], 0.0) * unit.max()
+    return result.x * unit, prices / limits if fronts else prices
