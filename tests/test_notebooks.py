@@ -1,20 +1,17 @@
 """Every notebook runs top to bottom; its asserts are the numbers it claims, and its outputs are in the repository."""
 
-from pathlib import Path
-
 import jupytext
-import nbclient
 import nbformat
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+from notebooks.__main__ import FOLDER, execute
+
+NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.py"))
 
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(source):
-    notebook = jupytext.read(source)
-    nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3",
-                            resources={"metadata": {"path": str(source.parent)}}).execute()
+    assert all(cell.execution_count for cell in execute(source).cells if cell.cell_type == "code")
 
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)

@@ -4,9 +4,10 @@ One block, from a context c, ends in a *chunk*: the tokens kept and one more. A 
 chunk after chunk has the target's law, which `text_law` computes by a dynamic programme over contexts. Block
 efficiency is the mean length of a chunk, ``E[accepted] + 1``.
 
-Three kinds of rule give chunks. A block rule sees the whole path. A token rule on K paths is applied at each depth to
-the copies that have survived, which are independent draws given the prefix they share. A coupling selects the target
-token at each position by itself, and the block goes on while the drafter selects the same one.
+Four kinds of rule give chunks. A block rule sees the whole path, a tree rule all K paths. A token rule on K paths is
+applied at each depth to the copies that have survived, which are independent draws given the prefix they share. A
+coupling selects the target token at each position by itself, and the block goes on while the drafter selects the
+same one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.analysis.paths import tree_chunks
 from otspec.core.block import BlockVerifier, checked_block
 from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
@@ -23,12 +25,13 @@ from otspec.core.estimate import Estimate
 from otspec.core.laws import at
 from otspec.core.markov import MarkovModel
 from otspec.core.schemes import WithReplacement
+from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.couplings import coupling, list_couplings
 from otspec.verifiers import verifier as make_verifier
 
 Array = Any
-Rule = BlockVerifier | TokenVerifier | Coupling
+Rule = BlockVerifier | TreeVerifier | TokenVerifier | Coupling
 # floats that one call may hold: 1.6 GB
 MAX_SIZE = 2e8
 
@@ -39,8 +42,8 @@ def block_efficiency(verifier: str | Rule, target_model: MarkovModel, draft_mode
 
     Parameters
     ----------
-    verifier : str, BlockVerifier, TokenVerifier or Coupling
-        A block rule, a token rule (applied at each depth to the surviving paths) or a coupling.
+    verifier : str, BlockVerifier, TreeVerifier, TokenVerifier or Coupling
+        A block or tree rule, a token rule (applied at each depth to the surviving paths) or a coupling.
     target_model, draft_model : MarkovModel
         The context is drawn from the target model's `initial` and shared by both.
     draft_length : int
@@ -185,7 +188,7 @@ def _rule(verifier: str | Rule, num_paths: int) -> Rule:
     if isinstance(rule, Coupling):
         if paths > 1:
             raise SchemeMismatch(f"{rule!r} verifies one path; got num_paths={paths}. Fix: num_paths=1.")
-    elif not isinstance(rule, (BlockVerifier, TokenVerifier)):
+    elif not isinstance(rule, (BlockVerifier, TreeVerifier, TokenVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no rule for a block. Fix: otspec.list_verifiers().")
     elif rule.scheme.num_drafts != paths:
         raise SchemeMismatch(f"{rule!r} verifies {rule.scheme.num_drafts} paths; got num_paths={paths}. "
@@ -216,6 +219,8 @@ def _chunk_laws(rule: Rule, target: MarkovModel, draft: MarkovModel, length: int
     """Law of the chunk after each context: for n = 0 .. L kept tokens, ``[V**m V**n V]``."""
     if isinstance(rule, BlockVerifier):
         return _path_chunks(rule, target, draft, length)
+    if isinstance(rule, TreeVerifier):
+        return tree_chunks(rule, target, draft, length)
     if isinstance(rule, Coupling):
         steps = _coupling_steps(rule, target, draft)
     else:

@@ -31,6 +31,7 @@ GRID = 25  # masses per axis of the first look at the binary family
 SMALLEST_STEP = 1e-9  # a step in logits; the ratio is then known to about 1e-9
 LARGEST_LOGIT = 25.0  # masses down to 1e-11; beyond it lies a face of the simplex, which snapping reaches
 DENOMINATOR = 24  # of the fractions that laws are snapped to
+POLLS = 250  # of one walk; an infimum on a face of the simplex is approached for ever
 PROGRESS = 1e-13  # smaller improvements of a ratio are rounding
 PROMISE = 10.0  # a walk that lags the best ratio by this many steps is given up: the ratio moves less than the logits
 
@@ -228,7 +229,9 @@ class _Search:
         point = np.log(np.maximum(start, np.exp(-LARGEST_LOGIT)))
         value = float(self.ratios(_softmax(point)[None])[0])
         step, free = 0.5, point.size - self.laws
-        while step > SMALLEST_STEP and value - self.ratio < PROMISE * step:
+        for _ in range(POLLS):
+            if step <= SMALLEST_STEP or value - self.ratio >= PROMISE * step:
+                break
             directions = self.rng.standard_normal((4 * free + 4, *point.shape))
             directions /= np.sqrt((directions**2).mean(axis=(1, 2), keepdims=True))
             polled = np.clip(point + step * np.concatenate([directions, -directions]), -LARGEST_LOGIT, LARGEST_LOGIT)

@@ -61,7 +61,7 @@ def _line(ax: Axes, rows: list[dict[str, Any]], rule: str, dashes: str, label: s
     lone = len(rows) == 1
     ax.errorbar([row["k"] for row in rows], [row["acceptance"] for row in rows],
                 yerr=[2 * (row["stderr"] or 0.0) for row in rows], linestyle="none" if lone else dashes,
-                label=label, capsize=0, elinewidth=0.8, zorder=4 if rule == "optimal" else 3, **rule_style(rule))
+                label=label, capsize=0, elinewidth=0.8, zorder=3 if rule == "optimal" else 4, **rule_style(rule))
 
 
 def gap_by_context(table: Table, ax: Axes) -> Axes:

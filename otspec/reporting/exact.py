@@ -105,24 +105,26 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
     lower, upper, single = (np.asarray(result[name]) for name in ("lower", "upper", "single"))
     limit = tolerance(result["vocabulary"])
     certificate = float((upper - lower).max())
-    mean = stderr = share = violations = None
+    mean = stderr = share = violations = above = None
     if found["values"] is not None:
         values, errors = np.asarray(found["values"]), np.asarray(found["stderr"])
         mean, stderr = float(values.mean()), float(np.sqrt((errors**2).sum()) / errors.size)
         room = float(upper.mean() - single.mean())
         share = (mean - float(single.mean())) / room if room > limit else None
         violations = int((values - upper > allowance(found, result["lists"]) + limit).sum())
+        above = mean - float(upper.mean()) > 5 * stderr + limit
     return {"scheme": result["scheme"], "k": result["k"], "rule": rule, "acceptance": mean, "stderr": stderr,
             "optimum": float(upper.mean()), "gap": None if mean is None else float(upper.mean()) - mean,
             "share": share, "method": found["method"], "certificate": certificate, "certified": certificate <= limit,
             "contexts": upper.size, "violations": violations,
-            "dominated": None if violations is None else violations == 0}
+            "dominated": None if violations is None else violations == 0 and not above}
 
 
 def allowance(found: dict[str, Any], lists: int) -> np.ndarray:
     """How far a sampled acceptance may lie above the optimum: 5 standard errors of its context, 0 if exact.
 
-    A sample without spread has standard error 0 but is not exact, so the error counts as at least ``1 / lists``.
+    A sample without spread has standard error 0 but is not exact, so the error counts as at least ``1 / lists``. The
+    mean over contexts, which must lie below the optimum within 5 of its own standard errors, is the sharper check.
     """
     errors = np.asarray(found["stderr"])
     return 5 * np.maximum(errors, 1 / lists) if found["method"] == "sampled" else np.zeros_like(errors)

@@ -50,15 +50,16 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     worst = max(acceptance.column("certificate"))
     known = [row for row in acceptance.rows if row["violations"] is not None]
     checks, broken = (sum(row[key] for row in known) for key in ("contexts", "violations"))
+    dominated = all(row["dominated"] for row in known)
     outside = sum(agreement.column("outside"))
     sampled = sum(row["contexts"] for row in known if row["method"] == "sampled")
     left_out = _left_out(acceptance)
     certified = all(acceptance.column("certified"))
     sentences = [
         f"Certified: {'yes' if certified else 'NO'}; the two ends of an optimum differ by at most {worst:.1e}.",
-        f"Optimum above every rule in every context: {'yes' if not broken else 'NO'}; {checks} comparisons, {broken} "
+        f"Optimum above every rule in every context: {'yes' if dominated else 'NO'}; {checks} comparisons, {broken} "
         f"violations ({checks - sampled} exact up to rounding, {sampled} within 5 standard errors of the context's own "
-        f"sample).",
+        f"sample, and those also in the mean).",
         f"Couplings between their bounds in every context: {'yes' if not outside else 'NO'}.",
     ]
     if left_out:
@@ -72,7 +73,7 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
                          f"({largest['run']}); the limit is {LARGEST_Z:.0f}.")
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
-    return Verdict(certified, broken == 0 and outside == 0, confirmed, tuple(sentences))
+    return Verdict(certified, dominated and outside == 0, confirmed, tuple(sentences))
 
 
 def _left_out(acceptance: Table) -> list[str]:
@@ -109,7 +110,8 @@ def gap_sentence(table: Table) -> str:
     best = min(rows, key=lambda row: row["mean"])
     return (f"What to see: no exact curve starts left of zero; even the best of them, {best['rule']} (k = {best['k']}, "
             f"{scheme_name(best['scheme'])}), loses {best['q50']:.3f} in the median context and more than "
-            f"{best['q95']:.3f} in one of twenty. Dashed curves are sampled, and noise can carry them below zero.")
+            f"{best['q95']:.3f} in one of twenty. Rows with method `sampled` include the noise of a few lists per "
+            f"context in their quantiles (not in their mean), and are not drawn.")
 
 
 def agreement_sentence(table: Table) -> str:

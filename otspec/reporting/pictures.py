@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otspec.core.errors import BadArgument
 from otspec.core.files import replacing
 from otspec.core.table import Table
 from otspec.plots import acceptance_vs_k, agreement_vs_tv, context, gap_by_context, predicted_vs_measured
@@ -76,10 +77,12 @@ def draw_acceptance(table: Table) -> Any:
 
 
 def draw_gaps(table: Table) -> Any:
-    """One panel per scheme and k."""
+    """One panel per scheme and k; where some are exact throughout, those that were sampled are not drawn."""
     groups = list(dict.fromkeys(zip(table.column("scheme"), table.column("k"), strict=True)))
+    exact = [one for one in groups if "sampled" not in table.where(scheme=one[0], k=one[1]).column("method")]
+    groups = exact or groups
     with context():
-        figure, axes = _figure(len(groups), 3.1, 2.5)
+        figure, axes = _figure(len(groups), 3.1, 2.9)
         for ax, (scheme, k) in zip(axes, groups, strict=True):
             gap_by_context(table.where(scheme=scheme, k=k), ax)
             ax.set_title(f"k = {k}, {scheme_name(scheme)}")
@@ -126,6 +129,9 @@ def save(figure: Any, files: dict[str, str | os.PathLike[str]]) -> None:
 def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Path]:
     """Data step and draw step of one figure outside a report: ``NAME.csv``, then ``NAME.pdf`` and ``NAME.png``."""
     table = picture.data(study)
+    if not len(table):
+        raise BadArgument(f"{picture.name}: no rows to draw, because {study.no_models or 'the schemes need more tokens'}. "
+                          f"Fix: use another trace, or give its models.")
     csv = Path(out) / f"{picture.name}.csv"
     table.to_csv(csv)
     return [csv, *redraw(picture, csv)]

@@ -74,10 +74,10 @@ def full(seed: int = 0) -> Settings:
     """Everything."""
     schemes = (*map(WithReplacement, (1, 2, 3, 4, 8)), *map(WithoutReplacement, (2, 3, 4, 8)),
                *map(Greedy, (2, 3, 4)), Hub())
-    return Settings(schemes, None, 12, RUNS, 32, 16, 256, seed=seed)
+    return Settings(schemes, None, 8, RUNS, 32, 16, 256, seed=seed)
 
 
 def quick(seed: int = 0) -> Settings:
     """Fewer contexts, rules and runs."""
     schemes = (*map(WithReplacement, (1, 2, 4)), *map(WithoutReplacement, (2, 4)), Greedy(2), Hub())
-    return Settings(schemes, 48, 12, QUICK_RUNS, 16, 12, 32, seed=seed)
+    return Settings(schemes, 48, 8, QUICK_RUNS, 16, 12, 32, seed=seed)

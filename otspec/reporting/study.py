@@ -105,7 +105,7 @@ class Study:
                                              lambda tick: exact.agreement_rows(self.trace, self.contexts, tick))))
 
     def decoding(self) -> Table:
-        """Measured against predicted efficiency, one row per run; no rows without models."""
+        """Measured against predicted efficiency, one row per run; no rows without models (see `no_models`)."""
         if self.no_models:
             return self._noted(Table([]))
         return self._noted(Table(list(in_threads(self._decoded, self.runs))))

@@ -104,13 +104,15 @@ def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
     if nodes.target.size == 0:
         return BlockSolution(0.0, 0.0, np.zeros(0), [], np.zeros(0))
     fronts: list[np.ndarray] = []
+    alone = list(np.arange(nodes.target.size)[:, None])
     known: set[bytes] = set()
     best = BlockSolution(0.0, np.inf, np.zeros(nodes.target.size), [], np.zeros(0))
     for _ in range(MAX_ROUNDS):
         passing, prices = _programme(nodes, fronts, stateless)
-        upper = bound(nodes, fronts, prices, stateless=stateless)
+        priced = [*alone, *fronts]
+        upper = bound(nodes, priced, prices, stateless=stateless)
         if upper < best.upper:
-            best = best._replace(upper=upper, fronts=list(fronts), prices=prices)
+            best = best._replace(upper=upper, fronts=priced, prices=prices)
         passing, overdrawn = repaired(nodes, passing, stateless=stateless)
         if passing.sum() > best.lower:
             best = best._replace(lower=float(passing.sum()), passing=passing)
@@ -189,7 +191,7 @@ def hull_fronts(nodes: Tree, passing: np.ndarray) -> list[np.ndarray]:
 
 
 def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Passing masses and prices of fronts from HiGHS, in units of each node's ceiling and each front's capacity."""
+    """Passing masses and prices, of every node alone and of the fronts, from HiGHS; units are ceilings and capacities."""
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
 
@@ -214,5 +216,7 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
                               "dual_feasibility_tolerance": SOLVER_TOLERANCE})
     if result.x is None:
         raise NotCertified(f"HiGHS stopped without a solution: {result.message} Fix: a smaller draft_length.", np.inf)
-    prices = np.maximum(-result.ineqlin.marginals[: len(fronts)], 0.0) * unit.max()
-    return result.x * unit, prices / limits if fronts else prices
+    # a node at its ceiling is limited by a front of its own, unless by the target
+    own = np.where(unit < nodes.target, -result.upper.marginals, 0.0) / unit
+    prices = np.concatenate([own, -result.ineqlin.marginals[: len(fronts)] / limits])
+    return result.x * unit, np.maximum(prices, 0.0) * unit.max()

@@ -120,16 +120,16 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
 
 
 def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
-                 method: Literal["highs", "cvxpy"] = "highs") -> AcceptanceBound:
-    """Optimal transport plan of one context by a linear programme, with its certificate.
+                 method: Literal["highs", "cvxpy", "max_flow"] = "highs") -> AcceptanceBound:
+    """Optimal transport plan of one context by a linear programme or a maximum flow, with its certificate.
 
     Parameters
     ----------
     target : [V]
     draft : [V]
     scheme : DraftScheme or int
-    method : {"highs", "cvxpy"}
-        Two statements of the same programme.
+    method : {"highs", "cvxpy", "max_flow"}
+        The programme, its readable twin, and the same problem as a maximum flow (needs OR-tools).
 
     Returns
     -------
@@ -140,6 +140,8 @@ def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
     ------
     TooLarge
         Before anything is allocated, with the estimated number of variables.
+    MissingExtra
+        ``max_flow`` without OR-tools.
 
     Examples
     --------
@@ -155,7 +157,11 @@ def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
         from otspec.transport.cvx import solve_flow_cvxpy
 
         return solve_flow_cvxpy(problem)
-    raise BadArgument(f"method: {method!r} is unknown. Fix: 'highs' or 'cvxpy'.")
+    if method == "max_flow":
+        from otspec.transport.flow import solve_max_flow
+
+        return solve_max_flow(problem)
+    raise BadArgument(f"method: {method!r} is unknown. Fix: 'highs', 'cvxpy' or 'max_flow'.")
 
 
 def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,

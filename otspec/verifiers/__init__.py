@@ -19,7 +19,9 @@ from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.token_wise import TokenWise
+from otspec.verifiers.token.global_resolution import GlobalResolution
 from otspec.verifiers.token.greedy import GreedyRejection
+from otspec.verifiers.token.importance import Importance
 from otspec.verifiers.token.k_seq import KSeq
 from otspec.verifiers.token.lp import PlanPlayer
 from otspec.verifiers.token.naive import Naive
@@ -30,14 +32,17 @@ from otspec.verifiers.token.single_draft import SingleDraft
 from otspec.verifiers.token.spechub import SpecHub
 
 
-def _optimal(scheme: DraftScheme | int = 1) -> Any:
+def _optimal(scheme: DraftScheme | int = 1, *, ordered: bool = True) -> Any:
     if isinstance(scheme, (Independent, Joint)):
+        if not ordered:
+            raise BadArgument(f"ordered: False, but the drafts of {scheme} are told apart by their drafter. "
+                              f"Fix: leave it out; it is for drafts without replacement.")
         from otspec.verifiers.token.priority import PriorityMixture
 
         return PriorityMixture(scheme)
     from otspec.verifiers.token.optimal import Optimal  # compiles its scans with numba: loaded when it is first made
 
-    return Optimal(scheme)
+    return Optimal(scheme, ordered=ordered)
 
 
 def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summary: str, *, kind: str = "token",
@@ -61,6 +66,10 @@ REGISTRY = Registry(
     _line("spechub", SpecHub, "spechub", "lossless reflexive optimal", "a draw paired with the likeliest token"),
     _line("greedy", GreedyRejection, "mdsd", "lossless tight_at_one reflexive optimal",
           "rejection of the one random draft beside the likeliest tokens"),
+    _line("importance", Importance, "khisti", "lossless tight_at_one",
+          "importance-weighted choice of a draft, then its rejection"),
+    _line("global_resolution", GlobalResolution, "global-resolution", "small_vocabulary",
+          "softmax plan of a convex problem: the target law up to 15 times its tolerance"),
     _line("optimal", _optimal, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
           "exactly optimal: the convex-hull sampler, or a mixture of priority orders",
           schemes=(WithReplacement, Hybrid, Independent, Joint)),

@@ -9,7 +9,7 @@ from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.schemes import WithReplacement
 from otspec.core.verifier import TokenVerifier
-from otspec.verifiers import list_verifiers, verifier
+from otspec.verifiers import list_verifiers
 from tests.contracts.token_cases import (
     CLOSED_FORM,
     ENUMERATED,
@@ -22,6 +22,7 @@ from tests.contracts.token_cases import (
     acceptance_on,
     accepted,
     all_rows,
+    allowed_deviation,
     claims,
     conditional_on,
     conditional_on_all,
@@ -30,6 +31,7 @@ from tests.contracts.token_cases import (
     enumerated,
     first_law,
     has_ties,
+    made,
     optimum_on,
     relabelled,
     rows,
@@ -61,8 +63,17 @@ def test_conditional_is_a_law_and_mixes_to_the_target(rule, key, name):
     assert given.shape == (len(law), len(target))
     assert given.min() >= 0
     assert np.abs(given.sum(axis=-1) - 1).max() <= ENUMERATED
-    assert "lossless" in claims(rule)
-    assert np.abs(emitted(law, given) - target).max() <= ENUMERATED
+    miss = np.abs(emitted(law, given) - target)
+    if "lossless" in claims(rule):
+        assert miss.max() <= ENUMERATED
+    assert miss.sum() <= allowed_deviation(rule, key) + len(target) * ENUMERATED
+
+
+@rules
+def test_only_declared_rules_deviate(rule):
+    worst = max(np.abs(emitted(enumerated(key, name)[3], conditional_on(rule, key, name)) - INSTANCES[name][0]).max()
+                for other, key in PAIRS if other == rule for name in INSTANCES)
+    assert ("lossless" in claims(rule)) == (worst <= ENUMERATED)
 
 
 @pairs
@@ -70,15 +81,16 @@ def test_conditional_is_a_law_and_mixes_to_the_target(rule, key, name):
 def test_acceptance_is_exact_and_below_the_optimum(rule, key, name):
     target, draft, _, _ = enumerated(key, name)
     value, optimum = acceptance_on(rule, key, name), optimum_on(key, name)
-    formula = verifier(rule, SCHEMES[key]).acceptance(target, draft)
+    formula = made(rule, key).acceptance(target, draft)
     if formula is not None:
         assert abs(float(formula) - value) <= CLOSED_FORM
-    assert value <= optimum + ENUMERATED
+    # a law that is off by some total variation has an optimum that is off by at most as much
+    assert value <= optimum + allowed_deviation(rule, key) / 2 + ENUMERATED
     if "optimal" in claims(rule):
         assert value >= optimum - CLOSED_FORM
 
 
-@rules
+@pytest.mark.parametrize("rule", [rule for rule in TOKEN_RULES if "lossless" in claims(rule)])
 def test_a_rule_that_does_not_claim_optimality_falls_short_somewhere(rule):
     gaps = [optimum_on(key, name) - acceptance_on(rule, key, name)
             for other, key in PAIRS if other == rule for name in INSTANCES]
@@ -100,7 +112,7 @@ def test_equal_laws_are_always_accepted_exactly_when_claimed(rule):
         for _, draft in INSTANCES.values():
             tokens, law = scheme.lists(draft_for(scheme, draft))
             target = first_law(scheme, draft_for(scheme, draft))
-            given = verifier(rule, scheme).conditional(*rows(target, draft_for(scheme, draft), tokens))
+            given = made(rule, key).conditional(*rows(target, draft_for(scheme, draft), tokens))
             values.append(accepted(tokens, law, given))
     assert ("reflexive" in claims(rule)) == (min(values) >= 1 - ENUMERATED)
 
@@ -116,7 +128,7 @@ def test_acceptance_does_not_depend_on_token_names(rule, key, name):
     scheme, target, draft = relabelled(SCHEMES[key], target, draft, np.array([3, 0, 4, 2, 1]))
     draft = scheme.check(draft)
     tokens, law = scheme.lists(draft)
-    given = verifier(rule, scheme).conditional(*rows(target, draft, tokens))
+    given = made(rule, scheme).conditional(*rows(target, draft, tokens))
     assert abs(accepted(tokens, law, given) - acceptance_on(rule, key, name)) <= CLOSED_FORM
 
 
@@ -125,7 +137,7 @@ def test_acceptance_does_not_depend_on_token_names(rule, key, name):
 def test_array_libraries_agree(rule, key, backend):
     some = slice(None, None, 3)  # lists of all instances, mixed
     batch = [array[some] for array in all_rows(key)]
-    bound = verifier(rule, SCHEMES[key])
+    bound = made(rule, key)
     given = bound.conditional(*(convert(backend, array) for array in batch))
     assert np.abs(back(given) - conditional_on_all(rule, key)[some]).max() <= 1e-14  # five terms in another order
     exact = bound.acceptance(*batch[:2])
@@ -142,16 +154,16 @@ def test_only_declared_rules_need_numpy(rule):
     batch = [convert("torch", array) for array in rows(target, draft, tokens)]
     if "numpy_only" in claims(rule):
         with pytest.raises(BadArgument, match="NumPy"):
-            verifier(rule, SCHEMES[key]).conditional(*batch)
+            made(rule, key).conditional(*batch)
     else:
-        assert isinstance(verifier(rule, SCHEMES[key]).conditional(*batch), torch.Tensor)
+        assert isinstance(made(rule, key).conditional(*batch), torch.Tensor)
 
 
 @pairs
 def test_a_batch_equals_its_rows(rule, key):
     target, draft, tokens = (array[::5] for array in all_rows(key))
     given = conditional_on_all(rule, key)[::5]
-    bound = verifier(rule, SCHEMES[key])
+    bound = made(rule, key)
     mixed = bound.conditional(target[None], draft[None], tokens[None])
     assert mixed.shape == (1, *given.shape)
     assert np.abs(mixed[0] - given).max() <= 1e-15  # one rounding: NumPy may sum a row in another order
@@ -168,18 +180,19 @@ def test_float32_runs_and_stays_float32(rule, key, backend):
     laws = [np.array(array, dtype=np.float32) for array in rows(target, draft, tokens)[:2]]
     if backend != "numpy":
         laws, tokens = [convert(backend, array, "float32") for array in laws], convert(backend, tokens)
-    given = verifier(rule, SCHEMES[key]).conditional(*laws, tokens)
+    given = made(rule, key).conditional(*laws, tokens)
     given = given if backend == "numpy" else back(given)
     assert given.dtype == np.float32
-    assert np.abs(emitted(law, given.astype(np.float64)) - target).max() <= FLOAT32
+    miss = np.abs(emitted(law, given.astype(np.float64)) - target)
+    assert miss.max() <= FLOAT32 + allowed_deviation(rule, key)
 
 
 @rules
 def test_other_schemes_are_refused_when_the_rule_is_made(rule):
     refused = [key for key in SCHEMES if (rule, key) not in PAIRS]
     for key in refused:
-        with pytest.raises(SchemeMismatch, match=type(verifier(rule, SCHEMES[_home(rule)])).__name__):
-            verifier(rule, SCHEMES[key])
+        with pytest.raises(SchemeMismatch, match=type(made(rule, _home(rule))).__name__):
+            made(rule, key)
 
 
 def _home(rule):
@@ -193,15 +206,15 @@ def test_absent_drafts_count_as_fewer_drafts(rule, name):
     for k in (1, 2):
         tokens, _ = WithReplacement(k).lists(draft)
         padded = np.concatenate([tokens, np.full((len(tokens), 3 - k), -1)], axis=1)
-        survivors = verifier(rule, WithReplacement(3)).conditional(*rows(target, draft, padded))
-        fewer = verifier(rule, WithReplacement(k)).conditional(*rows(target, draft, tokens))
+        survivors = made(rule, WithReplacement(3)).conditional(*rows(target, draft, padded))
+        fewer = made(rule, WithReplacement(k)).conditional(*rows(target, draft, tokens))
         assert np.abs(survivors - fewer).max() <= 1e-15  # the same arithmetic, with a term of zero
-    none = verifier(rule, WithReplacement(3)).conditional(target, draft, np.array([-1, -1, -1]))
+    none = made(rule, WithReplacement(3)).conditional(target, draft, np.array([-1, -1, -1]))
     assert np.abs(none - target).max() <= 1e-15  # likewise
 
 
 def overrides(rule, key):
-    return type(verifier(rule, SCHEMES[key]))._draw is not TokenVerifier._draw
+    return type(made(rule, key))._draw is not TokenVerifier._draw
 
 
 @pytest.mark.parametrize(("rule", "key"), [pair for pair in PAIRS if not overrides(*pair)])
@@ -212,7 +225,7 @@ def test_derived_draw_is_the_quantile_of_the_conditional(rule, key, name):
     n = 500
     grid = np.broadcast_to(((np.arange(n) + 0.5) / n)[:, None], (n, len(tokens)))[..., None]
     batch = [np.broadcast_to(array, (n, *array.shape)) for array in rows(target, draft, tokens)]
-    verdict = verifier(rule, SCHEMES[key]).draw(*batch, grid)
+    verdict = made(rule, key).draw(*batch, grid)
     frequency = (verdict.token[..., None] == np.arange(len(target))).mean(axis=0)
     assert np.abs(frequency - given).max() <= 1 / n + ENUMERATED  # a cell of the grid at each end of an interval
     assert np.all(frequency[given == 0] == 0)
@@ -227,7 +240,7 @@ def test_overridden_draw_agrees_with_the_conditional(rule, key, name):
     chosen = np.unique(np.linspace(0, len(tokens) - 1, 6).astype(int))
     tokens, given = tokens[chosen], conditional_on(rule, key, name)[chosen]
     n = 4000  # a wrong mass of 0.04 shows at five standard errors
-    bound = verifier(rule, SCHEMES[key])
+    bound = made(rule, key)
     uniforms = np.random.default_rng(11).random((n, len(tokens), bound.num_uniforms))
     batch = [np.broadcast_to(array, (n, *array.shape)) for array in rows(target, draft, tokens)]
     token = bound.draw(*batch, uniforms).token

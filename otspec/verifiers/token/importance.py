@@ -1,7 +1,7 @@
 """Importance-weighted choice of one draft, then single-draft rejection against the law of the chosen token.
 
-Definitions. Two drafts x ~ a and y ~ q are compared: of a pair {i, j}, token i is chosen with weight ``w_ij = 1 - w_ji``.
-The chosen token has law ``L_i = a_i q_i + sum_j (a_i q_j + q_i a_j) w_ij``.
+Definitions. Two drafts x ~ a and y ~ q are compared: of a pair {i, j}, token i is chosen with weight
+``w_ij = 1 - w_ji``. The chosen token has law ``L_i = a_i q_i + sum_j (a_i q_j + q_i a_j) w_ij``.
 Theorem used (canonical decomposition): an optimal rule for any drafts is such a choice, followed by rejection of the
 chosen token with ``min(1, target / L)``; and two i.i.d. drafts need no rejection iff
 ``target(S) >= draft(S)^2`` for every set S. [khisti]
@@ -54,6 +54,13 @@ class Pairing(NamedTuple):
         return np.where(one == other, 0.0, np.where(both, weighed, (a < b).astype(np.float64)))
 
 
+class Choice(NamedTuple):
+    """The tournament of one context and the law of its winner."""
+
+    pairings: list[Pairing]
+    law: np.ndarray  # [V]
+
+
 class Importance(SolvedByContext):
     """Khisti's importance-weighted choice, a tournament for more than two drafts.
 
@@ -86,7 +93,7 @@ class Importance(SolvedByContext):
 
     def winner_law(self, target: Array, draft: Array) -> np.ndarray:
         """Law of the chosen token in one context, ``[V]``; the loop of the paper accepts ``sum min(target, law)``."""
-        return _chosen(self.solve(target, draft), _laws(np.asarray(draft, dtype=np.float64), 1)[0])
+        return self.solve(target, draft).law
 
     def acceptance(self, target: Array, draft: Array) -> Array | None:
         """Exact for one and two drafts, ``[*batch]``; None for more."""
@@ -95,39 +102,126 @@ class Importance(SolvedByContext):
         target, draft = checked_pair(target, draft, self.scheme)
         xp = array_namespace(target, draft)
         p, q = np.asarray(target).astype(np.float64), np.asarray(draft).astype(np.float64)
-        batch = np.broadcast_shapes(p.shape[:-1], q.shape[:q.ndim - 1 - self.scheme.draft_axes])
-        tail = q.shape[q.ndim - 1 - self.scheme.draft_axes:]
+        axes = q.ndim - 1 - self.scheme.draft_axes
+        batch, tail = np.broadcast_shapes(p.shape[:-1], q.shape[:axes]), q.shape[axes:]
         p = np.broadcast_to(p, (*batch, p.shape[-1])).reshape(-1, p.shape[-1])
         q = np.broadcast_to(q, (*batch, *tail)).reshape(-1, *tail)
-        values = [self._acceptance_row(*row) for row in zip(p, q, strict=True)]
-        return xp.astype(xp.asarray(np.reshape(values, batch)), target.dtype)
+        values = np.array([self._acceptance_row(*row) for row in zip(p, q, strict=True)])
+        return xp.astype(xp.asarray(values.reshape(batch)), target.dtype)
 
     def _acceptance_row(self, target: np.ndarray, draft: np.ndarray) -> float:
-        pairings = self._solution(target, draft, self.scheme.num_drafts)
-        law = _chosen(pairings, _laws(draft, 1)[0])
-        kept = float(np.minimum(target, law).sum())
-        return kept + (_hit_of_the_other(pairings[0], target) if pairings else 0.0)
-
-    def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> list[Pairing]:
-        first, *others = _laws(draft, count)
+        choice = self._solution(target, draft, self.scheme.num_drafts)
         target = target / target.sum()
-        pairings = []
-        for law in others:
-            pairings.append(pair_up(target, first, law, self.top))
-            first = pairings[-1].law
-        return pairings
+        hits = sum(hit_of_the_other(pairing, target) for pairing in choice.pairings)
+        return float(np.minimum(target, choice.law).sum()) + hits
 
-    def _play(self, solution: list[Pairing], target: np.ndarray, lists: np.ndarray) -> np.ndarray:
+    def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Choice:
+        laws = np.broadcast_to(draft, (count, draft.shape[-1])) if draft.ndim == 1 else draft[:count]
+        laws = laws / laws.sum(axis=-1, keepdims=True)
+        target = target / target.sum()
+        pairings: list[Pairing] = []
+        law = laws[0]
+        for draft_law in laws[1:]:
+            pairings.append(pair_up(target, law, draft_law, self.top))
+            law = pairings[-1].law
+        return Choice(pairings, law)
+
+    def _play(self, solution: Choice, target: np.ndarray, lists: np.ndarray) -> np.ndarray:
         odds = np.zeros(lists.shape)
         odds[:, 0] = 1.0
-        for slot, pairing in enumerate(solution, start=1):
+        for slot, pairing in enumerate(solution.pairings, start=1):
             taken = pairing.chance(lists[:, slot, None], lists[:, :slot])
             odds[:, slot] = (odds[:, :slot] * taken).sum(axis=1)
             odds[:, :slot] *= 1.0 - taken
-        # one draft: its own law is that of the chosen token
-        law = solution[-1].law if solution else self._first_law
-        keep = odds * keep_probability(target[lists], law[lists])
-        out = (1.0 - keep.sum(axis=1, keepdims=True)) * excess_law(target, law)
+        keep = odds * keep_probability(target[lists], solution.law[lists])
+        out = (1.0 - keep.sum(axis=1, keepdims=True)) * excess_law(target, solution.law)
         rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)
         np.add.at(out, (rows, lists), keep)
-        return out
+        return positive_part(out)  # the rest may be -1 eps where everything is kept
+
+
+def pair_up(target: np.ndarray, first: np.ndarray, second: np.ndarray, top: int) -> Pairing:
+    """Best choice between ``x ~ first`` and ``y ~ second`` by the truncated programme.
+
+    Parameters
+    ----------
+    target, first, second : [V]
+    top : int
+
+    Examples
+    --------
+    >>> law = np.array([0.5, 0.5])
+    >>> pair_up(np.array([0.75, 0.25]), law, law, 2).law
+    array([0.75, 0.25])
+    """
+    order = np.argsort(first * second - target, kind="stable")
+    rank = np.empty(target.size, dtype=np.int64)
+    rank[order] = np.arange(target.size)
+    a, q = first[order], second[order]
+    top = min(top, target.size)
+    # the pair {i, j} of different tokens, and every pair with a token of lower rank
+    mass = np.outer(a[:top], q[:top])
+    mass = np.triu(mass + mass.T, 1)
+    after_a, after_q = _after(a), _after(q)
+    alone = a * q
+    certain = alone[:top] + a[:top] * after_q[top - 1] + q[:top] * after_a[top - 1]
+    weight = _weights(target[order[:top]], certain, mass)
+    law = alone + a * after_q + q * after_a
+    law[:top] = certain + ((mass + mass.T) * weight).sum(axis=1)
+    unsorted = np.empty_like(law)
+    unsorted[order] = law
+    return Pairing(rank, weight, first, second, unsorted)
+
+
+def _after(law: np.ndarray) -> np.ndarray:
+    """Mass behind each entry, summed from the far end so that small tails keep their digits."""
+    sums = np.zeros(law.size)
+    sums[:-1] = np.cumsum(law[:0:-1])[::-1]
+    return sums
+
+
+def _weights(target: np.ndarray, certain: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Weights ``[top top]`` that maximise ``sum min(target, L)``; the diagonal is unused.
+
+    The variables are the masses ``mass_ij w_ij`` of the pairs and the overlaps ``min(target_i, L_i)``.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import coo_array
+
+    top = target.size
+    row, column = np.triu_indices(top, 1)
+    pairs = row.size
+    amount = mass[row, column]
+    index = np.arange(pairs)
+    # overlap_i - (what i wins) <= certain; a pair not won by its row is won by its column
+    limit = certain + np.bincount(column, weights=amount, minlength=top)
+    entries = np.concatenate([-np.ones(pairs), np.ones(pairs), np.ones(top)])
+    place = np.concatenate([row, column, np.arange(top)]), np.concatenate([index, index, pairs + np.arange(top)])
+    matrix = coo_array((entries, place), shape=(top, pairs + top)).tocsr()
+    upper = np.concatenate([amount, target]) * SCALE
+    objective = np.concatenate([np.zeros(pairs), -np.ones(top)])
+    result = linprog(objective, A_ub=matrix, b_ub=limit * SCALE, bounds=np.stack([np.zeros_like(upper), upper], axis=1),
+                     method="highs")
+    if result.x is None:
+        raise NotCertified(f"the programme for {top} tokens was not solved: {result.message} Fix: a smaller top.", 1.0)
+    won = result.x[:pairs] / SCALE
+    share = np.where(amount > 0, np.clip(won / np.where(amount > 0, amount, 1.0), 0.0, 1.0), 1.0)
+    weight = np.zeros((top, top))
+    weight[row, column] = share
+    weight[column, row] = 1.0 - share
+    return weight
+
+
+def hit_of_the_other(pairing: Pairing, target: np.ndarray) -> float:
+    """Probability that the chosen token is rejected and the residual draw is the other draft."""
+    order = np.argsort(pairing.rank)
+    p, a, q, law = (values[order] for values in (target, pairing.first, pairing.second, pairing.law))
+    residual = excess_law(p, law)
+    rejected = np.where(law > p, 1.0 - keep_probability(p, law), 0.0)
+    top = len(pairing.weight)
+    beaten_a, beaten_q = a * residual, q * residual
+    rest_a, rest_q = _after(beaten_a), _after(beaten_q)
+    rest_a[:top], rest_q[:top] = rest_a[top - 1], rest_q[top - 1]
+    met = a * rest_q + q * rest_a
+    met[:top] += a[:top] * (pairing.weight @ beaten_q[:top]) + q[:top] * (pairing.weight @ beaten_a[:top])
+    return float((rejected * met).sum())

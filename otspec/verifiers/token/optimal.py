@@ -24,6 +24,7 @@ from otspec.transport.hull import (
     winner_conditional_race,
     winner_conditional_replacement,
 )
+from otspec.transport.ordering import draw_order, order_law
 from otspec.transport.parallel import universal_law_parallel, winning_cell_parallel
 from otspec.transport.winner import cumulative, ratio_order, universal_law
 
@@ -44,21 +45,31 @@ class Prepared(NamedTuple):
 
 
 class Optimal(TokenVerifier):
-    """The convex-hull sampler for draws with replacement and for hybrid drafts."""
+    """The convex-hull sampler for draws with replacement and for hybrid drafts.
+
+    Parameters
+    ----------
+    scheme : WithReplacement, Hybrid or int
+    ordered : bool
+        False where the order in which drafts without replacement were drawn is lost: it is then drawn anew from its
+        law given the set, which costs nothing in acceptance.
+    """
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, Hybrid)
     scheme: Any
 
-    def __init__(self, scheme: DraftScheme | int) -> None:
+    def __init__(self, scheme: DraftScheme | int = 1, *, ordered: bool = True) -> None:
         super().__init__(scheme)
+        self.ordered = ordered
         self._race = isinstance(self.scheme, Hybrid)
         self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts
         self._cached: tuple[tuple[bytes, bytes, int], Prepared] | None = None
 
     @property
     def num_uniforms(self) -> int:
-        """One each for T, the acceptance and the residual; then the pick inside the cell."""
-        return 3 + (self._sampled if self._race else 1)
+        """One each for T, the acceptance and the residual; then the pick inside the cell; then the lost order."""
+        pick = self._sampled if self._race else 1
+        return 3 + pick + (pick if self._race and not self.ordered else 0)
 
     def acceptance(self, target: Array, draft: Array) -> Array:
         """Return the optimum of the scheme, which the rule attains."""
@@ -94,7 +105,7 @@ class Optimal(TokenVerifier):
         rank[game.order] = np.arange(target.size)
         ranks = rank[sampled]
         if self._race:
-            odds = winner_conditional_race(game.draft, game.x, game.winner, game.capacity, ranks)
+            odds = self._race_odds(game, ranks)
         else:
             odds = winner_conditional_replacement(game.x, game.winner, game.capacity, ranks)
         law = np.empty(target.size)
@@ -104,6 +115,16 @@ class Optimal(TokenVerifier):
         out = (1.0 - keep.sum()) * normalized_or(positive_part(target - law), target)
         np.add.at(out, sampled, keep)
         return out
+
+    def _race_odds(self, game: Prepared, ranks: np.ndarray) -> np.ndarray:
+        curves = game.draft, game.x, game.winner, game.capacity
+        if self.ordered:
+            return winner_conditional_race(*curves, ranks)
+        orders, law = order_law(game.draft[ranks], np.delete(game.draft, ranks).sum())
+        odds = np.zeros(ranks.size)
+        for order, chance in zip(orders, law, strict=True):
+            odds[order] += chance * winner_conditional_race(*curves, ranks[order])
+        return odds
 
     def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> Prepared:
         # every list of one context asks for the same preparation, so the last one is kept
@@ -140,8 +161,21 @@ class Optimal(TokenVerifier):
         p, q, x, u = (np.asarray(a) for a in (target, draft, tokens, uniforms))
         if self._race and self.scheme.top:
             _, q = self.scheme.split(q)
-        token = draw_tokens(p, q, x[:, -self._sampled:], u, replacement=not self._race)
+        sampled = x[:, -self._sampled:]
+        if self._race and not self.ordered:
+            sampled = self._reordered(q, sampled, u[:, -self._sampled:])
+        token = draw_tokens(p, q, sampled, u[:, : 3 + self._sampled], replacement=not self._race)
         return array_namespace(target).asarray(token)
+
+    @staticmethod
+    def _reordered(draft: np.ndarray, tokens: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """Give each set of drafts an order from the law of its order; absent drafts stay last."""
+        out = np.full_like(tokens, -1)
+        for row, (law, drafts) in enumerate(zip(draft, tokens, strict=True)):
+            present = drafts[drafts >= 0]
+            order = draw_order(law[present], np.delete(law, present).sum(), uniforms[row, : present.size])
+            out[row, : present.size] = present[order]
+        return out
 
     def _draw_in_rounds(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         """Whole-array form for other libraries and devices: draws with replacement, or one sampled draft."""

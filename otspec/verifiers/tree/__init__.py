@@ -1,0 +1,1 @@
+"""Rules that verify drafted trees and several paths, one file each."""

@@ -1,0 +1,171 @@
+"""Winner among the drafts of one node: its law, and its chances given the drafts.
+
+The convex-hull sampler (`otspec.transport.hull`) picks one of n drafts so that the pick has a given winner law L. Three
+laws are offered: ``universal`` (best at every scale of the target, which is what a rule with weights needs),
+``minimal`` (best at scale one) and ``vertex`` (always the draft of largest target/draft ratio).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+
+from otspec.core.errors import BadArgument
+from otspec.core.laws import cumulative_sum
+
+Array = Any
+LAWS = ("universal", "minimal", "vertex")
+CACHED = 512  # longest vocabulary of which prepared rows are kept: exact analysis asks for few rows, many times
+
+
+class Game(NamedTuple):
+    """What one row of laws and a number of drafts fix; curves ``[V+1]`` in the order of target/draft."""
+
+    law: np.ndarray  # [V] by token
+    rank: np.ndarray  # [V] place of each token in that order
+    draft: np.ndarray  # [V] sorted
+    x: np.ndarray
+    winner: np.ndarray
+    capacity: np.ndarray
+
+
+def check_law(kind: str) -> str:
+    """Return the name of a winner law.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if kind not in LAWS:
+        raise BadArgument(f"law: {kind!r} is none of {', '.join(LAWS)}. Fix: name one of them.")
+    return kind
+
+
+def game(target: np.ndarray, draft: np.ndarray, draws: int, *, race: bool = False, kind: str = "universal") -> Game:
+    """Prepare one row ``[V]`` of laws for ``draws`` drafts, independent or (``race``) without replacement."""
+    if target.size > CACHED:
+        return _prepare(target, draft, draws, race, kind)
+    return _prepare_cached(target.tobytes(), draft.tobytes(), draws, race, kind)
+
+
+@lru_cache(maxsize=4096)
+def _prepare_cached(target: bytes, draft: bytes, draws: int, race: bool, kind: str) -> Game:
+    return _prepare(np.frombuffer(target), np.frombuffer(draft), draws, race, kind)
+
+
+def _prepare(target: np.ndarray, draft: np.ndarray, draws: int, race: bool, kind: str) -> Game:
+    from otspec.transport.race import race_increments
+    from otspec.transport.winner import cumulative, minimal_law, ratio_order, replacement_increments, universal_law
+
+    order = ratio_order(target, draft)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    sorted_draft, sorted_target = draft[order] / draft.sum(), target[order] / target.sum()
+    increments = (race_increments if race else replacement_increments)(sorted_draft, draws)
+    capacity = cumulative(increments)
+    if kind == "universal":
+        law = universal_law(sorted_target, capacity, increments=increments)
+    else:
+        law = minimal_law(sorted_target, capacity) if kind == "minimal" else increments
+    return Game((law / law.sum())[rank], rank, sorted_draft, cumulative(sorted_draft), cumulative(law), capacity)
+
+
+def odds(played: Game, tokens: np.ndarray, *, race: bool = False) -> np.ndarray:
+    """Chance of each draft ``[n]`` to win, given all of them in drawing order; copies share theirs equally."""
+    from otspec.transport.hull import winner_conditional_race, winner_conditional_replacement
+
+    if len(tokens) == 1:
+        return np.ones(1)
+    ranks = played.rank[tokens]
+    if race:
+        return winner_conditional_race(played.draft, played.x, played.winner, played.capacity, ranks)
+    return winner_conditional_replacement(played.x, played.winner, played.capacity, ranks)
+
+
+def survivor_sets(played: Game, tokens: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """Sets of independent drafts that the top cell of the hull may hold: chance, and mask ``[n]``."""
+    from otspec.transport.hull import merge_tree
+
+    ranks = played.rank[tokens]
+    top = int(ranks.max())
+    death = merge_tree(played.x, played.winner, played.capacity)
+    joins = np.array([min(1.0, death[rank + 1 : top + 1].max(initial=0.0)) for rank in ranks])
+    breaks = np.append(np.unique(joins), 1.0)
+    return [(float(stop - start), joins <= start) for start, stop in pairwise(breaks)]
+
+
+def top_cells(target: Array, draft: Array, tokens: Array, t: Array, *, kind: str = "universal") -> tuple[Array, Array]:
+    """Drafts in the top cell ``[B n]`` and the winner law ``[B V]``, for independent drafts on any device.
+
+    Parameters
+    ----------
+    target, draft : [B V]
+    tokens : [B n] int
+        -1 for a draft that is absent; one at least is present in each row.
+    t : [B]
+        Numbers in [0, 1).
+    """
+    xp = array_namespace(target, draft)
+    p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
+    p, q = p / xp.sum(p, axis=-1)[:, None], q / xp.sum(q, axis=-1)[:, None]
+    if isinstance(target, np.ndarray) or (is_torch_array(target) and target.device.type == "cpu"):
+        inside, law = _top_cells_on_host(*(np.asarray(a) for a in (p, q, tokens, t)), kind)
+        return xp.asarray(inside), xp.asarray(law)
+    return _top_cells_in_rounds(xp, p, q, tokens, t, kind)
+
+
+def _top_cells_on_host(p: np.ndarray, q: np.ndarray, tokens: np.ndarray, t: np.ndarray,
+                       kind: str) -> tuple[np.ndarray, np.ndarray]:
+    from otspec.transport.hull import winning_cell
+    from otspec.transport.winner import remaining
+
+    inside, laws = np.zeros(tokens.shape, dtype=bool), np.empty_like(p)
+    for row, drafts in enumerate(tokens):
+        present = drafts >= 0
+        played = _prepare(p[row], q[row], int(present.sum()), False, kind)
+        laws[row] = played.law
+        ranks = np.where(present, played.rank[np.maximum(drafts, 0)], -1)
+        start, _ = winning_cell(played.x, played.winner, played.capacity, t[row], ranks.max(),
+                                above=remaining(played.draft))
+        inside[row] = ranks >= start
+    return inside, laws
+
+
+def _top_cells_in_rounds(xp: Any, p: Array, q: Array, tokens: Array, t: Array, kind: str) -> tuple[Array, Array]:
+    from otspec.transport.parallel import universal_law_parallel, winning_cell_parallel
+
+    if kind == "minimal":
+        raise BadArgument("law: 'minimal' is drawn on the CPU only. Fix: law='universal', which is at least as good.")
+    present = tokens >= 0
+    order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1)
+    rank = xp.argsort(order, axis=-1)
+    x = knots(xp.take_along_axis(q, order, axis=-1))
+    capacity = x ** xp.sum(xp.astype(present, xp.float64), axis=-1)[:, None]
+    if kind == "universal":
+        law = universal_law_parallel(xp.take_along_axis(p, order, axis=-1), capacity)
+    else:
+        law = capacity[:, 1:] - capacity[:, :-1]
+    ranks = xp.where(present, xp.take_along_axis(rank, xp.where(present, tokens, xp.zeros_like(tokens)), axis=-1),
+                     -xp.ones_like(tokens))
+    start, _ = winning_cell_parallel(x, knots(law), capacity, t, xp.max(ranks, axis=-1))
+    return ranks >= start[:, None], xp.take_along_axis(law, rank, axis=-1)
+
+
+def knots(law: Array) -> Array:
+    """Cumulative sums from exactly 0 to exactly 1."""
+    xp = array_namespace(law)
+    sums = cumulative_sum(law)
+    return xp.concat([xp.zeros_like(sums[..., :1]), sums / sums[..., -1:]], axis=-1)
+
+
+def pick(marked: Array, uniform: Array) -> Array:
+    """Index ``[B]`` of a uniformly chosen marked slot of ``[B n]``."""
+    xp = array_namespace(marked, uniform)
+    count = xp.cumulative_sum(xp.astype(marked, xp.int64), axis=-1)
+    total = count[:, -1]
+    skip = xp.minimum(xp.astype(xp.floor(uniform * xp.astype(total, uniform.dtype)), xp.int64), total - 1)
+    return xp.argmax(xp.astype(marked & (count == skip[:, None] + 1), xp.int64), axis=-1)

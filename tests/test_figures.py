@@ -1,0 +1,67 @@
+"""Figure scripts: data step, draw step from the CSV alone, and clear errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import figures
+from otspec.core.table import Table
+from otspec.core.trace import Trace
+from otspec.reporting.pictures import PICTURES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory):
+    path = tmp_path_factory.mktemp("figures") / "trace.safetensors"
+    target, draft = np.random.default_rng(0).dirichlet(np.full(6, 0.5), (2, 5))
+    Trace.from_laws(target, draft).save(path)
+    return path
+
+
+def test_every_figure_has_its_script():
+    scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
+    assert scripts == set(PICTURES)
+
+
+@pytest.mark.parametrize("name", ["acceptance_vs_k", "gap_by_context", "agreement_vs_tv"])
+def test_data_then_drawing(name, trace, tmp_path, capsys):
+    assert figures.main(name, ["--out", str(tmp_path), "--trace", str(trace), "--quick", "--seed", "3"]) == 0
+    csv = tmp_path / f"{name}.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv), str(csv.with_suffix(".pdf")), str(csv.with_suffix(".png"))]
+    assert Table.from_csv(csv).metadata["seed"] == "3"
+    assert "otspec" in Table.from_csv(csv).metadata
+    drawn = csv.with_suffix(".png").read_bytes()
+    csv.with_suffix(".png").unlink()
+    assert figures.main(name, ["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+
+
+def test_decoding_figure_from_its_csv(tmp_path):
+    csv = tmp_path / "predicted_vs_measured.csv"
+    Table([{"run": "block, 1 path × 4", "rule": "block", "measured": 2.5, "predicted": 2.4,
+            "difference_stderr": 0.05}]).to_csv(csv)
+    assert figures.main("predicted_vs_measured", ["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".pdf").stat().st_size > 1000
+
+
+def test_missing_trace_is_one_line(tmp_path, capsys):
+    assert figures.main("gap_by_context", ["--trace", str(tmp_path / "none.safetensors")]) == 2
+    assert capsys.readouterr().err.startswith("figures.gap_by_context: error: ")
+
+
+def test_decoding_figure_needs_models(trace, tmp_path, capsys):
+    assert figures.main("predicted_vs_measured", ["--trace", str(trace), "--out", str(tmp_path)]) == 2
+    assert "models" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_module_runs_as_a_script(trace, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "figures.agreement_vs_tv", "--out", str(tmp_path), "--trace",
+                           str(trace), "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "agreement_vs_tv.png").is_file()
