@@ -87,13 +87,13 @@ def _set_threads(count: int | None) -> None:
     if count is None:
         return
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(count)))
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
     if "numba" in sys.modules:
         numba = sys.modules["numba"]
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     else:
         os.environ["NUMBA_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:  # after numba, whose OpenMP layer resets the number that torch reads
+        sys.modules["torch"].set_num_threads(count)
 
 
 def _show(given: Any, value: Any, text: str) -> None:

@@ -1,6 +1,7 @@
 """The report: its checks can fail, its folder is its own, and finished stages are not computed again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,20 @@ def trace(pair):
 def finished(pair, trace, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "out"
     return build_report(trace=trace, pair=pair, out=out, settings=SIZE, progress=False)
+
+
+TINY = replace(SIZE, schemes=(WithReplacement(1), WithoutReplacement(2)))
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr("otspec.report.PICTURES", {})
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return build_report(trace=small_trace(), out=tmp_path_factory.mktemp("plain") / "out", settings=SIZE,
+                        progress=False)
 
 
 def small_trace(contexts=5, size=7):
@@ -109,54 +124,55 @@ def test_a_second_run_computes_nothing(finished, pair, trace, monkeypatch):
     assert (finished.out / "figures" / "gap_by_context.png").is_file()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_interrupt_keeps_what_is_done(tmp_path, monkeypatch):
     whole = exact.scheme_result
     calls = []
 
-    def stop_at_third(trace, scheme, *rest):
+    def stop_at_second(trace, scheme, *rest):
         calls.append(scheme)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return whole(trace, scheme, *rest)
 
-    monkeypatch.setattr(exact, "scheme_result", stop_at_third)
+    monkeypatch.setattr(exact, "scheme_result", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
-        build_report(trace=small_trace(), out=tmp_path / "out", settings=SIZE, progress=False)
-    assert len(list((tmp_path / "out" / "stages").glob("acceptance-*.json"))) == 2
-    report = build_report(trace=small_trace(), out=tmp_path / "out", settings=SIZE, progress=False)
-    assert len(calls) == 3 + 4  # two of the six schemes were kept
+        build_report(trace=small_trace(), out=tmp_path / "out", settings=TINY, progress=False)
+    assert len(list((tmp_path / "out" / "stages").glob("acceptance-*.json"))) == 1
+    report = build_report(trace=small_trace(), out=tmp_path / "out", settings=TINY, progress=False)
+    assert [scheme.num_drafts for scheme in calls] == [1, 2, 2]  # the first scheme was kept
     assert report.verdict.certified
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_other_inputs_are_computed_again(tmp_path):
     out = tmp_path / "out"
-    first = build_report(trace=small_trace(), out=out, settings=SIZE, progress=False)
-    other = build_report(trace=small_trace(size=8), out=out, settings=SIZE, progress=False)
+    first = build_report(trace=small_trace(), out=out, settings=TINY, progress=False)
+    other = build_report(trace=small_trace(size=8), out=out, settings=TINY, progress=False)
     assert first.tables["acceptance"].rows != other.tables["acceptance"].rows
 
 
-def test_without_models_the_report_says_so(tmp_path):
-    report = build_report(trace=small_trace(), out=tmp_path / "out", settings=SIZE, progress=False)
-    assert report.verdict.confirmed is None
-    assert report.exit_code == 0
-    assert "Not confirmed by decoding: the trace was not recorded from models" in str(report)
-    assert not (tmp_path / "out" / "figures" / "predicted_vs_measured.png").exists()
-    assert report.tables["decoding"].rows == []
+def test_without_models_the_report_says_so(plain):
+    assert plain.verdict.confirmed is None
+    assert plain.exit_code == 0
+    assert "Not confirmed by decoding: the trace was not recorded from models" in str(plain)
+    assert not (plain.out / "figures" / "predicted_vs_measured.png").exists()
+    assert plain.tables["decoding"].rows == []
 
 
-def test_small_vocabularies_run_the_linear_programme(tmp_path):
-    report = build_report(trace=small_trace(), out=tmp_path / "out", settings=SIZE, progress=False)
-    lp = report.tables["acceptance"].where(rule="lp", scheme="WithReplacement", k=2).rows[0]
+def test_small_vocabularies_run_the_linear_programme(plain):
+    lp = plain.tables["acceptance"].where(rule="lp", scheme="WithReplacement", k=2).rows[0]
     assert lp["method"] == "exact"
     assert lp["acceptance"] == pytest.approx(lp["optimum"], abs=1e-9)  # accuracy of the solver
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(BadFile, match=r"holds thesis\.tex, which no report wrote"):
-        build_report(trace=small_trace(), out=tmp_path, settings=SIZE, progress=False)
+        build_report(trace=small_trace(), out=tmp_path, settings=TINY, progress=False)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["thesis.tex"]
-    build_report(trace=small_trace(), out=tmp_path, settings=SIZE, force=True, progress=False)
+    build_report(trace=small_trace(), out=tmp_path, settings=TINY, force=True, progress=False)
     assert (tmp_path / "thesis.tex").read_text() == "mine"
     assert (tmp_path / "report.md").is_file()
 
@@ -192,12 +208,13 @@ def test_models_must_be_those_of_the_trace(trace, tmp_path):
         build_report(trace=trace, pair=other, out=tmp_path / "out", settings=SIZE, progress=False)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_pair_is_recorded_into_the_folder(pair, tmp_path):
     prompts = np.random.default_rng(3).integers(0, 64, (6, 4)).tolist()
-    report = build_report(pair=pair, prompts=prompts, out=tmp_path / "out", settings=SIZE, progress=False)
+    report = build_report(pair=pair, prompts=prompts, out=tmp_path / "out", settings=TINY, progress=False)
     assert report.verdict.confirmed is True
     assert (tmp_path / "out" / "trace" / "index.json").is_file()
-    again = build_report(pair=pair, prompts=prompts, out=tmp_path / "out", settings=SIZE, progress=False)
+    again = build_report(pair=pair, prompts=prompts, out=tmp_path / "out", settings=TINY, progress=False)
     assert again.tables["decoding"].rows == report.tables["decoding"].rows
 
 
@@ -223,6 +240,11 @@ def result(rule, values, method="exact", stderr=0.0, upper=0.7):
 def test_domination_is_a_check_that_can_fail(values, method, stderr, dominated):
     row = exact.acceptance_table([result("k_seq", values, method, stderr)]).rows[0]
     assert row["dominated"] is dominated
+
+
+def test_rules_that_are_not_lossless_are_not_bound():
+    row = exact.acceptance_table([result("global_resolution", [0.9])]).rows[0]
+    assert (row["lossless"], row["violations"], row["dominated"]) == (False, None, None)
 
 
 def test_an_open_certificate_is_seen():

@@ -13,6 +13,7 @@ import numpy as np
 
 from otspec.analysis.agreement import agreement, agreement_bounds
 from otspec.analysis.compare import ContextAcceptance, acceptance_by_context
+from otspec.core.errors import NotCertified
 from otspec.core.schemes import DraftScheme
 from otspec.core.table import Table
 from otspec.core.trace import Trace
@@ -22,9 +23,12 @@ from otspec.transport.bounds import acceptance_bound
 from otspec.verifiers import list_verifiers, verifier
 
 CHUNK = 2**17  # entries of one array of laws: 1 MB of float64, which stays in a core's cache
-METHODS = ("exact", "sampled", "too_large")
+# of an acceptance; the last one that occurs in a chunk of contexts holds for all
+METHODS = ("exact", "sampled", "too_large", "too_slow", "not_solved")
 # lists of one context beyond which a rule that lists them is left out: a linear programme of that size takes 0.1 s
 MAX_LISTS = 500
+# rules that take 0.1 s a context beyond this vocabulary, where hundreds of contexts would take longer than all the rest
+SLOW_RULES, SLOW_VOCABULARY = frozenset({"importance"}), 512
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 Tick = Callable[[float], Any]
 
@@ -52,7 +56,7 @@ def scheme_result(trace: Trace, scheme: DraftScheme, contexts: np.ndarray, lists
     -------
     dict
         ``scheme``, ``k``, lists ``lower``, ``upper``, ``single`` over contexts, and ``rules``: name to ``method`` and
-        lists ``values`` and ``stderr`` (None where too large). JSON values.
+        lists ``values`` and ``stderr`` (None where too large or not solved). JSON values.
     """
     chunks = _chunks(contexts, trace.vocab_size)
     parts = []
@@ -64,7 +68,7 @@ def scheme_result(trace: Trace, scheme: DraftScheme, contexts: np.ndarray, lists
     for name in parts[0]["rules"]:
         found = [part["rules"][name] for part in parts]
         methods = [method for method in METHODS if any(one.method == method for one in found)]
-        whole = methods[-1] != "too_large"
+        whole = methods[-1] in ("exact", "sampled")
         rules[name] = {"method": methods[-1],
                        "values": np.concatenate([one.values for one in found]).tolist() if whole else None,
                        "stderr": np.concatenate([one.stderr for one in found]).tolist() if whole else None}
@@ -76,23 +80,28 @@ def _chunk_result(trace: Trace, scheme: DraftScheme, chunk: np.ndarray, lists: i
     target, draft = trace.laws(chunk)
     bound = acceptance_bound(target, draft, scheme)
     rules = {}
+    unknown = np.full(chunk.size, np.nan)
     for name in list_verifiers(scheme, kind="token"):
-        if _needs_lists(name, scheme, draft):
-            unknown = np.full(chunk.size, np.nan)
-            rules[name] = ContextAcceptance(name, "too_large", unknown, unknown)
-        else:
+        if left_out := _left_out(name, scheme, draft):
+            rules[name] = ContextAcceptance(name, left_out, unknown, unknown)
+            continue
+        try:
             rules[name] = acceptance_by_context(name, target, draft, scheme, n=lists, seed=seed + int(chunk[0]))
+        except NotCertified:  # an iterative rule whose solver stopped early: its own failure, told in the table
+            rules[name] = ContextAcceptance(name, "not_solved", unknown, unknown)
     return {"lower": bound.lower.tolist(), "upper": bound.upper.tolist(),
             "single": np.minimum(target, draft).sum(axis=-1).tolist(), "rules": rules}
 
 
-def _needs_lists(name: str, scheme: DraftScheme, draft: np.ndarray) -> bool:
-    """Whether a rule would have to enumerate more lists than is worth while."""
+def _left_out(name: str, scheme: DraftScheme, draft: np.ndarray) -> str | None:
+    """Why a rule is not worth its work here, as a method of the table; None where it is."""
+    if name in SLOW_RULES and draft.shape[-1] > SLOW_VOCABULARY:
+        return "too_slow"
     if "small_vocabulary" not in list_verifiers()[name].claims:
-        return False
+        return None
     if max(scheme.count_lists(row) for row in draft) <= MAX_LISTS:
-        return False
-    return verifier(name, scheme).acceptance(draft[:1], draft[:1]) is None
+        return None
+    return "too_large" if verifier(name, scheme).acceptance(draft[:1], draft[:1]) is None else None
 
 
 def acceptance_table(results: Iterable[dict[str, Any]]) -> Table:
@@ -106,17 +115,19 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
     limit = tolerance(result["vocabulary"])
     certificate = float((upper - lower).max())
     mean = stderr = share = violations = above = None
+    lossless = "lossless" in list_verifiers()[rule].claims
     if found["values"] is not None:
         values, errors = np.asarray(found["values"]), np.asarray(found["stderr"])
         mean, stderr = float(values.mean()), float(np.sqrt((errors**2).sum()) / errors.size)
         room = float(upper.mean() - single.mean())
         share = (mean - float(single.mean())) / room if room > limit else None
-        violations = int((values - upper > allowance(found, result["lists"]) + limit).sum())
+        # the optimum bounds rules that keep the target law; one that does not may exceed it
+        violations = None if not lossless else int((values - upper > allowance(found, result["lists"]) + limit).sum())
         above = mean - float(upper.mean()) > 5 * stderr + limit
     return {"scheme": result["scheme"], "k": result["k"], "rule": rule, "acceptance": mean, "stderr": stderr,
             "optimum": float(upper.mean()), "gap": None if mean is None else float(upper.mean()) - mean,
-            "share": share, "method": found["method"], "certificate": certificate, "certified": certificate <= limit,
-            "contexts": upper.size, "violations": violations,
+            "share": share, "method": found["method"], "lossless": lossless, "certificate": certificate,
+            "certified": certificate <= limit, "contexts": upper.size, "violations": violations,
             "dominated": None if violations is None else violations == 0 and not above}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -53,7 +54,6 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     dominated = all(row["dominated"] for row in known)
     outside = sum(agreement.column("outside"))
     sampled = sum(row["contexts"] for row in known if row["method"] == "sampled")
-    left_out = _left_out(acceptance)
     certified = all(acceptance.column("certified"))
     sentences = [
         f"Certified: {'yes' if certified else 'NO'}; the two ends of an optimum differ by at most {worst:.1e}.",
@@ -62,8 +62,15 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
         f"sample, and those also in the mean).",
         f"Couplings between their bounds in every context: {'yes' if not outside else 'NO'}.",
     ]
-    if left_out:
-        sentences.append(f"Left out as too large for this vocabulary: {', '.join(left_out)}.")
+    for method, words in (("too_large", "Left out as too large for this vocabulary"),
+                          ("too_slow", "Left out for time (see `otspec compare --rules`)"),
+                          ("not_solved", "Left out because its own solver failed")):
+        left_out = _where(acceptance, lambda row, method=method: row["method"] == method)
+        if left_out:
+            sentences.append(f"{words}: {', '.join(left_out)}.")
+    unbound = _where(acceptance, lambda row: not row["lossless"] and row["acceptance"] is not None)
+    if unbound:
+        sentences.append(f"Not lossless, so the optimum does not bind it: {', '.join(unbound)}.")
     confirmed = None
     if len(decoding):
         largest = max(decoding.rows, key=lambda row: abs(row["z"]))
@@ -76,14 +83,14 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     return Verdict(certified, dominated and outside == 0, confirmed, tuple(sentences))
 
 
-def _left_out(acceptance: Table) -> list[str]:
-    """Rules that were too large, with the schemes where they were."""
+def _where(acceptance: Table, chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """Rules of some rows, with the schemes where that is so."""
     found = []
     for rule in dict.fromkeys(acceptance.column("rule")):
         rows = acceptance.where(rule=rule).rows
-        missing = [f"{scheme_name(row['scheme'])}, k={row['k']}" for row in rows if row["violations"] is None]
-        if missing:
-            found.append(f"{rule} (every scheme)" if len(missing) == len(rows) else f"{rule} ({'; '.join(missing)})")
+        there = [f"{scheme_name(row['scheme'])}, k={row['k']}" for row in rows if chosen(row)]
+        if there:
+            found.append(f"{rule} (every scheme)" if len(there) == len(rows) else f"{rule} ({'; '.join(there)})")
     return found
 
 
@@ -92,7 +99,7 @@ def acceptance_sentence(table: Table) -> str:
     parts = []
     for scheme in ("WithReplacement", "WithoutReplacement"):
         rows = [row for row in table.where(scheme=scheme).rows if row["k"] <= 4 and row["rule"] != "optimal"
-                and row["acceptance"] is not None]
+                and row["acceptance"] is not None and row["lossless"]]
         if rows:
             k = max(row["k"] for row in rows)
             best = max((row for row in rows if row["k"] == k), key=lambda row: row["acceptance"])

@@ -130,8 +130,8 @@ def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Pa
     """Data step and draw step of one figure outside a report: ``NAME.csv``, then ``NAME.pdf`` and ``NAME.png``."""
     table = picture.data(study)
     if not len(table):
-        raise BadArgument(f"{picture.name}: no rows to draw, because {study.no_models or 'the schemes need more tokens'}. "
-                          f"Fix: use another trace, or give its models.")
+        reason = study.no_models or "the schemes need more tokens"
+        raise BadArgument(f"{picture.name}: no rows to draw, because {reason}. Fix: another trace, or its models.")
     csv = Path(out) / f"{picture.name}.csv"
     table.to_csv(csv)
     return [csv, *redraw(picture, csv)]

@@ -113,14 +113,17 @@ def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
         upper = bound(nodes, priced, prices, stateless=stateless)
         if upper < best.upper:
             best = best._replace(upper=upper, fronts=priced, prices=prices)
-        passing, overdrawn = repaired(nodes, passing, stateless=stateless)
-        if passing.sum() > best.lower:
-            best = best._replace(lower=float(passing.sum()), passing=passing)
-        fresh = [front for front in overdrawn if front.tobytes() not in known]
+        fresh: dict[bytes, np.ndarray] = {}
+        # a point towards the best rule so far gives deeper cuts than the extreme point itself
+        for candidate in (passing, (passing + best.passing) / 2):
+            candidate, overdrawn = repaired(nodes, candidate, stateless=stateless)
+            fresh |= {front.tobytes(): front for front in overdrawn if front.tobytes() not in known}
+            if candidate.sum() > best.lower:
+                best = best._replace(lower=float(candidate.sum()), passing=candidate)
         if best.upper - best.lower <= MET or not fresh:
             break
-        known.update(front.tobytes() for front in fresh)
-        fronts += fresh
+        known.update(fresh)
+        fronts += fresh.values()
     used = np.flatnonzero(best.prices > 0)
     return best._replace(fronts=[best.fronts[i] for i in used], prices=best.prices[used])
 
@@ -131,13 +134,18 @@ def bound(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateles
     The reduced gain of a node, ``1 - prices of the fronts that hold it``, plus what its extensions are worth (when
     stateless, they are limited by the node itself), is paid by the target's mass where it is positive.
     """
-    worth = np.ones(nodes.target.size)
+    worth, credit = np.ones(nodes.target.size), np.zeros(nodes.target.size)
     for front, price in zip(fronts, prices, strict=True):
         worth[front] -= price
     total = sum((price * capacity(nodes.draft[front].sum(), nodes.paths)
                  for front, price in zip(fronts, prices, strict=True)), 0.0)
     if not stateless:
-        return float(total + nodes.target @ np.maximum(worth, 0.0))
+        # what fronts overpay at a node is credit for its extensions
+        for node in range(worth.size):
+            owed = worth[node] + (credit[nodes.parent[node]] if nodes.parent[node] >= 0 else 0.0)
+            total += max(owed, 0.0) * nodes.target[node]
+            credit[node] = min(owed, 0.0)
+        return float(total)
     for node in range(worth.size - 1, -1, -1):
         gain = max(worth[node], 0.0) * nodes.step[node]
         if nodes.parent[node] >= 0:
@@ -202,16 +210,22 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     entry = unit[column] / limits[row] if fronts else np.zeros(0)
     child = np.flatnonzero(nodes.parent >= 0)
     parent = nodes.parent[child]
-    if not stateless:
-        child, parent = child[:0], parent[:0]
-    allowed = nodes.step[child] * unit[parent]
-    scale = np.maximum(unit[child], allowed)
-    order = len(fronts) + np.arange(child.size)
-    matrix = coo_array((np.concatenate([entry, unit[child] / scale, -allowed / scale]),
-                        (np.concatenate([row, order, order]), np.concatenate([column, child, parent]))),
-                       shape=(len(fronts) + child.size, unit.size)).tocsr()
+    if stateless:
+        allowed = nodes.step[child] * unit[parent]
+        scale = np.maximum(unit[child], allowed)
+        order, heads = np.arange(child.size), np.arange(child.size)
+        tied = (np.concatenate([unit[child] / scale, -allowed / scale]), np.tile(order, 2),
+                np.concatenate([child, parent]))
+    else:
+        # what passes an extension passes the node
+        heads, order = np.unique(parent, return_inverse=True)
+        tied = (np.concatenate([unit[child] / unit[parent], -np.ones(heads.size)]),
+                np.concatenate([order, np.arange(heads.size)]), np.concatenate([child, heads]))
+    matrix = coo_array((np.concatenate([entry, tied[0]]), (np.concatenate([row, len(fronts) + tied[1]]),
+                                                           np.concatenate([column, tied[2]]))),
+                       shape=(len(fronts) + heads.size, unit.size)).tocsr()
     result = linprog(-unit / unit.max(), A_ub=matrix, bounds=(0.0, 1.0), method="highs",
-                     b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(child.size)]),
+                     b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(heads.size)]),
                      options={"primal_feasibility_tolerance": SOLVER_TOLERANCE,
                               "dual_feasibility_tolerance": SOLVER_TOLERANCE})
     if result.x is None:

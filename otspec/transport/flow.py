@@ -41,11 +41,11 @@ def solve_max_flow(problem: MembershipProblem) -> AcceptanceBound:
 
 def max_flow(set_index: np.ndarray, token: np.ndarray, set_law: np.ndarray,
              target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Arc flows ``[arcs]`` and the tokens on the source's side of a minimum cut ``[V] bool``.
+    """Arc flows ``[m]`` and the tokens on the source's side of a minimum cut ``[V] bool``.
 
     Parameters
     ----------
-    set_index, token : int [arcs]
+    set_index, token : int [m]
         One arc from each set to each of its members.
     set_law : [n]
     target : [V]

@@ -92,8 +92,8 @@ def test_agreement_points_lie_where_the_table_says(ax):
 
 
 def test_predictions_and_measurements_share_a_line(ax):
-    rows = [{"run": "block, 1 path × 4", "rule": "block", "measured": 2.5, "predicted": 2.4, "difference_stderr": 0.1},
-            {"run": "gumbel, 1 path × 4", "rule": "gumbel", "measured": 2.0, "predicted": 2.1, "difference_stderr": 0.1}]
+    rows = [{"run": f"{rule}, 1 path × 4", "rule": rule, "measured": measured, "predicted": predicted,
+             "difference_stderr": 0.1} for rule, measured, predicted in (("block", 2.5, 2.4), ("gumbel", 2.0, 2.1))]
     plots.predicted_vs_measured(Table(rows), ax)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["gumbel, 1 path × 4", "block, 1 path × 4"]
     segment = ax.containers[0].lines[2][0].get_segments()[0]

@@ -1,8 +1,8 @@
 """Global Resolution: a near-optimal transport plan for i.i.d. drafts, in softmax form, by convex minimisation.
 
 Definitions. ``psi(B) = target(B) - draft(B)^k``; H minimises it, and ``1 + psi(H)`` is the optimum. A draft list
-inside H is *inner*, any other *outer*. Some optimal plan sends outer lists, whole, to their tokens outside H, which receive
-masses ``target'``, and inner lists, in part, to their tokens, each of which receives its whole target mass.
+inside H is *inner*, any other *outer*. Some optimal plan sends outer lists, whole, to their tokens outside H, which
+receive masses ``target'``, and inner lists, in part, to their tokens, which receive their whole target mass.
 Theorem used: with ``D`` the tokens of a list that count (those outside H, or all), minimising
 ``sum_D Pr[D] log(sum_D e^a) - sum_i target'_i a_i`` outside and ``sum_D Pr[D] log(1 + sum_D e^a) - sum_i target_i a_i``
 inside makes the softmax of ``a`` over ``D`` such a plan. [global-resolution]
@@ -36,7 +36,7 @@ from otspec.verifiers.token.by_context import SolvedByContext
 from otspec.verifiers.token.rejection import excess_law
 
 Array = Any
-MAX_SETS = 3_000_000
+MAX_SETS = 1_000_000
 GRADIENT = 3.0  # tolerances of L1 error that a minimisation may leave
 DEVIATION = 15.0  # the published bound on the output law, in tolerances
 START = 30.0  # first potentials stay within e^-30 .. e^30
@@ -93,7 +93,7 @@ class GlobalResolution(SolvedByContext):
     NotCertified
         On use: a context that needs more tokens than ``top`` or more iterations. It counts as unsolved.
     TooLarge
-        On use: more than three million draft sets.
+        On use: more than a million draft sets.
 
     Examples
     --------
@@ -139,10 +139,9 @@ class GlobalResolution(SolvedByContext):
                 solved = self._minimise(sets, goal, floor, np.clip(start, -START, START))
                 potential[tokens], sent[tokens] = solved[0], solved[1]
                 iterations += solved[2]
-        plan = [np.empty_like(values) for values in (part, potential, sent, inside)]
-        for there, here in zip(plan, (part, potential, sent, inside), strict=True):
-            there[order] = here
-        return SoftmaxPlan(*plan, 2.0 * float(np.maximum(sent - p, 0.0).sum()), iterations)
+        place = np.argsort(order)
+        return SoftmaxPlan(part[place], potential[place], sent[place], inside[place],
+                           2.0 * float(np.maximum(sent - p, 0.0).sum()), iterations)
 
     def _outer_tokens(self, draft: np.ndarray, outside: np.ndarray, count: int) -> np.ndarray:
         """Fewest tokens outside H such that lists with another one have at most the tolerance of mass."""
@@ -243,31 +242,30 @@ def _split(target: np.ndarray, draft: np.ndarray, count: int) -> tuple[np.ndarra
 
 @lru_cache(maxsize=8)
 def _subsets(size: int, members: int) -> np.ndarray:
-    """All sets of ``members`` of the numbers below ``size``, ``[n members]``."""
+    """All sets of ``members`` of the numbers below ``size``, ``[members n]`` (a short last axis is slow to reduce)."""
     if members == 2:
-        return np.stack(np.triu_indices(size, 1), axis=1)
+        return np.stack(np.triu_indices(size, 1))
     flat = itertools.chain.from_iterable(itertools.combinations(range(size), members))
-    return np.fromiter(flat, dtype=np.int64).reshape(-1, members)
+    return np.ascontiguousarray(np.fromiter(flat, dtype=np.int64).reshape(-1, members).T)
 
 
 def _sets(draft: np.ndarray, base: float, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Draft sets by size with their probabilities, where ``base`` is the mass of tokens that do not count.
+    """Draft sets by size ``[members n]`` with their probabilities ``[n]``; ``base``: mass of tokens that do not count.
 
     ``Pr[D] = count! [z^count] e^(base z) prod over D of (e^(q z) - 1)``, a product of positive series.
     """
     factorial = np.array([math.factorial(j) for j in range(count + 1)], dtype=np.float64)
     powers = np.arange(count + 1)
-    series = draft[:, None] ** powers / factorial
-    series[:, 0] = 0.0
+    series = draft ** powers[:, None] / factorial[:, None]
+    series[0] = 0.0
     found = []
     for members in range(1, min(count, draft.size) + 1):
         sets = _subsets(draft.size, members)
-        product = np.broadcast_to(base**powers / factorial, (len(sets), count + 1))
-        for column in sets.T:
-            factor = series[column]
-            product = np.stack([(product[:, :j] * factor[:, j:0:-1]).sum(axis=1) if j else np.zeros(len(sets))
-                                for j in powers], axis=1)
-        found.append((sets, product[:, count] * factorial[count]))
+        product = [np.full(sets.shape[1], mass) for mass in base**powers / factorial]
+        for column in sets:
+            factor = series[:, column]
+            product = [sum((product[i] * factor[j - i] for i in range(j)), np.zeros(sets.shape[1])) for j in powers]
+        found.append((sets, product[count] * factorial[count]))
     return found
 
 
@@ -277,12 +275,12 @@ def _softmax(potential: np.ndarray, sets: list[tuple[np.ndarray, np.ndarray]],
     total, sent = 0.0, np.zeros(potential.size)
     for members, weight in sets:
         exponents = potential[members]
-        peak = exponents.max(axis=1)
+        peak = exponents.max(axis=0)
         if floor:
             peak = np.maximum(peak, 0.0)
-        odds = np.exp(exponents - peak[:, None])
-        mass = odds.sum(axis=1) + floor * np.exp(-peak)
+        odds = np.exp(exponents - peak)
+        mass = odds.sum(axis=0) + floor * np.exp(-peak)
         total += float(weight @ (peak + np.log(mass)))
-        odds *= (weight / mass)[:, None]
+        odds *= weight / mass
         sent += np.bincount(members.ravel(), weights=odds.ravel(), minlength=potential.size)
     return total, sent

@@ -27,6 +27,7 @@ from otspec.verifiers.token.recursive import Recursive
 from otspec.verifiers.token.recursive_wor import RecursiveWithoutReplacement
 
 Array = Any
+KEPT = 8192  # answers of the rule that exact analysis, which asks again and again, need not compute twice
 
 
 class TokenWalk(TreeVerifier):
@@ -46,6 +47,7 @@ class TokenWalk(TreeVerifier):
             raise SchemeMismatch(f"rule: {rule!r} is no token rule. Fix: otspec.verifier(name, scheme).")
         super().__init__(rule.scheme)
         self.rule = rule
+        self._answers: dict[tuple[Any, ...], np.ndarray] = {}
 
     def num_uniforms(self, draft_length: int) -> int:
         """Those of the rule at each level, and one for the token after a whole path."""
@@ -58,20 +60,26 @@ class TokenWalk(TreeVerifier):
             if not children:
                 joint[node] = reached[node] * target[node]
             elif reached[node] > 0:
-                law = reached[node] * self._emitted(tree, node, target[node], draft[node])
+                law = reached[node] * self._emitted(tree, children, target[node], draft[node])
                 tokens = tree.tokens[list(children)]
                 reached[list(children)] = law[tokens]
                 law[tokens] = 0.0
                 joint[node] = law
         return joint
 
-    def _emitted(self, tree: DraftTree, node: int, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        children = list(tree.children[node])
-        lists = [order + [-1] * (self.scheme.num_drafts - len(order)) for order in
-                 _orders(tree.tokens[children].tolist(), tree.multiplicity[children].tolist())]
-        rows = [np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft)]
-        # given the tree, every order of the draws that makes it is equally likely
-        return self.rule._conditional(*rows, np.asarray(lists)).mean(axis=0)
+    def _emitted(self, tree: DraftTree, children: tuple[int, ...], target: np.ndarray, draft: np.ndarray) -> np.ndarray:
+        """Law ``[V]`` of the token emitted at a node, given its children."""
+        drawn = tuple((int(tree.tokens[child]), int(tree.multiplicity[child])) for child in children)
+        key = (target.tobytes(), draft.tobytes(), drawn)
+        if key not in self._answers:
+            if len(self._answers) * target.size > KEPT * 64:
+                self._answers.clear()
+            most = self.scheme.num_drafts
+            lists = [order + [-1] * (most - len(order)) for order in _orders(*zip(*drawn, strict=True))]
+            rows = [np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft)]
+            # given the tree, every order of the draws that makes it is equally likely
+            self._answers[key] = self.rule._conditional(*rows, np.asarray(lists)).mean(axis=0)
+        return self._answers[key]
 
     def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
         xp = namespace(target_rows)
@@ -129,17 +137,15 @@ class OptimalWalk(TokenWalk):
         super().__init__(Optimal(scheme))
 
 
-def _orders(tokens: list[int], copies: list[int]) -> Iterator[list[int]]:
+def _orders(tokens: tuple[int, ...], copies: tuple[int, ...]) -> Iterator[list[int]]:
     """Lists with so many copies of each token, in which first appearances keep their order."""
     if not any(copies):
         yield []
-        return
     for place, left in enumerate(copies):
-        if left:
-            # the last token of a list may be any with copies left, unless it would be its first and a later one is out
-            rest = [*copies[:place], left - 1, *copies[place + 1 :]]
-            if left > 1 or not any(copies[place + 1 :]):
-                yield from ([*order, tokens[place]] for order in _orders(tokens, rest))
+        # which token may stand last: one that has appeared before, or the last to appear
+        if left > 1 or (left == 1 and not any(copies[place + 1 :])):
+            rest = (*copies[:place], left - 1, *copies[place + 1 :])
+            yield from ([*order, tokens[place]] for order in _orders(tokens, rest))
 
 
 def _compact(xp: Any, tokens: Array, alive: Array) -> Array:

@@ -155,6 +155,17 @@ def _top_cells_in_rounds(xp: Any, p: Array, q: Array, tokens: Array, t: Array, k
     return ranks >= start[:, None], xp.take_along_axis(law, rank, axis=-1)
 
 
+def cell_start(x: Array, winner: Array, capacity: Array, t: Array, rank: Array) -> Array:
+    """First rank ``[B]`` of the cell that holds ``rank`` ``[B]``; curves ``[B m+1]``."""
+    if isinstance(x, np.ndarray):
+        from otspec.transport.hull import winning_cell
+
+        return winning_cell(x, winner, capacity, t, rank)[0]
+    from otspec.transport.parallel import winning_cell_parallel
+
+    return winning_cell_parallel(x, winner, capacity, t, rank)[0]
+
+
 def knots(law: Array) -> Array:
     """Cumulative sums from exactly 0 to exactly 1."""
     xp = array_namespace(law)

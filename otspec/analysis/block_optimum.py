@@ -1,0 +1,163 @@
+"""The optimum over all sequence-level rules for K independent paths, certified from both sides, at toy size.
+
+A rule sees K paths of L drafted tokens, keeps a prefix of one of them and emits one more token. Two optima are worth
+knowing. *Stateless*: the text is lossless although the next call starts afresh; no rule that forgets its drafts does
+better. *One-call*: later calls may repair the text, as greedy block verification does; one call then keeps more,
+what it gains is paid later. Both are linear programmes on the tree of prefixes (`otspec.transport.block_lp`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from otspec.core.bound import AcceptanceBound
+from otspec.core.checks import check_positive
+from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
+from otspec.core.markov import MarkovModel
+from otspec.transport.block_lp import Tree, solve, tree
+
+Array = Any
+KINDS = ("stateless", "one_call")
+# nodes of all trees that are solved: a tree of a thousand nodes takes from seconds to minutes
+MAX_NODES = 20_000
+MAX_TREE = 2_000
+
+
+@dataclass(frozen=True)
+class BlockCut:
+    """Proof of an upper bound: for each context, prices >= 0 of fronts (sets of prefixes, none extending another).
+
+    Attributes
+    ----------
+    value : float
+        Tokens per call that no rule exceeds, the contexts averaged.
+    fronts : tuple of [n] lists of int arrays
+        One list per context; prefix ``(x_1, .., x_d)`` has number ``V + .. + V**(d-1)`` plus ``x_1 .. x_d`` in base V.
+    prices : tuple of [n]
+    """
+
+    value: float
+    fronts: tuple[list[np.ndarray], ...]
+    prices: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class BlockBound(AcceptanceBound):
+    """An interval for the largest number of tokens per call, with its evidence.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Tokens per call, ``E[accepted] + 1``.
+    cut : BlockCut
+        Proves ``upper``.
+    contexts : [n m] int
+        Contexts in which a text starts with positive probability.
+    context_law : [n]
+    passing : [n N]
+        Proves ``lower``: the probability that the rule keeps at least each of the ``N = V + .. + V**L`` prefixes.
+    """
+
+    cut: BlockCut
+    contexts: np.ndarray | None = None
+    context_law: np.ndarray | None = None
+    passing: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        """Interval and gap in one line."""
+        return (f"optimal tokens per call {self.lower:.6f} (gap {self.gap:.1e}; "
+                f"{sum(map(len, self.cut.fronts))} priced fronts in {len(self.cut.fronts)} contexts)")
+
+
+def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_length: int, *, num_paths: int = 1,
+                  kind: str = "stateless") -> BlockBound:
+    """Largest number of tokens per call that any rule for K independent paths can emit.
+
+    Parameters
+    ----------
+    target_model, draft_model : MarkovModel
+        The context is drawn from the target model's `initial`; each context has its own optimum.
+    draft_length : int
+        Tokens per drafted path.
+    num_paths : int
+        Independent paths K.
+    kind : {"stateless", "one_call"}
+        Whether what follows the call must be the target's fresh continuation, or may depend on the drafts.
+
+    Returns
+    -------
+    BlockBound
+        `lower` is reached by a rule, `upper` by none; both are recomputed from repaired solutions.
+
+    Raises
+    ------
+    TooLarge
+        With the number of prefixes.
+    BadArgument, ShapeMismatch, NotCertified
+
+    Examples
+    --------
+    With one path, block verification is the best stateless rule: 20/9 here.
+
+    >>> target, draft = MarkovModel.memoryless([1 / 3, 2 / 3]), MarkovModel.memoryless([2 / 3, 1 / 3])
+    >>> print(block_optimum(target, draft, 2))
+    optimal tokens per call 2.222222 (gap 0.0e+00; 2 priced fronts in 2 contexts)
+    """
+    if kind not in KINDS:
+        raise BadArgument(f"kind: {kind!r} is no optimum. Fix: one of {', '.join(KINDS)}.")
+    length, paths = check_positive("draft_length", draft_length), check_positive("num_paths", num_paths)
+    _check_models(target_model, draft_model)
+    order = max(target_model.order, draft_model.order)
+    contexts, law = _contexts(target_model, order)
+    size = target_model.vocabulary
+    prefixes = sum(float(size) ** depth for depth in range(1, length + 1))
+    if prefixes > MAX_TREE or prefixes * len(contexts) > MAX_NODES:
+        raise TooLarge(
+            f"{prefixes:.3g} prefixes of up to {length} tokens after {len(contexts)} context(s), more than {MAX_TREE} "
+            f"or {MAX_NODES} in all. Fix: a smaller draft_length or vocabulary, or an initial law on few contexts.",
+            prefixes * len(contexts))
+    trees = [_tree(target_model, draft_model, context, length, paths) for context in contexts]
+    # a model that forgets its context repeats the same tree
+    solved = {key: solve(nodes, stateless=kind == "stateless") for key, nodes in {_key(t): t for t in trees}.items()}
+    solutions = [solved[_key(nodes)] for nodes in trees]
+    passing = np.zeros((len(trees), int(prefixes)))
+    for row, nodes, solution in zip(passing, trees, solutions, strict=True):
+        row[nodes.label] = solution.passing
+    upper = 1.0 + float(law @ [s.upper for s in solutions])
+    fronts = tuple([nodes.label[u] for u in s.fronts] for nodes, s in zip(trees, solutions, strict=True))
+    cut = BlockCut(upper, fronts, tuple(s.prices for s in solutions))
+    return BlockBound(lower=1.0 + float(law @ [s.lower for s in solutions]), upper=upper, cut=cut, contexts=contexts,
+                      context_law=law, passing=passing)
+
+
+def _check_models(target: MarkovModel, draft: MarkovModel) -> None:
+    for name, model in (("target_model", target), ("draft_model", draft)):
+        if not isinstance(model, MarkovModel):
+            raise BadArgument(f"{name}: {type(model).__name__} is no MarkovModel. Fix: MarkovModel.memoryless(law).")
+    if target.vocabulary != draft.vocabulary:
+        raise ShapeMismatch(f"vocabularies differ: target_model has {target.vocabulary} tokens, draft_model "
+                            f"{draft.vocabulary}. Fix: both models must live on one vocabulary.")
+
+
+def _contexts(target: MarkovModel, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Contexts of ``order`` tokens in which a text starts, and their law."""
+    initial = target.lifted(order).initial
+    contexts = np.argwhere(initial > 0)
+    return contexts, initial[tuple(contexts.T)]
+
+
+def _tree(target: MarkovModel, draft: MarkovModel, context: np.ndarray, length: int, paths: int) -> Tree:
+    size, steps = target.vocabulary, ([], [])
+    texts = context[None, :]
+    for _ in range(length):
+        for step, model in zip(steps, (target, draft), strict=True):
+            step.append(model.next_law(texts))
+        texts = np.concatenate([np.repeat(texts, size, axis=0), np.tile(np.arange(size), len(texts))[:, None]], axis=1)
+    return tree(*steps, paths)
+
+
+def _key(nodes: Tree) -> bytes:
+    return b"".join(column.tobytes() for column in (nodes.target, nodes.draft, nodes.label))

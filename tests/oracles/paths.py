@@ -1,0 +1,265 @@
+"""Verification of K drafted paths, in the papers' letters, enumerated over all K-tuples of paths.
+
+A model is ``next_law(context)`` from a tuple of tokens to V probabilities; a rule is
+``rule(target, draft, context, paths)`` returning branches ``(probability, kept prefix, law of the next token)``, the
+K paths of gamma tokens being independent draws from the draft model, in drawing order. A rule is lossless when one
+block, completed by the target, has the target's law of gamma + 1 tokens.
+
+Notation: at a prefix with n surviving copies, x_1, x_2, .. are the tokens with q > 0 by p / q ascending, c_j = (q of
+the first j)^n the chance that no copy lies beyond them, P_j their target mass. The universal winner law L has the
+increments of the least concave majorant of the points (P_j, c_j).
+"""
+
+from functools import cache
+from itertools import pairwise, product
+
+from tests.oracles.block_rules import drafted_blocks, last_success, scaled_residual, text_law
+from tests.oracles.token_rules import accept, k_seq, positive_part, residual, rrs_iid
+
+
+def by_ratio(p, q):
+    """Return the tokens with q > 0 by p / q ascending, the lower index first among equals."""
+    return sorted((x for x in range(len(q)) if q[x] > 0), key=lambda x: (p[x] / q[x], x))
+
+
+def capacities(q, order, n):
+    """Return c_0, c_1, .., ending at exactly 1."""
+    total, sums = sum(q[x] for x in order), [0]
+    for x in order:
+        sums.append(sums[-1] + q[x])
+    return [(s / total) ** n for s in sums[:-1]] + [1]
+
+
+def universal_law(p, q, n):
+    """Return L: the slopes of c against P, pooled until they decrease; tokens with p = 0 keep their increment."""
+    order = by_ratio(p, q)
+    c = capacities(q, order, n)
+    law, blocks = [0] * len(q), []
+    for x, (low, high) in zip(order, pairwise(c), strict=True):
+        if p[x] <= 0:
+            law[x] = high - low
+            continue
+        block = [p[x], high - low, [x]]
+        while blocks and blocks[-1][1] * block[0] < block[1] * blocks[-1][0]:
+            width, height, tokens = blocks.pop()
+            block = [width + block[0], height + block[1], tokens + block[2]]
+        blocks.append(block)
+    for width, height, tokens in blocks:
+        for x in tokens:
+            law[x] = height * p[x] / width
+    return law
+
+
+def merging_cells(q, law, order, n):
+    """Return ``[(duration, cell number of each place in order)]`` of the lower hull of (x, F - T c) as T goes 0 to 1.
+
+    An inner knot disappears when it reaches the chord of its neighbours, and never returns.
+    """
+    c, x, f = capacities(q, order, n), [0], [0]
+    for token in order:
+        x.append(x[-1] + q[token])
+        f.append(f[-1] + law[token])
+
+    def bend(curve, a, j, b):
+        return curve[a] * (x[b] - x[j]) + curve[b] * (x[j] - x[a]) - curve[j] * (x[b] - x[a])
+
+    knots, now, stages = list(range(len(x))), 0, []
+    while now < 1:
+        ends = [(max(bend(f, a, j, b) / bend(c, a, j, b), now) if bend(c, a, j, b) > 0 else 2, j)
+                for a, j, b in zip(knots, knots[1:], knots[2:], strict=False)]
+        until, first = min([*ends, (1, -1)])
+        cells = [sum(place >= k for k in knots[1:-1]) for place in range(len(order))]
+        if min(until, 1) > now:
+            stages.append((min(until, 1) - now, cells))
+        now = until
+        knots = [k for k in knots if k != first]
+    return stages
+
+
+@cache
+def _winner_tables(p, q, n):
+    law, order = universal_law(p, q, n), by_ratio(p, q)
+    return law, {x: i for i, x in enumerate(order)}, merging_cells(q, law, order, n)
+
+
+def winner(p, q, xs):
+    """Return (law of the winning token given the drafts xs, L): a uniform draft of the highest cell that holds any."""
+    law, rank, stages = _winner_tables(tuple(p), tuple(q), len(xs))
+    pick = dict.fromkeys(xs, 0)
+    for duration, cells in stages:
+        top = max(cells[rank[x]] for x in xs)
+        members = [x for x in xs if cells[rank[x]] == top]
+        for x in members:
+            pick[x] += duration / len(members)
+    return pick, law
+
+
+def optimal(p, q, xs):
+    """Token rule: the winner, kept with chance min(1, p / L), else the residual of p - L."""
+    pick, law = winner(p, q, xs)
+    out = [0] * len(p)
+    for x, chance in pick.items():
+        keep = accept(p[x], law[x])
+        out[x] += chance * keep
+        for y, v in enumerate(residual(p, law)):
+            out[y] += chance * (1 - keep) * v
+    return out
+
+
+def token_walk(rule):
+    """Return the path rule that applies a token rule at each depth to the copies that survive."""
+
+    def verify(target, draft, context, paths):
+        branches, at = [], [(1, (), tuple(paths))]
+        for depth in range(len(paths[0])):
+            onward = []
+            for weight, kept, copies in at:
+                here = tuple(context) + kept
+                law = rule(target(here), draft(here), [path[depth] for path in copies])
+                stop = [0] * len(law)
+                for y, v in enumerate(law):
+                    left = tuple(path for path in copies if path[depth] == y)
+                    if left:
+                        onward.append((weight * v, (*kept, y), left))
+                    else:
+                        stop[y] = v
+                if sum(stop) > 0:
+                    branches.append((weight * sum(stop), kept, [v / sum(stop) for v in stop]))
+            at = onward
+        return branches + [(weight, kept, target(tuple(context) + kept)) for weight, kept, _ in at]
+
+    return verify
+
+
+recursive = token_walk(rrs_iid)
+k_seq_paths = token_walk(k_seq)
+optimal_walk = token_walk(optimal)
+
+
+def traversal(target, draft, context, paths):
+    """Leaves first: a node is tested after its children; a refused child leaves (a p - q)_+ and a = S / (S + 1 - a)."""
+    gamma = len(paths[0])
+
+    def visit(kept, copies, a):
+        """Return the branches inside the subtree of a node entered with weight a, and the chance that all fail."""
+        here = tuple(context) + kept
+        p, branches, through = target(here), [], 1
+        if len(kept) < gamma:
+            q = list(draft(here))
+            for x in dict.fromkeys(path[len(kept)] for path in copies):
+                child = min(1, a * p[x] / q[x])
+                inside, through_child = visit((*kept, x), [c for c in copies if c[len(kept)] == x], child)
+                branches += [(through * weight, at, law) for weight, at, law in inside]
+                through *= through_child
+                left = positive_part([a * v for v in p], q)
+                mass = sum(left)
+                p = [v / mass for v in left] if mass > 0 else p
+                a = mass / (mass + 1 - a) if mass > 0 else 0
+                q[x] = 0
+                rest = sum(q)
+                q = [v / rest for v in q] if rest > 0 else q
+        return [*branches, (through * a, kept, p)], through * (1 - a)
+
+    return visit((), paths, 1)[0]
+
+
+def winner_block(target, draft, context, paths):
+    """Pick a winner among the surviving copies at each depth, then block verification with L as the draft law."""
+    gamma, branches = len(paths[0]), []
+
+    def follow(weight, kept, copies, table):
+        here = tuple(context) + kept
+        if len(kept) == gamma:
+            branches.extend((weight * v, kept[:i], law) for v, i, law in block_on([*table, (target(here), None)], kept))
+            return
+        p = target(here)
+        pick, law = winner(p, draft(here), [path[len(kept)] for path in copies])
+        for x, chance in pick.items():
+            if chance > 0:
+                left = [path for path in copies if path[len(kept)] == x]
+                follow(weight * chance, (*kept, x), left, [*table, (p, law)])
+
+    follow(1, (), paths, [])
+    return branches
+
+
+def block_on(table, xs):
+    """Return the branches ``(probability, tau, law)`` of block verification on given pairs (p, q) of rows."""
+    w, h, laws = 1, [], [scaled_residual(1, *table[0])]
+    for i, x in enumerate(xs, start=1):
+        p, q = table[i - 1]
+        w = min(1, w * p[x] / q[x])
+        p, q = table[i]
+        if i == len(xs):
+            h.append(w)
+            laws.append(list(p))
+            break
+        left = sum(positive_part([w * v for v in p], q))
+        h.append(left / (left + 1 - w) if left + 1 - w > 0 else 1)
+        laws.append(scaled_residual(w, p, q))
+    return [(v, i, law) for (i, v), law in zip(enumerate(last_success(h)), laws, strict=True)]
+
+
+PATH_RULES = {
+    "recursive": recursive,
+    "k_seq": k_seq_paths,
+    "optimal_walk": optimal_walk,
+    "traversal": traversal,
+    "winner_block": winner_block,
+}
+
+
+def drafted_paths(draft, context, gamma, k):
+    """Return the law of the K-tuple of paths, in drawing order."""
+    one = drafted_blocks(draft, context, gamma)
+    law = {}
+    for paths in product(one, repeat=k):
+        mass = 1
+        for path in paths:
+            mass = mass * one[path]
+        law[paths] = mass
+    return law
+
+
+def chunk_law(rule, target, draft, gamma, k, context=()):
+    """Return ``{(kept prefix, next token): probability}`` of one block."""
+    law = {}
+    for paths, mass in drafted_paths(draft, context, gamma, k).items():
+        for weight, kept, following in rule(target, draft, tuple(context), paths):
+            for y, v in enumerate(following):
+                if weight * v > 0:
+                    law[kept, y] = law.get((kept, y), 0) + mass * weight * v
+    return law
+
+
+def expected_accepted(rule, target, draft, gamma, k, context=()):
+    """Return E[tau], the expected length of the kept prefix."""
+    return sum(mass * len(kept) for (kept, _), mass in chunk_law(rule, target, draft, gamma, k, context).items())
+
+
+def completed_law(rule, target, draft, gamma, k, context=()):
+    """Return the law of gamma + 1 tokens: one block, then the target itself."""
+    law = {}
+    for (kept, y), mass in chunk_law(rule, target, draft, gamma, k, context).items():
+        text = (*kept, y)
+        for rest, v in text_law(target, gamma + 1 - len(text), tuple(context) + text).items():
+            law[text + rest] = law.get(text + rest, 0) + mass * v
+    return law
+
+
+def emitted_law(rule, target, draft, gamma, k, length, context=()):
+    """Return the law of the first ``length`` tokens emitted by as many fresh blocks as it takes."""
+    chunks = cache(lambda at: chunk_law(rule, target, draft, gamma, k, at))
+
+    @cache
+    def emitted(at, wanted):
+        if wanted <= 0:
+            return {(): 1}
+        law = {}
+        for (kept, y), mass in chunks(at).items():
+            cut = (*kept, y)[:wanted]
+            for rest, v in emitted(at + cut, wanted - len(cut)).items():
+                law[cut + rest] = law.get(cut + rest, 0) + mass * v
+        return law
+
+    return emitted(tuple(context), length)
