@@ -37,7 +37,8 @@ def read_scheme(name: str, k: int | None) -> Any:
         if drafts != 2:
             raise BadArgument(f"-k: {k} drafts, but SpecHub has two. Fix: -k 2, or another scheme.")
         return Hub()
-    kinds = {"with-replacement": WithReplacement, "without-replacement": WithoutReplacement, "greedy": Greedy}
+    kinds: dict[str, Any] = {"with-replacement": WithReplacement, "without-replacement": WithoutReplacement,
+                             "greedy": Greedy}
     if name not in kinds:
         raise UnknownName(f"--scheme: {name!r} is unknown. Fix: {SCHEMES}.")
     return kinds[name](drafts)

@@ -133,10 +133,8 @@ def optimal_mass(target: Array, draft: Array, scheme: DraftScheme) -> Array:
     emitted = xp.minimum(target, winner_law(target, xp.astype(draft, xp.float64), scheme))
     if not isinstance(scheme, (Hub, Hybrid)):
         return emitted
-    top, rest = (Hybrid(1, 2) if isinstance(scheme, Hub) else scheme).split(draft)
-    # where nothing is left to be sampled there is no winner, whatever stands in its law
-    sampled = xp.any(rest > 0, axis=-1)[..., None]
-    return xp.where(top, target, xp.where(sampled, emitted, xp.zeros_like(emitted)))
+    top, _ = (Hybrid(1, 2) if isinstance(scheme, Hub) else scheme).split(draft)
+    return xp.where(top, target, emitted)
 
 
 def _sorted_mass(xp: Any, target: Array, draft: Array, k: int) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from otspec.analysis.exact import acceptance, token_rule
 from otspec.analysis.monte_carlo import sampled_by_context
-from otspec.core.errors import TooLarge
+from otspec.core.errors import NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -28,15 +28,24 @@ class ContextAcceptance:
     ----------
     rule : str
     method : str
-        ``exact`` (closed form or enumeration), ``sampled``, or ``too_large``.
+        ``exact`` (closed form or enumeration), ``sampled``, ``too_large``, or ``not_solved`` where a rule's own solver
+        gave up.
     values, stderr : [contexts]
-        NaN where the method is ``too_large``; stderr is zero where exact.
+        NaN where the method is ``too_large`` or ``not_solved``; stderr is zero where exact.
+    deviation : float
+        How far the rule's output law may be from the target in L1, by its own declaration; 0 for a lossless rule.
     """
 
     rule: str
     method: str
     values: np.ndarray
     stderr: np.ndarray
+    deviation: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether there are values."""
+        return self.method in {"exact", "sampled"}
 
 
 def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
@@ -61,17 +70,21 @@ def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: A
     name = verifier if isinstance(verifier, str) else type(verifier).__name__
     target, draft = checked_pair(target, draft, rule.scheme)
     contexts = int(np.prod(target.shape[:-1]))
+    deviation = float(getattr(rule, "max_deviation", 0.0))
+    method = "too_large"
     try:
         values = np.asarray(acceptance(rule, target, draft, rule.scheme), dtype=np.float64).reshape(-1)
-        return ContextAcceptance(name, "exact", np.broadcast_to(values, (contexts,)), np.zeros(contexts))
+        return ContextAcceptance(name, "exact", np.broadcast_to(values, (contexts,)), np.zeros(contexts), deviation)
     except TooLarge:
         pass
+    except NotCertified:
+        method = "not_solved"
     try:
         values, stderr = sampled_by_context(rule, target, draft, rule.scheme, n=n, seed=seed)
-        return ContextAcceptance(name, "sampled", values, stderr)
-    except TooLarge:
+        return ContextAcceptance(name, "sampled", values, stderr, deviation)
+    except (TooLarge, NotCertified):
         unknown = np.full(contexts, np.nan)
-        return ContextAcceptance(name, "too_large", unknown, unknown)
+        return ContextAcceptance(name, method, unknown, unknown, deviation)
 
 
 def compare(target: Array, draft: Array, scheme: DraftScheme | int,
@@ -91,8 +104,9 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     -------
     Table
         One row per rule: mean ``acceptance`` over the batch with ``stderr``, ``optimum``, ``gap`` to it, ``share`` =
-        (rule - single draft) / (optimum - single draft), ``method``, and ``certificate``, the largest distance
-        between the two certified ends of the optimum.
+        (rule - single draft) / (optimum - single draft), ``method``, ``deviation`` of the output law that the rule
+        admits (0: lossless; a rule that deviates may pass the optimum by half of it), and ``certificate``, the
+        largest distance between the two certified ends of the optimum.
 
     Examples
     --------
@@ -119,9 +133,8 @@ def _single_draft(target: Array, draft: Array, scheme: DraftScheme) -> float:
 
 def _row(result: ContextAcceptance, scheme: DraftScheme, optimum: float, single: float,
          certificate: float) -> dict[str, Any]:
-    known = result.method != "too_large"
-    mean = float(result.values.mean()) if known else None
-    stderr = float(np.sqrt((result.stderr**2).sum()) / result.stderr.size) if known else None
+    mean = float(result.values.mean()) if result.known else None
+    stderr = float(np.sqrt((result.stderr**2).sum()) / result.stderr.size) if result.known else None
     room = optimum - single
     return {
         "scheme": type(scheme).__name__,
@@ -133,5 +146,6 @@ def _row(result: ContextAcceptance, scheme: DraftScheme, optimum: float, single:
         "gap": None if mean is None else optimum - mean,
         "share": None if mean is None or room <= 1e-12 else (mean - single) / room,
         "method": result.method,
+        "deviation": result.deviation,
         "certificate": certificate,
     }

@@ -51,7 +51,7 @@ def drafted_trees(vocabulary: int, length: int, num_paths: int, *, ordered: bool
     counts: Counter[bytes] = Counter()
     for chosen in itertools.product(range(paths), repeat=num_paths):
         tree = DraftTree.from_paths(texts[list(chosen)])
-        key = _key(tree)
+        key = tree_key(tree)
         trees.setdefault(key, tree)
         counts[key] += 1
     return [(tree, counts[key]) for key, tree in trees.items()]
@@ -91,8 +91,8 @@ def _prefix_numbers(tree: DraftTree, size: int) -> np.ndarray:
     return numbers
 
 
-def _key(tree: DraftTree) -> bytes:
-    """Identity of a tree that does not depend on how its nodes are numbered: siblings stay in order."""
+def tree_key(tree: DraftTree) -> bytes:
+    """Identity of a tree, however its nodes are numbered; the order of siblings counts."""
     code: list[int] = []
 
     def write(node: int) -> None:

@@ -28,7 +28,7 @@ from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import acceptance_bound, optimal_acceptance
 
 GRID = 25  # masses per axis of the first look at the binary family
-SMALLEST_STEP = 1e-9  # a step in logits; the ratio is then known to about 1e-9
+SMALLEST_STEP = 1e-5  # of a walk, in logits; Nelder-Mead goes on from there
 LARGEST_LOGIT = 25.0  # masses down to 1e-11; beyond it lies a face of the simplex, which snapping reaches
 DENOMINATOR = 24  # of the fractions that laws are snapped to
 POLLS = 250  # of one walk; an infimum on a face of the simplex is approached for ever
@@ -200,7 +200,7 @@ class _Search:
         """Search all laws of ``size`` tokens."""
         for start in self._starts(size, restarts):
             self._snap(self._walk(start))
-        for width in (0.1, 0.01, 0.001):
+        for width in (0.1, 0.001):
             self._polish(width)
         self._snap(self.best)
 
@@ -258,8 +258,8 @@ class _Search:
             return float(self.ratios(_softmax(moved)[None])[0])
 
         simplex = point[free] + width * np.concatenate([np.zeros((1, free.sum())), np.eye(free.sum())])
-        minimize(ratio, point[free], method="Nelder-Mead",
-                 options={"initial_simplex": simplex, "xatol": SMALLEST_STEP, "fatol": PROGRESS, "maxfev": 400})
+        limits = {"xatol": 1e-9, "fatol": PROGRESS, "maxfev": 60 * (len(simplex) + 2)}
+        minimize(ratio, point[free], method="Nelder-Mead", options={"initial_simplex": simplex, **limits})
 
     def _snap(self, instance: np.ndarray) -> None:
         """Try the nearest laws with small denominators, each law with its own."""

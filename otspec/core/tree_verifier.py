@@ -77,17 +77,21 @@ class TreeVerifier(ABC):
     def _joint(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
         """Mass ``[N V]`` of (node, next token), the rule's coins integrated out; arguments float64, checked."""
 
-    @abstractmethod
     def num_uniforms(self, draft_length: int) -> int:
         """Uniform numbers that one call of `draw_paths` consumes per row."""
+        raise self._trees_only()
 
-    @abstractmethod
-    def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> PathVerdict:
-        """Verdict on ``[B K L]`` paths."""
+    def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple[Array, ...]:
+        """Fields of the verdict ``[B]`` on ``[B K L]`` paths."""
+        raise self._trees_only()
 
-    @abstractmethod
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
         """Unbiased estimate ``[B]`` of the number of tokens kept, as few coins tossed as possible."""
+        raise self._trees_only()
+
+    def _trees_only(self) -> SchemeMismatch:
+        return SchemeMismatch(f"{self!r} verifies drafted trees, not paths in a batch. "
+                              f"Fix: conditional(tree, ...) or draw(tree, ...).")
 
     def conditional(self, tree: DraftTree, target_rows: Array, draft_rows: Array) -> TreeLaw:
         """Law of the verdict given the tree, the rule's own coins integrated out.

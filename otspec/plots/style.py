@@ -21,7 +21,7 @@ COLOURS = ("#777777", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#C
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
 OPTIMUM = {"color": "#000000", "marker": "*"}
 WIDTH = 3.4  # inches of one panel, a column of a two-column page
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +13,9 @@ from otspec.plots.acceptance import scheme_name
 from otspec.reporting.pictures import PICTURES
 
 LARGEST_Z = 4.0
+LEFT_OUT = {"too_large": "Left out as too large for this vocabulary",
+            "too_slow": "Left out for time (see `otspec compare --rules`)",
+            "not_solved": "Left out because its own solver failed"}
 PACKAGES = ("numpy", "scipy", "numba", "matplotlib", "torch", "transformers")
 CERTIFICATE = ("Every optimum is certified: a cut (a token set H with value 1 + target(H) − Pr[all drafts in H]) "
                "bounds it from above, a winner law that lies in the core attains it from below, and the two values "
@@ -62,13 +64,11 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
         f"sample, and those also in the mean).",
         f"Couplings between their bounds in every context: {'yes' if not outside else 'NO'}.",
     ]
-    for method, words in (("too_large", "Left out as too large for this vocabulary"),
-                          ("too_slow", "Left out for time (see `otspec compare --rules`)"),
-                          ("not_solved", "Left out because its own solver failed")):
-        left_out = _where(acceptance, lambda row, method=method: row["method"] == method)
+    for method, words in LEFT_OUT.items():
+        left_out = _where(acceptance, [row["method"] == method for row in acceptance.rows])
         if left_out:
             sentences.append(f"{words}: {', '.join(left_out)}.")
-    unbound = _where(acceptance, lambda row: not row["lossless"] and row["acceptance"] is not None)
+    unbound = _where(acceptance, [not row["lossless"] and row["acceptance"] is not None for row in acceptance.rows])
     if unbound:
         sentences.append(f"Not lossless, so the optimum does not bind it: {', '.join(unbound)}.")
     confirmed = None
@@ -83,14 +83,14 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     return Verdict(certified, dominated and outside == 0, confirmed, tuple(sentences))
 
 
-def _where(acceptance: Table, chosen: Callable[[dict[str, Any]], bool]) -> list[str]:
-    """Rules of some rows, with the schemes where that is so."""
+def _where(acceptance: Table, chosen: list[bool]) -> list[str]:
+    """Rules of the chosen rows, with the schemes where that is so."""
     found = []
     for rule in dict.fromkeys(acceptance.column("rule")):
-        rows = acceptance.where(rule=rule).rows
-        there = [f"{scheme_name(row['scheme'])}, k={row['k']}" for row in rows if chosen(row)]
-        if there:
-            found.append(f"{rule} (every scheme)" if len(there) == len(rows) else f"{rule} ({'; '.join(there)})")
+        rows = [(row, there) for row, there in zip(acceptance.rows, chosen, strict=True) if row["rule"] == rule]
+        names = [f"{scheme_name(row['scheme'])}, k={row['k']}" for row, there in rows if there]
+        if names:
+            found.append(f"{rule} (every scheme)" if len(names) == len(rows) else f"{rule} ({'; '.join(names)})")
     return found
 
 
@@ -115,8 +115,8 @@ def gap_sentence(table: Table) -> str:
     if not rows:
         return "What to see: every curve starts at or right of zero."
     best = min(rows, key=lambda row: row["mean"])
-    return (f"What to see: no exact curve starts left of zero; even the best of them, {best['rule']} (k = {best['k']}, "
-            f"{scheme_name(best['scheme'])}), loses {best['q50']:.3f} in the median context and more than "
+    return (f"What to see: a curve left of zero would refute an optimum; even the best exact rule, {best['rule']} (k = "
+            f"{best['k']}, {scheme_name(best['scheme'])}), loses {best['q50']:.3f} in the median context and more than "
             f"{best['q95']:.3f} in one of twenty. Rows with method `sampled` include the noise of a few lists per "
             f"context in their quantiles (not in their mean), and are not drawn.")
 
@@ -126,8 +126,9 @@ def agreement_sentence(table: Table) -> str:
     means = {row["coupling"]: row["agreement"] for row in table.rows}
     first = table.rows[0]
     listed = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
-    return (f"What to see: every point lies between the curves; on average the bounds are {first['lower']:.3f} and "
-            f"{first['upper']:.3f}, and the agreements {listed}.")
+    outside = sum(table.column("outside"))
+    return (f"What to see: {outside or 'no'} points lie outside the two curves; on average the bounds are "
+            f"{first['lower']:.3f} and {first['upper']:.3f}, and the agreements {listed}.")
 
 
 def decoding_sentence(table: Table) -> str:
@@ -156,7 +157,9 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
         if picture in pictures:
             lines.extend([f"![{PICTURES[picture].title}](figures/{picture}.png)", ""])
         if table:
-            shown = Table([{c: row[c] for c in columns} for row in tables[table].rows])
+            # what was left out is told above, and its rows are in the CSV
+            rows = [row for row in tables[table].rows if row.get("acceptance", 0) is not None]
+            shown = Table([{column: row[column] for column in columns} for row in rows])
             lines.extend([shown.to_markdown(), "", f"All digits: [tables/{table}.csv](tables/{table}.csv)", ""])
 
     section("Acceptance of every rule", acceptance_sentence(tables["acceptance"]), "acceptance", "acceptance_vs_k",

@@ -7,7 +7,7 @@ CSV beside a figure is all that is needed to draw it again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ PICTURES = {picture.name: picture for picture in (
 )}
 
 
-def save(figure: Any, files: dict[str, str | os.PathLike[str]]) -> None:
+def save(figure: Any, files: Mapping[str, str | os.PathLike[str]]) -> None:
     """Write a figure in some formats (``{"pdf": path, "png": path}``), each file whole or not at all."""
     with context():
         for kind, path in files.items():

@@ -74,7 +74,7 @@ def full(seed: int = 0) -> Settings:
     """Everything."""
     schemes = (*map(WithReplacement, (1, 2, 3, 4, 8)), *map(WithoutReplacement, (2, 3, 4, 8)),
                *map(Greedy, (2, 3, 4)), Hub())
-    return Settings(schemes, None, 8, RUNS, 32, 16, 256, seed=seed)
+    return Settings(schemes, None, 8, RUNS, 24, 16, 192, seed=seed)
 
 
 def quick(seed: int = 0) -> Settings:

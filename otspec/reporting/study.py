@@ -6,10 +6,12 @@ Report and figure scripts share this class; they differ in what they ask for and
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
 from otspec import __version__
+from otspec.core.errors import BadArgument
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.decode.models import Pair
@@ -112,7 +114,7 @@ class Study:
 
     def _decoded(self, run: Run) -> dict[str, Any]:
         def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
-            with self._models.use() as pair:
+            with self._lent() as pair:
                 return decoding_row(pair, self.trace.prompts, run, self.settings, self._warp())
 
         inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
@@ -126,11 +128,17 @@ class Study:
         settings = self.settings
 
         def compute(tick: Callable[[float], Any]) -> list[dict[str, Any]]:
-            with self._models.use() as pair:
+            with self._lent() as pair:
                 return efficiency_rows(pair, self.trace.prompts, settings, self._warp(), tick)
 
         inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length}
         return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_fingerprint}, compute)))
+
+    def _lent(self) -> AbstractContextManager[Pair]:
+        """Lend the models for a ``with`` block."""
+        if self._models is None:
+            raise BadArgument(f"pair: {self.no_models}.")
+        return self._models.use()
 
     def _warp(self) -> dict[str, Any]:
         """Temperature and truncation that the trace was recorded with."""

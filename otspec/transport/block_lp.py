@@ -9,11 +9,12 @@ the set; so by Hall's theorem A belongs to some rule if and only if, on every fr
 
 .. math:: A(U) \le c(q(U)), \qquad c(x) = 1 - (1 - x)^K .
 
-The rule is lossless with a fresh continuation (*stateless*) if and only if moreover :math:`A(vy) \le A(v) p(y | v)`: what
-it lacks is the law of the next token. If the rest of the text may depend on the drafts (*one-call*), only
-:math:`A(v) \le p(v)` is needed. As c is concave, the front that A overdraws most is a vertex of the upper hull of the
-points (q(U), A(U)), which one pass over the tree gives: pooled slopes, as in isotonic regression. With one path,
-:math:`A(vy) = \min(q(vy), A(v) p(y | v))` is the largest solution at every node, and that is block verification.
+It can be made lossless with a fresh continuation (*stateless*) if and only if moreover
+:math:`A(vy) \le A(v) p(y | v)`: where it stops, the next token has the law of the difference. If the rest of the text may
+depend on the drafts (*one-call*), only :math:`A(v) \le p(v)` is needed. As c is concave, a front that A overdraws can be
+found among the vertices of the upper hull of the points (q(U), A(U)), which one pass over the tree gives: pooled slopes,
+as in isotonic regression. With one path, :math:`A(vy) = \min(q(vy), A(v) p(y | v))` is the largest solution at every
+node, and that is block verification.
 [block] [gbv]
 """
 
@@ -28,8 +29,12 @@ from otspec.core.errors import NotCertified
 
 # the programme is relative: row activities are near 1, so this is a relative error of passing masses
 SOLVER_TOLERANCE = 1e-10
-MET = 1e-10
+MET = 1e-9
 MAX_ROUNDS = 400
+# costs this many times larger make the solver's absolute tolerance on prices a relative one of 1e-14
+COST_SCALE = 1e4
+# a node with less room than this is beyond the solver: its room is granted
+INVISIBLE = 1e-13
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def capacity(mass: Any, paths: int) -> Any:
 
     Examples
     --------
-    >>> capacity(0.5, 2)
+    >>> round(float(capacity(0.5, 2)), 6)
     0.75
     """
-    # x (1 + (1 - x) + ...) keeps the digits of a tiny mass, 1 - (1 - x)^K would not
-    return mass * sum((1.0 - mass) ** i for i in range(paths))
+    with np.errstate(divide="ignore"):  # a sure front: log 0
+        return -np.expm1(paths * np.log1p(-np.minimum(mass, 1.0)))
 
 
 def tree(target_steps: list[np.ndarray], draft_steps: list[np.ndarray], paths: int) -> Tree:
@@ -115,7 +120,9 @@ def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
             best = best._replace(upper=upper, fronts=priced, prices=prices)
         fresh: dict[bytes, np.ndarray] = {}
         # a point towards the best rule so far gives deeper cuts than the extreme point itself
-        for candidate in (passing, (passing + best.passing) / 2):
+        for candidate in ((passing + best.passing) / 2, passing):
+            if fresh:
+                break
             candidate, overdrawn = repaired(nodes, candidate, stateless=stateless)
             fresh |= {front.tobytes(): front for front in overdrawn if front.tobytes() not in known}
             if candidate.sum() > best.lower:
@@ -132,23 +139,26 @@ def bound(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateles
     """Upper bound on the expected number of kept tokens that prices >= 0 of fronts prove, whatever they are.
 
     The reduced gain of a node, ``1 - prices of the fronts that hold it``, plus what its extensions are worth (when
-    stateless, they are limited by the node itself), is paid by the target's mass where it is positive.
+    stateless, they are limited by the node itself), is paid at the node's ceiling where it is positive: the target's
+    mass, or the capacity of the node alone.
     """
     worth, credit = np.ones(nodes.target.size), np.zeros(nodes.target.size)
-    for front, price in zip(fronts, prices, strict=True):
-        worth[front] -= price
-    total = sum((price * capacity(nodes.draft[front].sum(), nodes.paths)
-                 for front, price in zip(fronts, prices, strict=True)), 0.0)
+    total, ceiling = 0.0, nodes.ceiling
+    for i in np.flatnonzero(prices > 0):
+        worth[fronts[i]] -= prices[i]
+        total += prices[i] * capacity(nodes.draft[fronts[i]].sum(), nodes.paths)
     if not stateless:
         # what fronts overpay at a node is credit for its extensions
         for node in range(worth.size):
             owed = worth[node] + (credit[nodes.parent[node]] if nodes.parent[node] >= 0 else 0.0)
-            total += max(owed, 0.0) * nodes.target[node]
+            total += max(owed, 0.0) * ceiling[node]
             credit[node] = min(owed, 0.0)
         return float(total)
     for node in range(worth.size - 1, -1, -1):
         gain = max(worth[node], 0.0) * nodes.step[node]
-        if nodes.parent[node] >= 0:
+        if ceiling[node] < INVISIBLE:
+            total += max(worth[node], 0.0) * ceiling[node]
+        elif nodes.parent[node] >= 0:
             worth[nodes.parent[node]] += gain
         else:
             total += gain
@@ -199,7 +209,10 @@ def hull_fronts(nodes: Tree, passing: np.ndarray) -> list[np.ndarray]:
 
 
 def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Passing masses and prices, of every node alone and of the fronts, from HiGHS; units are ceilings and capacities."""
+    """Passing masses, and prices of every node alone and of the fronts, from HiGHS.
+
+    Its unknowns are in units of the ceilings and its rows in units of the capacities.
+    """
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
 
@@ -224,7 +237,8 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     matrix = coo_array((np.concatenate([entry, tied[0]]), (np.concatenate([row, len(fronts) + tied[1]]),
                                                            np.concatenate([column, tied[2]]))),
                        shape=(len(fronts) + heads.size, unit.size)).tocsr()
-    result = linprog(-unit / unit.max(), A_ub=matrix, bounds=(0.0, 1.0), method="highs",
+    cost = COST_SCALE / unit.max()
+    result = linprog(-unit * cost, A_ub=matrix, bounds=(0.0, 1.0), method="highs",
                      b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(heads.size)]),
                      options={"primal_feasibility_tolerance": SOLVER_TOLERANCE,
                               "dual_feasibility_tolerance": SOLVER_TOLERANCE})
@@ -233,4 +247,4 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     # a node at its ceiling is limited by a front of its own, unless by the target
     own = np.where(unit < nodes.target, -result.upper.marginals, 0.0) / unit
     prices = np.concatenate([own, -result.ineqlin.marginals[: len(fronts)] / limits])
-    return result.x * unit, np.maximum(prices, 0.0) * unit.max()
+    return result.x * unit, np.maximum(prices, 0.0) / cost

@@ -15,18 +15,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr_delete, qr_insert
-from scipy.linalg.lapack import dtrtrs
 
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.transport.corral import Corral
 
 __all__ = ["MinimumNorm", "independent_capacity", "minimum_norm_law"]
 
 _FLOOR = 1e-13  # spread over the vocabulary: smaller targets would scale their rounding up to 1
-_TURN = 150  # priority rules of a first turn: easy instances need fewer, and the turns double
-_BINDING = 1e-6  # cuts nearer to 1 bind so little that covering the whole target is the task
-_GONE = 1e-13  # a priority rule of smaller weight is dropped: it moves no probability visibly
-_DEPENDENT = 1e-13  # relative distance below which a new law lies in the span of the active ones
+_TINY = 1e-290  # quotients of probabilities by it stay finite
+_ROUNDING = 1e-15  # a cut must be better by more than the rounding of its sums
+_POWERS = (0.5, 1.0, 0.75)  # of the metric: a flat one finds the optimum with fewer rules than 1 / target
+_TURN = 400  # priority rules of a first turn: most instances need fewer, and the turns double
+_STRETCH = 10  # priority rules before the first attempt to finish
+_REACH = 0.1  # first guess of the weight that the next rule will get
+_WIDER = 10.0  # how far apart the guesses tried beside the last one are
+_SNAPS = (1e-4, 1e-5, 1e-6)  # how little winners of a set may exceed its capacity to count as exhausting it
 
 CapacityAlong = Callable[[np.ndarray], np.ndarray]
 
@@ -84,76 +87,28 @@ def independent_capacity(drafts: np.ndarray) -> CapacityAlong:
     drafts = np.asarray(drafts, dtype=np.float64)
     if drafts.ndim != 2:
         raise ShapeMismatch(f"drafts has shape {drafts.shape}; give one law per drafter, [k V]")
-    columns = np.ascontiguousarray(drafts.T)
+    return _Independent(drafts)
 
-    def capacity_along(order: np.ndarray) -> np.ndarray:
-        sums = np.cumsum(columns[order], axis=0)
+
+class _Independent:
+    """Capacities of one independent draft from each of k different laws."""
+
+    def __init__(self, drafts):
+        self._drafts = drafts
+        self._columns = np.ascontiguousarray(drafts.T)
+
+    def __call__(self, order):
+        sums = np.cumsum(self._columns[order], axis=0)
         capacity = np.zeros(order.size + 1)
         np.prod(sums / sums[-1], axis=1, out=capacity[1:])
         return capacity
 
-    return capacity_along
-
-
-class _Mixture:
-    """Convex combination of scaled priority laws with a QR factorisation of (1, law) columns."""
-
-    def __init__(self, order, point):
-        self.orders = [order]
-        self.points = point[:, None]
-        self.weights = np.ones(1)
-        column = np.append(1.0, point)
-        norm = np.linalg.norm(column)
-        self._q, self._r = column[:, None] / norm, np.array([[norm]])
-
-    def mean(self):
-        return self.points @ self.weights
-
-    def insert(self, order, point):
-        """Add a law; return whether it was independent of the active ones."""
-        column = np.append(1.0, point)
-        rest = column - self._q @ (self._q.T @ column)
-        rest -= self._q @ (self._q.T @ rest)
-        if np.linalg.norm(rest) <= _DEPENDENT * np.linalg.norm(column):
-            return False
-        size = len(self.orders)
-        self._q, self._r = qr_insert(self._q, self._r, column, size, which="col", check_finite=False)
-        self.orders.append(order)
-        self.points = np.column_stack([self.points, point])
-        self.weights = np.append(self.weights, 0.0)
-        return True
-
-    def _affine(self):
-        """Weights, of any sign, of the least-norm point of the affine hull."""
-        ones = np.ones(len(self.orders))
-        half, _ = dtrtrs(self._r, ones, trans=1)
-        raw, _ = dtrtrs(self._r, half)
-        return raw / raw.sum()
-
-    def settle(self):
-        """Move to the least-norm point of the convex hull of a subset of the laws; drop the others."""
-        while True:
-            goal = self._affine()
-            short = goal <= _GONE
-            if not short.any():
-                self.weights = goal
-                return
-            falling = short & (self.weights > goal)
-            ratios = self.weights[falling] / (self.weights[falling] - goal[falling])
-            step = min(1.0, ratios.min(initial=1.0))
-            moved = (1 - step) * self.weights + step * goal
-            gone = moved <= _GONE
-            if not gone.any():
-                gone[np.flatnonzero(falling)[np.argmin(ratios)]] = True
-            self._drop(gone, moved)
-
-    def _drop(self, gone, moved):
-        for index in np.flatnonzero(gone)[::-1]:
-            self._q, self._r = qr_delete(self._q, self._r, index, which="col", check_finite=False)
-            del self.orders[index]
-        self.points = self.points[:, ~gone]
-        kept = moved[~gone]
-        self.weights = kept / kept.sum()
+    def gains(self, subset):
+        """Growth of the capacity with each token's share, at a set ``[V] bool``: a first-order condition for cuts."""
+        inside = self._drafts[:, subset].sum(axis=1)
+        if not (inside > 0).all():
+            return None
+        return self._drafts.T @ (1.0 / inside)
 
 
 @dataclass
@@ -171,87 +126,175 @@ class _Incumbent:
     def gap(self):
         return self.upper - self.lower
 
+    def offer_plan(self, target, law, orders, weights):
+        lower = float(np.minimum(law, target).sum())
+        if lower > self.lower:
+            self.lower, self.law, self.orders, self.weights = lower, law, list(orders), weights
+
+    def offer_prefixes(self, target, order, capacity):
+        """Take the best prefix of an order as the cut if it is better; return whether it is."""
+        slack = np.append(0.0, np.cumsum(target[order])) - capacity
+        size = int(np.argmin(slack))
+        better = 1.0 + slack[size] < self.upper - _ROUNDING
+        if better:
+            self.upper, self.cut = 1.0 + float(slack[size]), np.zeros(target.size, dtype=bool)
+            self.cut[order[:size]] = True
+        return better
+
 
 class _Search:
-    """Fujishige-Wolfe in one metric, on the tokens of positive target, around the target itself."""
+    """Fujishige-Wolfe in one metric around the target, on the face of the orders that list the cut first."""
 
-    def __init__(self, target, capacity_along, metric, start):
+    def __init__(self, target, capacity_along, metric, drafted):
         self._target, self._along = target, capacity_along
-        self._support = target > 0
-        self._metric = metric[self._support]
-        self._scale = np.sqrt(self._metric)
-        order, _, law = self._rule(start[self._support])
-        self._mixture = _Mixture(order, self._point(law))
+        # tokens of target zero have no say and lead every order
+        self._inverse = np.where(target > 0, 1.0 / metric, 0.0)
+        self._blocks = np.zeros(target.size, dtype=np.int16)
+        self._rates, self._reaches, self._turn = [drafted], [_REACH], 0
+        self._corral = Corral(target, self._inverse, *self._rule(-_over(target, drafted))[:2])
         self.stuck = False
 
-    def _point(self, law):
-        # measured from the target, the least point is small and keeps its digits
-        return (law - self._target)[self._support] / self._scale
-
     def _rule(self, score):
-        """Order by falling score, its capacities and its law; tokens of target zero lead every order."""
-        full = np.full(self._target.size, np.inf)
-        full[self._support] = score
-        order = np.argsort(-full, kind="stable")
+        """Order by block and falling score, its law and its capacities."""
+        order = np.lexsort((np.where(self._target > 0, -score, -np.inf), self._blocks))
         capacity = self._along(order)
         law = np.empty(order.size)
         law[order] = np.diff(capacity)
-        self._led = law[~self._support]
-        return order, capacity, law
+        return order, law, capacity
 
-    def run(self, best, tol, iterations):
-        """Add up to ``iterations`` priority rules, improving ``best``; return how many were used."""
-        for used in range(iterations):
-            law = np.empty(self._target.size)
-            law[~self._support] = self._led
-            excess = self._mixture.mean() * self._scale
-            law[self._support] = self._target[self._support] + excess
-            lower = float(np.minimum(law, self._target).sum())
-            if lower > best.lower:
-                best.lower, best.law = lower, law
-                best.orders, best.weights = list(self._mixture.orders), self._mixture.weights
-            order, capacity, vertex = self._rule(excess / self._metric)
-            slack = np.append(0.0, np.cumsum(self._target[order])) - capacity
-            size = int(np.argmin(slack))
-            if 1.0 + slack[size] < best.upper:
-                best.upper, best.cut = 1.0 + float(slack[size]), order[:size]
+    def run(self, best, tol, rules):
+        """Add up to ``rules`` priority rules, improving ``best``; return how many were used."""
+        for used in range(rules):
+            excess = self._corral.excess
+            best.offer_plan(self._target, self._target + excess, self._corral.orders, self._corral.weights)
+            steepest, law, capacity = self._rule(excess * self._inverse)
+            best.offer_prefixes(self._target, steepest, capacity)
             if best.gap <= tol:
                 return used
-            if not self._mixture.insert(order, self._point(vertex)):
+            order, chosen = self._farthest_reaching(excess, steepest, law)
+            if not self._corral.insert(order, chosen) and not self._corral.insert(steepest, law):
                 self.stuck = True
                 return used
-            self._mixture.settle()
-        return iterations
+            self._corral.settle()
+        return rules
+
+    def _farthest_reaching(self, excess, order, law):
+        """Among the steepest rule and rules that aim past the target, the one with most progress.
+
+        The steepest rule serves every token in deficit; aiming ``1 / reach`` times the error past the target serves
+        only those whose deficit is worth that much weight, which matters where few drafts win.
+        """
+        best, chosen = self._corral.progress(law, excess), (order, law)
+        self._turn += 1
+        which = self._turn % len(self._rates)
+        middle = self._reaches[which]
+        for reach in (middle / _WIDER, middle, min(1.0, middle * _WIDER)):
+            aim = self._target + excess - excess / reach
+            order, law, _ = self._rule(-_over(aim, self._rates[which]))
+            progress = self._corral.progress(law, excess)
+            if progress > best:
+                best, chosen, self._reaches[which] = progress, (order, law), reach
+        return chosen
+
+    def improve_cut(self, best):
+        """Look for a better cut in the order of law / target, then by the first-order condition."""
+        law = self._target + self._corral.excess
+        order = np.argsort(-_over(law, self._target), kind="stable")
+        best.offer_prefixes(self._target, order, self._along(order))
+        while hasattr(self._along, "gains"):
+            gains = self._along.gains(best.cut)
+            if gains is None:
+                return
+            self._rates, self._reaches = [self._rates[0], gains], [self._reaches[0], self._reaches[-1]]
+            order = np.argsort(_over(self._target, gains), kind="stable")
+            if not best.offer_prefixes(self._target, order, self._along(order)):
+                return
+
+    def snap(self, best, tol):
+        """Try the plan with every order sorted by the sets that it almost exhausts, the cut among them."""
+        excess = self._corral.excess
+        order = np.lexsort((-excess * self._inverse, ~best.cut))
+        slack = np.append(0.0, np.cumsum((self._target + excess)[order])) - self._along(order)
+        edge = int(best.cut.sum())
+        tried = -1
+        for width in _SNAPS:
+            ends = slack[1:-1] <= width
+            ends[edge - 1 : edge] = True
+            if ends.sum() == tried:
+                continue
+            tried = ends.sum()
+            blocks = np.empty(order.size, dtype=np.int16)
+            blocks[order] = np.append(0, np.cumsum(ends))
+            orders, laws = self._sorted_by(blocks)
+            best.offer_plan(self._target, self._corral.weights @ laws, orders, self._corral.weights)
+            if best.gap <= tol:
+                return
+
+    def _sorted_by(self, blocks):
+        orders = [order[np.argsort(blocks[order], kind="stable")] for order in self._corral.orders]
+        laws = np.empty((len(orders), blocks.size))
+        for law, order in zip(laws, orders, strict=True):
+            law[order] = np.diff(self._along(order))
+        return orders, laws
+
+    def restrict(self, cut):
+        """Go on among the orders that list ``cut`` first, which every optimal plan does."""
+        blocks = (~cut).astype(np.int16)
+        if np.array_equal(blocks, self._blocks):
+            return
+        self._blocks = blocks
+        orders, laws = self._sorted_by(blocks)
+        weights = self._corral.weights
+        heavy = np.argsort(-weights, kind="stable")
+        corral = Corral(self._target, self._inverse, orders[heavy[0]], laws[heavy[0]])
+        shares = [weights[heavy[0]]]
+        for index in heavy[1:]:
+            if corral.insert(orders[index], laws[index]):
+                shares.append(weights[index])
+        corral.weights = np.array(shares) / np.sum(shares)
+        corral.settle()
+        self._corral = corral
 
 
-def _weightings(target, drafted, closed):
-    """Weights of the norm to try beside the target; which ones are quick depends on whether the cut binds."""
-    both = target + drafted
-    if closed:
-        return [both]
-    return [target**0.5, both**0.5, both**0.75]
+def _over(values, masses):
+    """Quotients, a mass of zero counting as the least number: such a token stands at the end it belongs to."""
+    return values / np.maximum(masses, _TINY)
+
+
+def _searches(target, capacity_along):
+    natural = np.arange(target.size)
+    # a token's increment near the front and near the end of an order brackets how often it can win
+    drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
+    both = np.maximum(target, _FLOOR / target.size) + drafted
+    for power in _POWERS:
+        yield _Search(target, capacity_along, both**power, drafted)
 
 
 def _search_all(target, capacity_along, best, tol, iterations):
     """Run searches in several metrics by turns, each turn twice as long, until one closes the interval."""
-    natural = np.arange(target.size)
-    # a token's increment near the front and near the end of an order brackets how often it can win
-    drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
-    start = np.full(target.size, -np.inf)
-    np.divide(-target, drafted, out=start, where=drafted > 0)
-    floored = np.maximum(target, _FLOOR / target.size)
-    searches = [_Search(target, capacity_along, floored, start)]
-    left = iterations - searches[0].run(best, tol, min(_TURN, iterations))
-    for weighting in _weightings(floored, drafted, best.upper > 1 - _BINDING):
-        searches.append(_Search(target, capacity_along, weighting, start))
-    turn = _TURN
+    searches = list(_searches(target, capacity_along))
+    left, turn = iterations, _TURN
     while searches and left > 0 and best.gap > tol:
-        for search in searches[1:] + searches[:1]:
-            left -= search.run(best, tol, min(turn, left))
+        for search in searches:
+            left -= _take_turn(search, best, tol, min(turn, left))
             if left <= 0 or best.gap <= tol:
                 return
         searches = [search for search in searches if not search.stuck]
         turn *= 2
+
+
+def _take_turn(search, best, tol, rules):
+    """Alternate priority rules with attempts to finish, which cost about as much; return the rules used."""
+    used, stretch = 0, _STRETCH
+    while used < rules and best.gap > tol and not search.stuck:
+        used += max(search.run(best, tol, min(stretch, rules - used)), 1)
+        if best.gap <= tol:
+            break
+        search.improve_cut(best)
+        search.restrict(best.cut)
+        search.snap(best, tol)
+        stretch += stretch // 3
+    return used
 
 
 def minimum_norm_law(
@@ -294,6 +337,4 @@ def minimum_norm_law(
     target = np.asarray(target, dtype=np.float64)
     best = _Incumbent()
     _search_all(target, capacity_along, best, tol, max_iterations)
-    subset = np.zeros(target.size, dtype=bool)
-    subset[best.cut] = True
-    return MinimumNorm(best.law, np.array(best.orders), best.weights, best.lower, subset, best.upper)
+    return MinimumNorm(best.law, np.array(best.orders), best.weights, best.lower, best.cut, best.upper)

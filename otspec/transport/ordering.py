@@ -1,8 +1,8 @@
 """The order in which a *set* of drafts was drawn without replacement, given the set alone.
 
 An order ``i_1 .. i_n`` of the set has weight ``prod_j q(i_j) / (1 - q(i_1) - .. - q(i_(j-1)))``. With ``f(A)`` the
-summed weight of all orders of a subset A, ``f(A) = sum over its last token i of f(A - i) q(i) / (1 - q(A - i))``; so the
-order is drawn from its last token backwards, from a table of ``2**n`` subsets. A rule that needs the drawing order
+summed weight of all orders of a subset A, ``f(A) = sum over its last token i of f(A - i) q(i) / (1 - q(A - i))``; so
+the order is drawn from its last token backwards, from a table of ``2**n`` subsets. A rule that needs the drawing order
 thereby verifies drafts whose order was lost, and stays lossless and optimal.
 """
 
@@ -73,6 +73,7 @@ def draw_order(masses: np.ndarray, outside: float, uniforms: np.ndarray) -> np.n
     masses : [n]
     outside : float
     uniforms : [n]
+        Entry j decides the token in place j, the last place first.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def draw_order(masses: np.ndarray, outside: float, uniforms: np.ndarray) -> np.n
     Examples
     --------
     >>> draw_order(np.array([0.5, 0.5]), 0.0, np.array([0.9, 0.0])).tolist()
-    [0, 1]
+    [1, 0]
     """
     weight, left = _table(masses, outside)
     order = np.empty(masses.size, dtype=np.int64)

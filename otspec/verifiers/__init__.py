@@ -5,6 +5,7 @@ claims are data, and each switches a contract test on: ``lossless``, ``tight_at_
 draft), ``reflexive`` (acceptance 1 when the target is the law of the first draft), ``optimal`` (acceptance is the
 optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary``
 (``conditional`` is too much work at a real vocabulary), ``numpy_only`` (``conditional`` runs on NumPy arrays only).
+A rule without ``lossless`` declares in ``max_deviation`` how far its output law may be from the target in L1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
+from otspec.verifiers.block.lookahead_block import LookaheadBlock
 from otspec.verifiers.block.token_wise import TokenWise
+from otspec.verifiers.block.vertex_block import VertexBlock
+from otspec.verifiers.block.winner_block import WinnerBlock
 from otspec.verifiers.token.global_resolution import GlobalResolution
 from otspec.verifiers.token.greedy import GreedyRejection
 from otspec.verifiers.token.importance import Importance
@@ -30,6 +34,9 @@ from otspec.verifiers.token.recursive import Recursive
 from otspec.verifiers.token.recursive_wor import RecursiveWithoutReplacement
 from otspec.verifiers.token.single_draft import SingleDraft
 from otspec.verifiers.token.spechub import SpecHub
+from otspec.verifiers.tree.grouped import GroupedTraversal
+from otspec.verifiers.tree.token_walk import OptimalWalk, RecursiveWalk, SpecTrPaths
+from otspec.verifiers.tree.traversal import Traversal
 
 
 def _optimal(scheme: DraftScheme | int = 1, *, ordered: bool = True) -> Any:
@@ -78,6 +85,20 @@ REGISTRY = Registry(
     _line("token_wise", TokenWise, "leviathan2023", "lossless one_draft", "rejection of each token in turn",
           kind="block"),
     _line("block", Block, "block", "lossless one_draft", "joint verification of the block", kind="block"),
+    _line("hierarchical", Block, "hsd", "lossless one_draft",
+          "capped hierarchical verification, which is block verification", kind="block"),
+    _line("winner_block", WinnerBlock, "block", "lossless",
+          "winner at each level, then joint verification of its path", kind="tree"),
+    _line("lookahead_block", LookaheadBlock, "block", "lossless",
+          "winning cells survive whole and are thinned by later tokens", kind="tree"),
+    _line("vertex_block", VertexBlock, "gbv", "lossless",
+          "draft of largest ratio at each level, then joint verification of its path", kind="tree"),
+    _line("traversal", Traversal, "traversal", "lossless", "leaves first, child by child", kind="tree"),
+    _line("grouped_traversal", GroupedTraversal, "traversal", "lossless",
+          "leaves first, children in groups with a winner each", kind="tree"),
+    _line("spectr_paths", SpecTrPaths, "spectr", "lossless", "K-SEQ on the surviving paths", kind="tree"),
+    _line("recursive_walk", RecursiveWalk, "specinfer", "lossless", "recursive rejection down a tree", kind="tree"),
+    _line("optimal_walk", OptimalWalk, "mdsd", "lossless", "the optimal token rule down a tree", kind="tree"),
 )
 
 

@@ -91,6 +91,20 @@ def test_known_places_of_a_gap():
     assert parts["below 1"] == pytest.approx(0, abs=ROUNDING)
 
 
+def test_tokens_are_grouped_by_rank_and_by_ratio(rng):
+    target, draft = random_law(rng, 40), random_law(rng, 40)
+    table = attribute_gap(target, draft, "k_seq", 3)
+    gap = optimal_mass(target, draft, ot.WithReplacement(3)) - accepted_mass(ot.verifier("k_seq", 3), target, draft)
+    rank = np.argsort(np.argsort(-draft, kind="stable")) + 1
+    ratio = target / draft
+    groups = {"1": rank == 1, "2 to 4": (rank >= 2) & (rank <= 4), "5 to 16": (rank >= 5) & (rank <= 16),
+              "17 to 64": rank >= 17, "above 64": rank > 64, "below 1": ratio < 1,
+              "1 to 3": (ratio >= 1) & (ratio <= 3), "above 3": ratio > 3}
+    rows = [row for row in table.rows if "token" in row["by"] and row["by"] != "likeliest token"]
+    assert {row["part"]: row["gap"] for row in rows} == pytest.approx(
+        {part: gap[inside].sum() for part, inside in groups.items()}, abs=ROUNDING)
+
+
 def test_users_rules_are_enumerated_and_contexts_can_be_listed(rng):
     target, draft = (np.stack([random_law(rng, 4) for _ in range(3)]) for _ in range(2))
     check_sums(attribute_gap(target, draft, Loud(2), 2))

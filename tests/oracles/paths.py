@@ -13,8 +13,11 @@ increments of the least concave majorant of the points (P_j, c_j).
 from functools import cache
 from itertools import pairwise, product
 
-from tests.oracles.block_rules import drafted_blocks, last_success, scaled_residual, text_law
-from tests.oracles.token_rules import accept, k_seq, positive_part, residual, rrs_iid
+import numpy as np
+from scipy.optimize import linprog
+
+from tests.oracles.block_rules import all_texts, drafted_blocks, last_success, scaled_residual, text_law
+from tests.oracles.token_rules import accept, k_seq_loop, positive_part, residual, rrs_iid, smallest_rho
 
 
 def by_ratio(p, q):
@@ -63,14 +66,15 @@ def merging_cells(q, law, order, n):
     def bend(curve, a, j, b):
         return curve[a] * (x[b] - x[j]) + curve[b] * (x[j] - x[a]) - curve[j] * (x[b] - x[a])
 
-    knots, now, stages = list(range(len(x))), 0, []
-    while now < 1:
-        ends = [(max(bend(f, a, j, b) / bend(c, a, j, b), now) if bend(c, a, j, b) > 0 else 2, j)
+    end = x[-1] / x[-1]  # 1 in the type of q, so that rationals stay rational
+    knots, now, stages = list(range(len(x))), end - end, []
+    while now < end:
+        ends = [(max(bend(f, a, j, b) / bend(c, a, j, b), now) if bend(c, a, j, b) > 0 else 2 * end, j)
                 for a, j, b in zip(knots, knots[1:], knots[2:], strict=False)]
-        until, first = min([*ends, (1, -1)])
+        until, first = min([*ends, (end, -1)])
         cells = [sum(place >= k for k in knots[1:-1]) for place in range(len(order))]
-        if min(until, 1) > now:
-            stages.append((min(until, 1) - now, cells))
+        if until > now:
+            stages.append((until - now, cells))
         now = until
         knots = [k for k in knots if k != first]
     return stages
@@ -104,6 +108,14 @@ def optimal(p, q, xs):
         for y, v in enumerate(residual(p, law)):
             out[y] += chance * (1 - keep) * v
     return out
+
+
+_rho = cache(smallest_rho)
+
+
+def k_seq(p, q, xs):
+    """Token rule: K-SEQ for as many drafts as there are copies, at its smallest rho."""
+    return k_seq_loop(p, q, xs, len(xs), _rho(tuple(p), tuple(q), len(xs)))
 
 
 def token_walk(rule):
@@ -154,7 +166,7 @@ def traversal(target, draft, context, paths):
                 left = positive_part([a * v for v in p], q)
                 mass = sum(left)
                 p = [v / mass for v in left] if mass > 0 else p
-                a = mass / (mass + 1 - a) if mass > 0 else 0
+                a = mass / (mass + (1 - a)) if mass > 0 else 0
                 q[x] = 0
                 rest = sum(q)
                 q = [v / rest for v in q] if rest > 0 else q
@@ -195,7 +207,7 @@ def block_on(table, xs):
             laws.append(list(p))
             break
         left = sum(positive_part([w * v for v in p], q))
-        h.append(left / (left + 1 - w) if left + 1 - w > 0 else 1)
+        h.append(left / (left + (1 - w)) if left + (1 - w) > 0 else 1)
         laws.append(scaled_residual(w, p, q))
     return [(v, i, law) for (i, v), law in zip(enumerate(last_success(h)), laws, strict=True)]
 
@@ -251,9 +263,8 @@ def emitted_law(rule, target, draft, gamma, k, length, context=()):
     """Return the law of the first ``length`` tokens emitted by as many fresh blocks as it takes."""
     chunks = cache(lambda at: chunk_law(rule, target, draft, gamma, k, at))
 
-    @cache
     def emitted(at, wanted):
-        if wanted <= 0:
+        if wanted == 0:
             return {(): 1}
         law = {}
         for (kept, y), mass in chunks(at).items():
@@ -263,3 +274,54 @@ def emitted_law(rule, target, draft, gamma, k, length, context=()):
         return law
 
     return emitted(tuple(context), length)
+
+
+def _trie(paths):
+    return sorted({path[:i] for path in paths for i in range(len(path) + 1)})
+
+
+def _draft_sets(draft, context, gamma, k):
+    law = {}
+    for paths, mass in drafted_paths(draft, context, gamma, k).items():
+        law[frozenset(paths)] = law.get(frozenset(paths), 0) + mass
+    return sorted(law.items(), key=lambda item: sorted(item[0]))
+
+
+def _maximum(gain, rows, totals):
+    # presolve calls totals that differ by rounding infeasible
+    solution = linprog(-np.array(gain), A_eq=np.array(rows).T, b_eq=totals, bounds=(0, None), method="highs",
+                       options={"presolve": False})
+    if solution.status != 0:
+        raise ArithmeticError(f"HiGHS stopped with status {solution.status}: {solution.message}")
+    return -solution.fun
+
+
+def one_call_optimum(target, draft, gamma, k, context=()):
+    """Return the largest E[tau] of one call: drafts coupled with one target text, the matched prefix maximised."""
+    sets, texts = _draft_sets(draft, context, gamma, k), text_law(target, gamma, context)
+    gain, rows = [], []
+    for (n, (paths, _)), (m, text) in product(enumerate(sets), enumerate(texts)):
+        gain.append(max(len(v) for v in _trie(paths) if text[: len(v)] == v))
+        row = np.zeros(len(sets) + len(texts))
+        row[[n, len(sets) + m]] = 1
+        rows.append(row)
+    return _maximum(gain, rows, [mass for _, mass in sets] + list(texts.values()))
+
+
+def stateless_optimum(target, draft, gamma, k, context=()):
+    """Return the largest E[tau] of a rule whose block, completed by the target, has the target's law.
+
+    One variable per set of paths, node of its trie and next token.
+    """
+    sets, size = _draft_sets(draft, context, gamma, k), len(target(tuple(context)))
+    texts = all_texts(size, gamma + 1)
+    full = text_law(target, gamma + 1, context)
+    gain, rows = [], []
+    for n, (paths, _) in enumerate(sets):
+        for node, y in product(_trie(paths), range(size)):
+            block = (*node, y)
+            rest = text_law(target, gamma + 1 - len(block), tuple(context) + block)
+            gain.append(len(node))
+            completed = [rest.get(text[len(block):], 0) if text[: len(block)] == block else 0 for text in texts]
+            rows.append(np.array([*(float(i == n) for i in range(len(sets))), *completed]))
+    return _maximum(gain, rows, [mass for _, mass in sets] + [full.get(text, 0) for text in texts])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import otspec as ot
-from otspec.core.errors import BadArgument, MissingExtra
+from otspec.core.errors import BadArgument, MissingExtra, NotCertified
+from otspec.transport import flow
 from tests.conftest import random_law
 
 SCHEMES = [ot.WithReplacement(1), ot.WithReplacement(3), ot.WithoutReplacement(3), ot.Greedy(3), ot.Hub(),
@@ -29,10 +30,10 @@ def ortools():
 def test_same_certified_value_as_the_programme(scheme, rng):
     for kind in ({}, {"zeros": True}, {"ties": True}):
         target, draft = a_problem(rng, scheme, 5, **kind)
-        flow = ot.optimal_plan(target, draft, scheme, method="max_flow")
-        assert -SUMS <= flow.gap <= SUMS
-        assert float(flow.upper) == pytest.approx(float(ot.optimal_plan(target, draft, scheme).upper), abs=SUMS)
-        assert flow.plan.violation() <= SUMS
+        bound = ot.optimal_plan(target, draft, scheme, method="max_flow")
+        assert -SUMS <= bound.gap <= SUMS
+        assert float(bound.upper) == pytest.approx(float(ot.optimal_plan(target, draft, scheme).upper), abs=SUMS)
+        assert bound.plan.violation() <= SUMS
 
 
 @pytest.mark.usefixtures("ortools")
@@ -57,9 +58,29 @@ def test_tiny_masses_keep_their_share(rng):
     assert bound.plan.matched[0] == pytest.approx(1e-15, abs=2.0**-59)
 
 
+@pytest.mark.usefixtures("ortools")
+def test_other_solvers_work_in_the_same_process():
+    problem = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], 2
+    values = [float(ot.optimal_plan(*problem, method=method).upper) for method in ("max_flow", "cvxpy", "max_flow")]
+    assert values == pytest.approx([0.86] * 3, abs=SUMS)
+
+
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ortools.graph.python.max_flow", None)
+    monkeypatch.setattr(flow, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="pip install ortools"):
+        ot.optimal_plan([0.5, 0.5], [0.5, 0.5], 2, method="max_flow")
+
+
+def test_a_library_that_does_not_load_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ortools.graph.python.max_flow", None)
+    with pytest.raises(MissingExtra, match="does not load"):
+        flow.max_flow(np.array([0]), np.array([0]), np.ones(1), np.ones(1))
+
+
+@pytest.mark.usefixtures("ortools")
+def test_a_solver_that_dies_is_reported(monkeypatch):
+    monkeypatch.setattr(flow.sys, "executable", "false")
+    with pytest.raises(NotCertified, match="ended with status 1"):
         ot.optimal_plan([0.5, 0.5], [0.5, 0.5], 2, method="max_flow")
 
 

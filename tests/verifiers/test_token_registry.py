@@ -10,10 +10,12 @@ import pytest
 
 import otspec.verifiers.block
 import otspec.verifiers.token
+import otspec.verifiers.tree
 from otspec.core.block import BlockVerifier
 from otspec.core.drafters import Independent
 from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
+from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.verifiers import REGISTRY, list_verifiers, verifier
 
@@ -26,27 +28,37 @@ def made(name):
     return verifier(name, next(scheme for scheme in SOME if name in list_verifiers(scheme)))
 
 
+BASES = {"token": TokenVerifier, "block": BlockVerifier, "tree": TreeVerifier}
+
+
+def classes(name):
+    """Every class that the line's factory makes; `optimal` has one for sampled and one for different drafters."""
+    return {type(verifier(name, scheme)) for scheme in SOME if name in list_verifiers(scheme)}
+
+
 def defined_rules():
-    for room in (otspec.verifiers.token, otspec.verifiers.block):
+    for room in (otspec.verifiers.token, otspec.verifiers.block, otspec.verifiers.tree):
         for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
             for _, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
-                if kind.__module__ == module.name and issubclass(kind, (TokenVerifier, BlockVerifier)):
+                if kind.__module__ == module.name and issubclass(kind, tuple(BASES.values())):
                     yield kind
 
 
 def test_registry_is_complete():
     defined = {kind for kind in defined_rules() if not inspect.isabstract(kind)}
-    assert defined == {type(made(name)) for name in REGISTRY}
+    assert defined == set().union(*(classes(name) for name in REGISTRY))
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_line_says_what_its_class_says(name):
     entry = REGISTRY[name]
     assert entry.name == name
-    assert entry.schemes == type(made(name)).schemes
+    assert set(entry.schemes) == {scheme for kind in classes(name) for scheme in kind.schemes}
     assert entry.claims <= CLAIMS
     assert entry.summary
-    assert entry.kind == ("block" if isinstance(made(name), BlockVerifier) else "token")
+    if entry.kind == "token":
+        assert hasattr(made(name), "max_deviation") == ("lossless" not in entry.claims)
+    assert all(issubclass(kind, BASES[entry.kind]) for kind in classes(name))
 
 
 def test_sources_are_in_the_bibliography():
@@ -55,15 +67,15 @@ def test_sources_are_in_the_bibliography():
 
 
 @pytest.mark.parametrize(("scheme", "names"), [
-    (1, "single_draft nss naive recursive k_seq optimal lp"),
-    (2, "nss naive recursive k_seq optimal lp"),
+    (1, "single_draft nss naive recursive k_seq importance global_resolution optimal lp"),
+    (2, "nss naive recursive k_seq importance global_resolution optimal lp"),
     (WithoutReplacement(1), "single_draft nss naive recursive_wor optimal lp"),
     (WithoutReplacement(3), "nss naive recursive_wor optimal lp"),
     (Hybrid(0, 3), "nss optimal lp"),
     (Greedy(3), "nss greedy optimal lp"),
     (Hub(), "nss spechub lp"),
-    (Independent(2), "nss lp"),
-    (Independent, "nss lp"),
+    (Independent(2), "nss importance optimal lp"),
+    (Independent, "nss importance optimal lp"),
 ])
 def test_rules_of_a_scheme(scheme, names):
     assert list(list_verifiers(scheme, kind="token")) == names.split()
@@ -71,9 +83,11 @@ def test_rules_of_a_scheme(scheme, names):
 
 def test_kinds_partition_the_registry():
     assert list(list_verifiers()) == list(REGISTRY)
-    assert {*list_verifiers(kind="token"), *list_verifiers(kind="block")} == set(REGISTRY)
-    assert list(list_verifiers(1, kind="block")) == ["token_wise", "block"]
-    assert not list_verifiers(2, kind="block")
+    kinds = [set(list_verifiers(kind=kind)) for kind in BASES]
+    assert set().union(*kinds) == set(REGISTRY)
+    assert sum(map(len, kinds)) == len(REGISTRY)
+    assert {"token_wise", "block"} <= set(list_verifiers(1, kind="block"))
+    assert "block" not in list_verifiers(2, kind="block")
 
 
 def test_an_object_is_returned_as_it_is():

@@ -89,12 +89,34 @@ def checked_curve(curve: Array, draws: int) -> np.ndarray:
 
 
 def curves_by_draws(curves: Mapping[int, Array] | None) -> dict[int, np.ndarray]:
-    """Checked curves; None stands for the shipped ones, and a number of draws without a curve for ``u^n``."""
+    """Checked curves, all with as many knots; None stands for the shipped ones.
+
+    Raises
+    ------
+    BadArgument
+    """
     if curves is None:
         return {draws: checked_curve(np.concatenate([[0.0], np.cumsum(steps) / np.sum(steps)]), draws)
                 for draws, steps in POCKET_STEPS.items()}
-    return {check_positive("curves", draws): checked_curve(curve, draws) for draws, curve in curves.items()}
+    checked = {check_positive("curves", draws): checked_curve(curve, draws) for draws, curve in curves.items()}
+    sizes = {curve.size for curve in checked.values()}
+    if len(sizes) > 1:
+        raise BadArgument(f"curves: {sorted(sizes)} knots. Fix: give all curves the same number.")
+    return checked
 
 
 # Steps, in units of 1e-5, of `average_curves` over the recorded contexts of the pocket pair, by number of drafts.
-POCKET_STEPS: dict[int, list[int]] = {}
+POCKET_STEPS: dict[int, list[int]] = {
+    2: [719, 1125, 1371, 1553, 1699, 1839, 1976, 2114, 2226, 2345, 2463, 2565, 2669, 2777, 2874, 2981, 3110, 3256, 3389,
+        3512, 3639, 3760, 3893, 4030, 4179, 4331, 4468, 4631, 4791, 4966, 5178, 5571],
+    3: [606, 944, 1145, 1289, 1406, 1521, 1635, 1749, 1840, 1942, 2047, 2143, 2243, 2352, 2458, 2577, 2719, 2903, 3079,
+        3244, 3426, 3613, 3827, 4063, 4326, 4621, 4909, 5261, 5652, 6109, 6682, 7667],
+    4: [572, 890, 1078, 1212, 1321, 1427, 1532, 1636, 1718, 1810, 1903, 1986, 2077, 2177, 2273, 2383, 2513, 2692, 2866,
+        3021, 3199, 3389, 3615, 3870, 4183, 4543, 4934, 5410, 5984, 6697, 7676, 9415],
+    5: [554, 861, 1043, 1173, 1277, 1379, 1481, 1580, 1657, 1744, 1831, 1908, 1992, 2087, 2177, 2282, 2403, 2574, 2742,
+        2888, 3056, 3235, 3457, 3711, 4025, 4396, 4824, 5375, 6081, 6977, 8333, 10896],
+    6: [542, 843, 1021, 1148, 1250, 1350, 1449, 1545, 1620, 1703, 1787, 1860, 1941, 2033, 2119, 2220, 2334, 2500, 2661,
+        2800, 2957, 3129, 3343, 3586, 3893, 4260, 4698, 5288, 6076, 7105, 8779, 12160],
+    8: [527, 823, 996, 1119, 1218, 1315, 1411, 1504, 1575, 1655, 1735, 1803, 1881, 1969, 2051, 2147, 2255, 2413, 2568,
+        2697, 2841, 3003, 3206, 3428, 3713, 4063, 4497, 5093, 5947, 7111, 9266, 14168],
+}

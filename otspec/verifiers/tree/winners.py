@@ -23,11 +23,11 @@ CACHED = 512  # longest vocabulary of which prepared rows are kept: exact analys
 
 
 class Game(NamedTuple):
-    """What one row of laws and a number of drafts fix; curves ``[V+1]`` in the order of target/draft."""
+    """What rows of laws and a number of drafts fix; curves ``[*batch V+1]`` in the order of target/draft."""
 
-    law: np.ndarray  # [V] by token
-    rank: np.ndarray  # [V] place of each token in that order
-    draft: np.ndarray  # [V] sorted
+    law: np.ndarray  # [*batch V] by token
+    rank: np.ndarray  # [*batch V] place of each token in that order
+    draft: np.ndarray  # [*batch V] sorted
     x: np.ndarray
     winner: np.ndarray
     capacity: np.ndarray
@@ -63,15 +63,18 @@ def _prepare(target: np.ndarray, draft: np.ndarray, draws: int, race: bool, kind
 
     order = ratio_order(target, draft)
     rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    sorted_draft, sorted_target = draft[order] / draft.sum(), target[order] / target.sum()
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
+    sorted_draft, sorted_target = (np.take_along_axis(law, order, axis=-1) for law in (draft, target))
+    sorted_draft = sorted_draft / sorted_draft.sum(axis=-1, keepdims=True)
     increments = (race_increments if race else replacement_increments)(sorted_draft, draws)
     capacity = cumulative(increments)
     if kind == "universal":
         law = universal_law(sorted_target, capacity, increments=increments)
     else:
         law = minimal_law(sorted_target, capacity) if kind == "minimal" else increments
-    return Game((law / law.sum())[rank], rank, sorted_draft, cumulative(sorted_draft), cumulative(law), capacity)
+    law = law / law.sum(axis=-1, keepdims=True)
+    return Game(np.take_along_axis(law, rank, axis=-1), rank, sorted_draft, cumulative(sorted_draft), cumulative(law),
+                capacity)
 
 
 def odds(played: Game, tokens: np.ndarray, *, race: bool = False) -> np.ndarray:
@@ -124,14 +127,16 @@ def _top_cells_on_host(p: np.ndarray, q: np.ndarray, tokens: np.ndarray, t: np.n
     from otspec.transport.winner import remaining
 
     inside, laws = np.zeros(tokens.shape, dtype=bool), np.empty_like(p)
-    for row, drafts in enumerate(tokens):
-        present = drafts >= 0
-        played = _prepare(p[row], q[row], int(present.sum()), False, kind)
-        laws[row] = played.law
-        ranks = np.where(present, played.rank[np.maximum(drafts, 0)], -1)
-        start, _ = winning_cell(played.x, played.winner, played.capacity, t[row], ranks.max(),
+    drawn = (tokens >= 0).sum(axis=-1)
+    for count in np.unique(drawn):
+        rows = np.flatnonzero(drawn == count)
+        played = _prepare(p[rows], q[rows], int(count), False, kind)
+        laws[rows] = played.law
+        ranks = np.take_along_axis(played.rank, np.maximum(tokens[rows], 0), axis=-1)
+        ranks = np.where(tokens[rows] >= 0, ranks, -1)
+        start, _ = winning_cell(played.x, played.winner, played.capacity, t[rows], ranks.max(axis=-1),
                                 above=remaining(played.draft))
-        inside[row] = ranks >= start
+        inside[rows] = ranks >= start[:, None]
     return inside, laws
 
 

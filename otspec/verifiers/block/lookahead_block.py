@@ -1,0 +1,222 @@
+"""Look-ahead and block: let all drafts of the winning hull cell survive, and choose among them by their next tokens.
+
+While all survivors share a prefix, the cell is that of the universal winner law, as in `winner_block`, but every draft
+in it survives, also those with other tokens: given the cell they are draws from the draft law in it, so a later choice
+that ignores which token each carries leaves the winner's law as it was. *Mixed* survivors are thinned by the rank of
+the next token of each under its own prefix: the cumulative draft law in the order of target/draft, drawn uniformly
+inside the token's interval. Those ranks are independent and uniform whatever the prefixes, so the hull sampler of one
+convex curve ``G >= u^n`` applies, and the increments of G over the intervals are that level's draft law. When the
+survivors share a prefix again, all copies of it count again. Block verification of the chosen path with these laws
+follows. We know of no published source. [block]
+
+Theorem: the text has the target's law for every curve; with one draft position, or one path, the rule is
+`winner_block`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from otspec.core.block import row_at
+from otspec.core.errors import SchemeMismatch
+from otspec.core.laws import namespace
+from otspec.core.schemes import DraftScheme
+from otspec.core.tree import DraftTree
+from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
+from otspec.verifiers.block.lookahead_curve import KNOTS, curves_by_draws, power_curve
+from otspec.verifiers.tree.winners import cell_start, game, knots, pick, survivor_sets, top_cells
+
+Array = Any
+
+
+class LookaheadBlock(ChosenPath):
+    """Winning cells that survive whole, thinned by look-ahead, then block verification.
+
+    Parameters
+    ----------
+    scheme : WithReplacement or int
+    curves : mapping of int to array, optional
+        Values of G at equidistant knots, for each number of mixed survivors; a number that is missing gets ``u^n``, so
+        ``{}`` means ``u^n`` throughout. None means the shipped curves; `average_curves` makes them from a trace.
+
+    Raises
+    ------
+    BadArgument
+        A curve that is not convex, or below ``u^n``.
+    """
+
+    trees = ("paths",)
+
+    def __init__(self, scheme: DraftScheme | int = 1, *, curves: Mapping[int, Array] | None = None) -> None:
+        super().__init__(scheme)
+        self._curves = curves_by_draws(curves)
+        self._knots = next(iter(self._curves.values())).size if self._curves else KNOTS
+
+    def curve(self, draws: int) -> np.ndarray:
+        """Curve ``[m+1]`` at equidistant knots for so many mixed survivors."""
+        if draws not in self._curves:
+            self._curves[draws] = power_curve(draws, self._knots)
+        return self._curves[draws]
+
+    def num_choice_uniforms(self, draft_length: int) -> int:
+        """One for the hull and one for the rank of each path, at each level; one for the last pick."""
+        return draft_length * (1 + self.scheme.num_drafts) + 1
+
+    # -- every choice that the coins may make ---------------------------------------------------------------------
+
+    def _choices(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> Iterator[Choice]:
+        chains = _equal_chains(tree)
+        length = chains.shape[1] - 1
+        chances: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
+
+        def below(chance: float, alive: np.ndarray, modes: tuple[int, ...]) -> None:
+            depth = len(modes)
+            nodes = chains[alive, depth]
+            if depth == length:
+                for path in alive:
+                    key = (tuple(chains[path].tolist()), modes)
+                    chances[key] = chances.get(key, 0.0) + chance / len(alive)
+                return
+            if np.all(nodes == nodes[0]):
+                alive = np.flatnonzero(chains[:, depth] == nodes[0])
+                played = game(target[nodes[0]], draft[nodes[0]], len(alive))
+                mode, sets = len(alive), survivor_sets(played, tree.tokens[chains[alive, depth + 1]])
+            else:
+                spans = [_span(target[node], draft[node], tree.tokens[after])
+                         for node, after in zip(nodes, chains[alive, depth + 1], strict=True)]
+                mode, sets = -len(alive), _thinned(self.curve(len(alive)).tobytes(), tuple(spans))
+            for share, mask in sets:
+                below(chance * share, alive[mask], (*modes, mode))
+
+        below(1.0, np.arange(len(chains)), ())
+        known: dict[tuple[int, int], np.ndarray] = {}
+        for (nodes, modes), chance in chances.items():
+            for pair in zip(nodes, modes, strict=False):
+                if pair not in known:
+                    known[pair] = self._law(target[pair[0]], draft[pair[0]], pair[1])
+            yield Choice(chance, nodes, tuple(known[pair] for pair in zip(nodes, modes, strict=False)))
+
+    def _law(self, target: np.ndarray, draft: np.ndarray, mode: int) -> np.ndarray:
+        """Law of the next token of the winner: of ``mode`` copies, or of ``-mode`` mixed survivors."""
+        if mode > 0:
+            return game(target, draft, mode).law
+        return _curve_laws(target[None], draft[None], self.curve(-mode)[None])[0]
+
+    # -- one choice at any vocabulary -----------------------------------------------------------------------------
+
+    def _choose(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Chosen:
+        xp = namespace(target_rows)
+        size, count, length = tokens.shape
+        alive = xp.ones((size, count), dtype=xp.bool, device=tokens.device)
+        same = xp.ones((size, count, count), dtype=xp.bool, device=tokens.device)
+        laws, mixed_at, drawn = [], [], []
+        for depth in range(length):
+            coins = uniforms[:, depth * (count + 1) : (depth + 1) * (count + 1)]
+            here = tokens[:, :, depth]
+            first = xp.argmax(xp.astype(alive, xp.int64), axis=-1)
+            mates = row_at(same, first)
+            mixed = xp.any(alive & ~mates, axis=-1)
+            inside, law = top_cells(node_rows(target_rows, first, depth), node_rows(draft_rows, first, depth),
+                                    xp.where(mates, here, -xp.ones_like(here)), coins[:, 0])
+            drawn.append(xp.sum(xp.astype(alive, xp.int64), axis=-1))
+            if not isinstance(tokens, np.ndarray) or mixed.any():
+                ranked = self._thin(target_rows[:, :, depth, :], draft_rows[:, :, depth, :], here, alive, coins)
+                inside = xp.where(mixed[:, None], ranked, inside)
+            alive = inside
+            laws.append(law)
+            mixed_at.append(mixed)
+            same = same & (here[:, :, None] == here[:, None, :])
+        path = pick(alive, uniforms[:, -1])
+        for depth, mixed in enumerate(mixed_at):
+            if not isinstance(tokens, np.ndarray) or mixed.any():
+                law = _curve_laws(node_rows(target_rows, path, depth), node_rows(draft_rows, path, depth),
+                                  self._curve_rows(drawn[depth], count, target_rows))
+                laws[depth] = xp.where(mixed[:, None], law, laws[depth])
+        return Chosen(path, xp.stack(laws, axis=1))
+
+    def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> Array:
+        """Survivors ``[B K]`` among those alive, by the ranks of their tokens under their own rows ``[B K V]``."""
+        xp = namespace(target)
+        rank, x = _ranked(target, draft)
+        place = xp.take_along_axis(rank, tokens[..., None], axis=-1)
+        low, high = (xp.take_along_axis(x, place + step, axis=-1)[..., 0] for step in (0, 1))
+        drawn = xp.sum(xp.astype(alive, xp.int64), axis=-1)
+        winner = self._curve_rows(drawn, tokens.shape[1], target)
+        cells = winner.shape[-1] - 1
+        u = low + xp.astype(coins[:, 1:], xp.float64) * (high - low)
+        cell = xp.minimum(xp.astype(xp.floor(u * cells), xp.int64), xp.full_like(place[..., 0], cells - 1))
+        cell = xp.where(alive, cell, -xp.ones_like(cell))
+        knot = xp.broadcast_to(xp.linspace(0.0, 1.0, cells + 1, dtype=xp.float64, device=u.device), winner.shape)
+        capacity = knot ** xp.astype(drawn, xp.float64)[:, None]
+        start = cell_start(knot, winner, capacity, coins[:, 0], xp.max(cell, axis=-1))
+        return cell >= start[:, None]
+
+    def _curve_rows(self, drawn: Array, most: int, like: Array) -> Array:
+        """Curve for each row's number of survivors, ``[B m+1]``."""
+        xp = namespace(drawn, like)
+        table = np.stack([self.curve(n) for n in range(1, most + 1)])
+        return xp.take(xp.asarray(table, device=like.device), drawn - 1, axis=0)
+
+
+def _equal_chains(tree: DraftTree) -> np.ndarray:
+    chains = tree.chains
+    whole = len(chains) == tree.multiplicity[0] and len({len(chain) for chain in chains}) == 1
+    if not whole:
+        raise SchemeMismatch(f"tree: {tree!r} has paths of different lengths. Fix: look-ahead verifies K whole paths, "
+                             f"DraftTree.from_paths(tokens).")
+    return np.asarray(chains)
+
+
+def _span(target: np.ndarray, draft: np.ndarray, token: int) -> tuple[float, float]:
+    """Interval of ranks of a token under its own rows."""
+    played = game(target, draft, 1)
+    place = played.rank[token]
+    return float(played.x[place]), float(played.x[place + 1])
+
+
+@lru_cache(maxsize=4096)
+def _thinned(curve: bytes, spans: tuple[tuple[float, float], ...]) -> list[tuple[float, np.ndarray]]:
+    """Sets of drafts that may survive: chance, and mask ``[n]``."""
+    from otspec.transport.hull import cell_intervals
+
+    winner = np.frombuffer(curve)
+    count, knot = len(spans), np.linspace(0.0, 1.0, winner.size)
+    low, high = np.asarray(spans).T
+    masks = (np.arange(1, 1 << count)[:, None] >> np.arange(count)) % 2 == 1
+    chances = np.zeros(len(masks))
+    for start, stop, vertices in cell_intervals(knot, winner, knot**count):
+        # chance of each draft to lie below each edge of the cells
+        below = np.clip((knot[vertices][:, None] - low) / (high - low), 0.0, 1.0)
+        for under, upto in pairwise(below):
+            chances += (stop - start) * np.where(masks, upto - under, under).prod(axis=-1)
+    return [(float(chance), mask) for chance, mask in zip(chances, masks, strict=True) if chance > 0]
+
+
+def _ranked(target: Array, draft: Array) -> tuple[Array, Array]:
+    """Rank of each token ``[*batch V]`` and knots of the cumulative draft law ``[*batch V+1]`` by target/draft."""
+    xp = namespace(target, draft)
+    p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
+    order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1, stable=True)
+    return xp.argsort(order, axis=-1), knots(xp.take_along_axis(q, order, axis=-1))
+
+
+def _curve_laws(target: Array, draft: Array, curve: Array) -> Array:
+    """Increments ``[B V]`` of curves ``[B m+1]`` over the intervals of the tokens."""
+    xp = namespace(target, draft)
+    rank, x = _ranked(target, draft)
+    cells = curve.shape[-1] - 1
+    steps = (curve[:, 1:] - curve[:, :-1]) * cells
+    cell = xp.minimum(xp.astype(xp.floor(x * cells), xp.int64), xp.full_like(rank[..., :1], cells - 1))
+    slope = xp.take_along_axis(steps, cell, axis=-1)
+    height = xp.take_along_axis(curve, cell, axis=-1) + slope * (x - xp.astype(cell, xp.float64) / cells)
+    low, high = (xp.take_along_axis(height, rank + step, axis=-1) for step in (0, 1))
+    one_cell = xp.take_along_axis(cell, rank, axis=-1) == xp.take_along_axis(cell, rank + 1, axis=-1)
+    mass = xp.astype(draft, xp.float64)
+    mass = mass / xp.sum(mass, axis=-1)[:, None]
+    # a difference of heights would lose the digits of a rare token
+    return xp.where(one_cell, mass * xp.take_along_axis(slope, rank, axis=-1), high - low)
