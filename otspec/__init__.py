@@ -44,6 +44,7 @@ _ROOMS = {
     "otspec.decode.record": "load_trace record",
     "otspec.decode.measure": "DecodeRun",
     "otspec.decode.loop": "generate",
+    "otspec.report": "Report build_report",
 }
 _HOME = {name: module for module, names in _ROOMS.items() for name in names.split()}
 _SUBMODULES = {"plots"}

@@ -10,11 +10,11 @@ the set; so by Hall's theorem A belongs to some rule if and only if, on every fr
 .. math:: A(U) \le c(q(U)), \qquad c(x) = 1 - (1 - x)^K .
 
 It can be made lossless with a fresh continuation (*stateless*) if and only if moreover
-:math:`A(vy) \le A(v) p(y | v)`: where it stops, the next token has the law of the difference. If the rest of the text may
-depend on the drafts (*one-call*), only :math:`A(v) \le p(v)` is needed. As c is concave, a front that A overdraws can be
-found among the vertices of the upper hull of the points (q(U), A(U)), which one pass over the tree gives: pooled slopes,
-as in isotonic regression. With one path, :math:`A(vy) = \min(q(vy), A(v) p(y | v))` is the largest solution at every
-node, and that is block verification.
+:math:`A(vy) \le A(v) p(y | v)`: where it stops, the next token has the law of the difference. If the rest of the text
+may depend on the drafts (*one-call*), only :math:`A(v) \le p(v)` is needed. As c is concave, a front that A overdraws
+is found among the vertices of the upper hull of the points (q(U), A(U)), which one pass over the tree gives: pooled
+slopes, as in isotonic regression. With one path, :math:`A(vy) = \min(q(vy), A(v) p(y | v))` is the largest solution at
+every node, and that is block verification.
 [block] [gbv]
 """
 
@@ -31,6 +31,7 @@ from otspec.core.errors import NotCertified
 SOLVER_TOLERANCE = 1e-10
 MET = 1e-9
 MAX_ROUNDS = 400
+PATIENCE = 20
 # costs this many times larger make the solver's absolute tolerance on prices a relative one of 1e-14
 COST_SCALE = 1e4
 # a node with less room than this is beyond the solver: its room is granted
@@ -108,16 +109,20 @@ def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
     """
     if nodes.target.size == 0:
         return BlockSolution(0.0, 0.0, np.zeros(0), [], np.zeros(0))
-    fronts: list[np.ndarray] = []
+    known: dict[bytes, np.ndarray] = {}
+    active: dict[bytes, int] = {}
     alone = list(np.arange(nodes.target.size)[:, None])
-    known: set[bytes] = set()
     best = BlockSolution(0.0, np.inf, np.zeros(nodes.target.size), [], np.zeros(0))
-    for _ in range(MAX_ROUNDS):
+    for now in range(MAX_ROUNDS):
+        # a front that has had no price for long only slows the solver down
+        known = {key: front for key, front in known.items() if now - active[key] <= PATIENCE}
+        fronts = list(known.values())
         passing, prices = _programme(nodes, fronts, stateless)
         priced = [*alone, *fronts]
         upper = bound(nodes, priced, prices, stateless=stateless)
         if upper < best.upper:
             best = best._replace(upper=upper, fronts=priced, prices=prices)
+        active |= {key: now for key, price in zip(known, prices[len(alone):], strict=True) if price > 0}
         fresh: dict[bytes, np.ndarray] = {}
         # a point towards the best rule so far gives deeper cuts than the extreme point itself
         for candidate in ((passing + best.passing) / 2, passing):
@@ -129,8 +134,8 @@ def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
                 best = best._replace(lower=float(candidate.sum()), passing=candidate)
         if best.upper - best.lower <= MET or not fresh:
             break
-        known.update(fresh)
-        fronts += fresh.values()
+        known |= fresh
+        active |= dict.fromkeys(fresh, now)
     used = np.flatnonzero(best.prices > 0)
     return best._replace(fronts=[best.fronts[i] for i in used], prices=best.prices[used])
 
