@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import figures
+from figures import growth
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -25,7 +26,14 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES)
+    assert scripts == set(PICTURES) | {"growth"}
+
+
+def test_growth_draws_the_measured_table(tmp_path, capsys):
+    assert growth.main(["--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"growth.pdf", "growth.png"}
+    assert growth.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["acceptance_vs_k", "gap_by_context", "agreement_vs_tv"])

@@ -25,6 +25,7 @@ MAX_SIZE = 2e8
 
 
 def agreed_law(rule: Coupling, target: Array, draft: Array) -> Array:
+    """Exact law of the token that both parties select, ``[*batch V]``, or an error that says what to do instead."""
     agreed = rule.agreed_law(target, draft)
     if agreed is None:
         raise BadArgument(f"{rule!r} has no exact law of the agreed token. Fix: measure it by decoding.")
@@ -32,6 +33,7 @@ def agreed_law(rule: Coupling, target: Array, draft: Array) -> Array:
 
 
 def refuse(size: float, what: str, shorter: str) -> None:
+    """Raise `TooLarge` if an enumeration would need more than `MAX_SIZE` floats."""
     if size > MAX_SIZE:
         raise TooLarge(f"enumerating all {what} needs {size:.3g} floats, more than {MAX_SIZE:.0e}. Fix: a smaller "
                        f"{shorter} or vocabulary, or trace_block_efficiency on sampled paths.", size)

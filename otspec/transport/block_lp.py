@@ -30,8 +30,8 @@ from otspec.core.errors import NotCertified
 # the programme is relative: row activities are near 1, so this is a relative error of passing masses
 SOLVER_TOLERANCE = 1e-10
 MET = 1e-9
-MAX_ROUNDS = 400
-PATIENCE = 20
+MAX_ROUNDS = 1000
+PATIENCE = 60
 # costs this many times larger make the solver's absolute tolerance on prices a relative one of 1e-14
 COST_SCALE = 1e4
 # a node with less room than this is beyond the solver: its room is granted
@@ -226,25 +226,13 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     row = np.repeat(np.arange(len(fronts)), [u.size for u in fronts])
     column = np.concatenate([*fronts, np.zeros(0, dtype=np.int64)])
     entry = unit[column] / limits[row] if fronts else np.zeros(0)
-    child = np.flatnonzero(nodes.parent >= 0)
-    parent = nodes.parent[child]
-    if stateless:
-        allowed = nodes.step[child] * unit[parent]
-        scale = np.maximum(unit[child], allowed)
-        order, heads = np.arange(child.size), np.arange(child.size)
-        tied = (np.concatenate([unit[child] / scale, -allowed / scale]), np.tile(order, 2),
-                np.concatenate([child, parent]))
-    else:
-        # what passes an extension passes the node
-        heads, order = np.unique(parent, return_inverse=True)
-        tied = (np.concatenate([unit[child] / unit[parent], -np.ones(heads.size)]),
-                np.concatenate([order, np.arange(heads.size)]), np.concatenate([child, heads]))
+    heads, tied = _ties(nodes, unit, stateless)
     matrix = coo_array((np.concatenate([entry, tied[0]]), (np.concatenate([row, len(fronts) + tied[1]]),
                                                            np.concatenate([column, tied[2]]))),
-                       shape=(len(fronts) + heads.size, unit.size)).tocsr()
+                       shape=(len(fronts) + heads, unit.size)).tocsr()
     cost = COST_SCALE / unit.max()
     result = linprog(-unit * cost, A_ub=matrix, bounds=(0.0, 1.0), method="highs",
-                     b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(heads.size)]),
+                     b_ub=np.concatenate([np.ones(len(fronts)), np.zeros(heads)]),
                      options={"primal_feasibility_tolerance": SOLVER_TOLERANCE,
                               "dual_feasibility_tolerance": SOLVER_TOLERANCE})
     if result.x is None:
@@ -253,3 +241,18 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     own = np.where(unit < nodes.target, -result.upper.marginals, 0.0) / unit
     prices = np.concatenate([own, -result.ineqlin.marginals[: len(fronts)] / limits])
     return result.x * unit, np.maximum(prices, 0.0) / cost
+
+
+def _ties(nodes: Tree, unit: np.ndarray, stateless: bool) -> tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows ``<= 0`` that tie a node to its extensions: how many, and (entry, row, column) of each coefficient."""
+    child = np.flatnonzero(nodes.parent >= 0)
+    parent = nodes.parent[child]
+    if stateless:
+        allowed = nodes.step[child] * unit[parent]
+        scale = np.maximum(unit[child], allowed)
+        entry = np.concatenate([unit[child] / scale, -allowed / scale])
+        return child.size, (entry, np.tile(np.arange(child.size), 2), np.concatenate([child, parent]))
+    # what passes an extension passes the node
+    heads, row = np.unique(parent, return_inverse=True)
+    entry = np.concatenate([unit[child] / unit[parent], -np.ones(heads.size)])
+    return heads.size, (entry, np.concatenate([row, np.arange(heads.size)]), np.concatenate([child, heads]))

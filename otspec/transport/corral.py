@@ -32,6 +32,11 @@ class Corral:
         """Mean law minus target, ``[V]``."""
         return self.weights @ self._apart[: len(self.orders)]
 
+    @property
+    def laws(self):
+        """The laws, ``[m V]``."""
+        return self._target + self._apart[: len(self.orders)]
+
     def insert(self, order, law):
         """Add a law with weight 0; return whether it was independent of the others."""
         size = len(self.orders)

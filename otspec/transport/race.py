@@ -40,39 +40,44 @@ def _suffix_mass(draft, mass):
         total = new
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _head_increment(s, q, k):
-    """g(s) - g(s + q) without cancellation."""
-    head, log_ratio = 1.0, 0.0
+    """g(s) - g(s + q) without cancellation: g(s) times one less the product of 1 - q / (l + s + q)."""
+    head, lost = 1.0, 0.0
     for order in range(1, k + 1):
         head *= order / (order + s)
-        log_ratio += math.log1p(-q / (order + s + q))
-    return -head * math.expm1(log_ratio)
+        lost += (q / (order + s + q)) * (1.0 - lost)
+    return head * lost
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _advance(count, times, settled, decay, reached, arrival, q, s, series_end, live, k):
     """Integrate one token's increment (less its head) and add the token to the counts.
 
     ``decay`` holds e^(-t (s + q)) on entry and e^(-t s) on exit at the points that matter.
     """
     total = 0.0
-    for i in range(live):
-        t = times[i]
-        y = q * t
-        if i < series_end:
-            grown = y * (1 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))))
-            a = grown / (1 + grown)
-            after = decay[i] * (1 + grown)
-        else:
-            a = -math.expm1(-y)
-            after = math.exp(-s * t)
-        arrival[i] = a
-        few = count[k - 1, i]
+    few = count[k - 1]
+    # two plain loops, so that the compiler can vectorise the first: nearly all points of a light token
+    early = min(max(series_end, 0), live)
+    for i in range(early):
+        y = q * times[i]
+        grown = y * (1 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))))
+        a = grown / (1 + grown)
+        after = decay[i] * (1 + grown)
         gap = reached[i] - settled[i]
-        total += t * (s * a * after * (gap + few) - q * decay[i] * gap)
+        total += times[i] * (s * a * after * (gap + few[i]) - q * decay[i] * gap)
+        arrival[i] = a
         decay[i] = after
-        reached[i] += a * few
+        reached[i] += a * few[i]
+    for i in range(early, live):
+        a = -math.expm1(-q * times[i])
+        after = math.exp(-s * times[i])
+        gap = reached[i] - settled[i]
+        total += times[i] * (s * a * after * (gap + few[i]) - q * decay[i] * gap)
+        arrival[i] = a
+        decay[i] = after
+        reached[i] += a * few[i]
     for m in range(k - 1, 0, -1):
         for i in range(live):
             count[m, i] += arrival[i] * (count[m - 1, i] - count[m, i])
@@ -81,7 +86,7 @@ def _advance(count, times, settled, decay, reached, arrival, q, s, series_end, l
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _race_row(draft, k, step, increments):
     """Fill ``increments`` [V] for one law [V] whose support exceeds k >= 1."""
     size = draft.size

@@ -97,11 +97,48 @@ def test_three_hundred_tokens_are_certified(k):
     assert -1e-13 < found.value_upper - found.value_lower <= 1e-9  # rounding below, the contract above
 
 
+FAMILIES = {
+    "warmer and colder": lambda logits, noise: [softmax(logits / t) for t in (0.6, 1.4)],
+    "one unrelated": lambda logits, noise: [softmax(logits + noise[0]), softmax(noise[1])],
+    "four temperatures": lambda logits, noise: [softmax((logits + 0.8 * n) / t)
+                                                for t, n in zip((0.5, 0.8, 1, 1.4), noise, strict=True)],
+    "four relatives": lambda logits, noise: [softmax(logits + n) for n in noise],
+    "one drafter twice": lambda logits, noise: [softmax(logits + n) for n in noise[[0, 0, 1, 2]]],
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_thousand_tokens_are_certified(family):
+    rng = np.random.default_rng(7)
+    logits = (-1.1 * np.log1p(np.arange(2048)))[rng.permutation(2048)] + rng.normal(size=2048)
+    target, drafts = softmax(logits), np.array(FAMILIES[family](logits, rng.normal(size=(4, 2048))))
+    found = minimum_norm_law(target, independent_capacity(drafts), tol=9e-10)
+    assert found.value_upper - found.value_lower <= 1e-9  # the certified contract
+    h = found.subset
+    value = 1 + target[h].sum() - np.prod(drafts[:, h].sum(axis=1))
+    assert value == pytest.approx(found.value_upper, abs=1e-13)  # sums of 2048 numbers
+    law = np.zeros(2048)
+    for order, weight in zip(found.orders, found.weights, strict=True):
+        law[order] += weight * np.diff(np.prod(np.cumsum(drafts[:, order], axis=1), axis=0), prepend=0.0)
+    assert np.abs(law - found.law).max() < 1e-14  # the plan's law, summed in another order
+    assert found.law.min() >= 0
+    assert np.minimum(law, target).sum() == pytest.approx(found.value_lower, abs=1e-13)  # sums of 2048 numbers
+
+
+def test_tokens_that_nobody_drafts_and_targets_of_zero():
+    target = np.array([0.4, 0.35, 0.0, 0.25, 0.0])
+    drafts = np.array([[0.5, 0.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5, 0.0]])
+    found = minimum_norm_law(target, independent_capacity(drafts))
+    # token 0 or 3 is drafted with probability .75, and each at most with its target mass
+    assert found.value_upper == pytest.approx(0.65, abs=1e-15)
+    assert found.value_lower == pytest.approx(0.65, abs=1e-15)
+
+
 def test_two_thousand_tokens_keep_a_valid_interval():
     rng = np.random.default_rng(0)
     logits = 3 * rng.normal(size=2048)
     drafts = np.array([softmax(logits + rng.normal(size=2048)), softmax(rng.normal(size=2048))])
-    found = minimum_norm_law(softmax(logits), independent_capacity(drafts), max_iterations=60)
+    found = minimum_norm_law(softmax(logits), independent_capacity(drafts), max_iterations=4)
     assert -1e-12 < found.value_upper - found.value_lower < 1e-2  # stopped early on purpose
     assert len(found.orders) == len(found.weights)
 

@@ -11,6 +11,7 @@ path the rule is block verification. [traversal]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,11 +44,11 @@ class Traversal(GroupWalk):
         return self.scheme.num_drafts * draft_length + 1
 
     def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
-        accepted, path, law, _ = _walk(target_rows, draft_rows, tokens, uniforms)
+        accepted, path, law = _draw_tree(_Walk(target_rows, draft_rows, tokens), uniforms)
         return accepted, draw(law, uniforms[:, -1]), path
 
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
-        return _walk(target_rows, draft_rows, tokens, None)[3]
+        return _expected_depth(_Walk(target_rows, draft_rows, tokens))
 
 
 def in_tree_order(tokens: Array) -> tuple[Array, Array]:
@@ -73,57 +74,96 @@ def in_tree_order(tokens: Array) -> tuple[Array, Array]:
     return order, xp.concat([common, -xp.ones((size, 1), dtype=xp.int64, device=tokens.device)], axis=1)
 
 
-def _walk(target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array | None) -> tuple[Array, ...]:
-    """Walk the trees of ``[B K L]`` paths, path after path, with coins or (uniforms None) with their means.
+class _Walk:
+    """State of every depth of the current path while the trees of ``[B K L]`` paths are walked, path after path."""
 
-    Returns the depth of the stop, its path and its residual ``[B V]``, drawn; and the expected depth of the stop.
-    """
-    xp = namespace(target_rows)
-    size, count, length = tokens.shape
-    order, common = in_tree_order(tokens)
-    targets = xp.reshape(target_rows, (size, count * (length + 1), -1))
-    drafts = xp.reshape(draft_rows, (size, count * length, -1))
-    weight = [xp.ones((size,), dtype=xp.float64, device=tokens.device)] * (length + 1)
-    goal: list[Array] = [None] * (length + 1)
-    left: list[Array] = [None] * length
-    alive, depth_mean = xp.ones_like(weight[0]), xp.zeros_like(weight[0])
-    accepted, path, law = xp.zeros_like(order[:, 0]), xp.zeros_like(order[:, 0]), None
-    for turn in range(count):
-        at_path = order[:, turn]
-        x = xp.take_along_axis(tokens, at_path[:, None, None], axis=1)[:, 0, :]
-        for depth in range(length + 1):
-            fresh = xp.ones_like(alive, dtype=xp.bool) if turn == 0 else depth > common[:, turn - 1]
-            if turn and not _any(xp, fresh):
+    def __init__(self, target_rows: Array, draft_rows: Array, tokens: Array) -> None:
+        self.xp = xp = namespace(target_rows)
+        size, self.count, self.length = tokens.shape
+        self.tokens = tokens
+        self.order, self.common = in_tree_order(tokens)
+        self.targets = xp.reshape(target_rows, (size, self.count * (self.length + 1), -1))
+        self.drafts = xp.reshape(draft_rows, (size, self.count * self.length, -1))
+        self.weight = [xp.ones((size,), dtype=xp.float64, device=tokens.device)] * (self.length + 1)
+        self.goal: list[Array] = [None] * (self.length + 1)
+        self.left: list[Array] = [None] * self.length
+
+    def down(self, turn: int) -> Iterator[tuple[int, Array]]:
+        """Enter the nodes that the next path does not share with the last one; yields depth and rows ``[B]``."""
+        xp, at_path = self.xp, self.order[:, turn]
+        self.x = xp.take_along_axis(self.tokens, at_path[:, None, None], axis=1)[:, 0, :]
+        for depth in range(self.length + 1):
+            fresh = xp.ones_like(at_path, dtype=xp.bool) if turn == 0 else depth > self.common[:, turn - 1]
+            if not _any(xp, fresh):
                 continue
             if depth:
-                wanted = weight[depth - 1] * _mass(goal[depth - 1], x[:, depth - 1])
-                offered = _mass(left[depth - 1], x[:, depth - 1]) / xp.sum(left[depth - 1], axis=-1)
-                weight[depth] = xp.where(fresh, clipped_ratio(wanted, offered), weight[depth])
-            row = xp.astype(row_at(targets, at_path * (length + 1) + depth), xp.float64)
-            goal[depth] = row if turn == 0 else xp.where(fresh[:, None], row, goal[depth])
-            if depth < length:
-                row = xp.astype(row_at(drafts, at_path * length + depth), xp.float64)
-                left[depth] = row if turn == 0 else xp.where(fresh[:, None], row, left[depth])
-        for depth in range(length, 0, -1):
-            active = (depth > common[:, turn]) & (alive > 0)
-            if not _any(xp, active):
-                continue
-            chance = weight[depth]
-            if uniforms is not None:
-                chance = xp.astype(uniforms[:, turn * length + depth - 1] < chance, xp.float64)
-            chance = chance * xp.astype(active, xp.float64)
-            depth_mean = depth_mean + alive * chance * depth
-            alive = alive * (1.0 - chance)
-            stops = chance > 0
+                wanted = self.weight[depth - 1] * _mass(self.goal[depth - 1], self.x[:, depth - 1])
+                offered = _mass(self.left[depth - 1], self.x[:, depth - 1]) / xp.sum(self.left[depth - 1], axis=-1)
+                self.weight[depth] = xp.where(fresh, clipped_ratio(wanted, offered), self.weight[depth])
+                yield depth, fresh
+            self._read(self.goal, self.targets, depth, self.length + 1, at_path, fresh, turn == 0)
+            if depth < self.length:
+                self._read(self.left, self.drafts, depth, self.length, at_path, fresh, turn == 0)
+
+    def _read(self, state: list[Array], rows: Array, depth: int, stride: int, at_path: Array, fresh: Array,
+              first: bool) -> None:
+        row = self.xp.astype(row_at(rows, at_path * stride + depth), self.xp.float64)
+        state[depth] = row if first else self.xp.where(fresh[:, None], row, state[depth])
+
+    def up(self, turn: int) -> Iterator[tuple[int, Array]]:
+        """Leave the nodes that the path after this one does not share; yields depth and rows ``[B]``."""
+        for depth in range(self.length, 0, -1):
+            leaving = depth > self.common[:, turn]
+            if _any(self.xp, leaving):
+                yield depth, leaving
+
+    def fail(self, depth: int, active: Array) -> None:
+        """Change the state of the parent where its child at ``depth`` has failed."""
+        here = depth - 1
+        self.weight[here], self.goal[here], self.left[here] = _after_failure(
+            self.xp, active, self.weight[here], self.goal[here], self.left[here], self.x[:, here])
+
+
+def _draw_tree(walk: _Walk, uniforms: Array) -> tuple[Array, Array, Array]:
+    """Depth and path of the stop ``[B]`` and the law of the next token ``[B V]``."""
+    xp = walk.xp
+    accepted, path = xp.zeros_like(walk.order[:, 0]), xp.zeros_like(walk.order[:, 0])
+    going, law = xp.ones_like(path, dtype=xp.bool), None
+    for turn in range(walk.count):
+        for _ in walk.down(turn):
+            pass
+        for depth, leaving in walk.up(turn):
+            tried = leaving & going
+            stops = tried & (uniforms[:, turn * walk.length + depth - 1] < walk.weight[depth])
             accepted = xp.where(stops, xp.full_like(accepted, depth), accepted)
-            path = xp.where(stops, at_path, path)
-            if uniforms is not None:
-                law = goal[depth] if law is None else xp.where(stops[:, None], goal[depth], law)
-            weight[depth - 1], goal[depth - 1], left[depth - 1] = _after_failure(
-                xp, active & (alive > 0), weight[depth - 1], goal[depth - 1], left[depth - 1], x[:, depth - 1])
-    root = (alive > 0)[:, None]
-    law = goal[0] if law is None else xp.where(root, goal[0], law)
-    return accepted, path, law, depth_mean
+            path = xp.where(stops, walk.order[:, turn], path)
+            law = walk.goal[depth] if law is None else xp.where(stops[:, None], walk.goal[depth], law)
+            going = going & ~stops
+            walk.fail(depth, tried & going)
+    return accepted, path, xp.where(going[:, None], walk.goal[0], law)
+
+
+def _expected_depth(walk: _Walk) -> Array:
+    """Sum over nodes of the chance that the walk enters the node and stops there or below, ``[B]``.
+
+    A subtree entered with weight w stops inside with probability w on average over its own draws, and the token of the
+    node is integrated out too: what is left is the chance that each node is reached.
+    """
+    xp = walk.xp
+    mean = xp.zeros_like(walk.weight[0])
+    reach, entry = list(walk.weight), list(walk.weight)
+    for turn in range(walk.count):
+        for depth, fresh in walk.down(turn):
+            left = walk.left[depth - 1]
+            common = xp.minimum(walk.weight[depth - 1][:, None] * walk.goal[depth - 1],
+                                left / xp.sum(left, axis=-1)[:, None])
+            mean = mean + xp.where(fresh, reach[depth - 1] * xp.sum(common, axis=-1), xp.zeros_like(mean))
+            entry[depth] = xp.where(fresh, walk.weight[depth], entry[depth])
+            reach[depth] = xp.where(fresh, reach[depth - 1], reach[depth])
+        for depth, leaving in walk.up(turn):
+            reach[depth - 1] = xp.where(leaving, reach[depth - 1] * (1.0 - entry[depth]), reach[depth - 1])
+            walk.fail(depth, leaving)
+    return mean
 
 
 def _after_failure(xp: Any, active: Array, weight: Array, goal: Array, left: Array,

@@ -1,0 +1,118 @@
+"""Drafted trees: what they hold, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from otspec.core.errors import BadArgument, NotALaw, SchemeMismatch, ShapeMismatch
+from otspec.core.schemes import WithoutReplacement
+from otspec.core.tree import DraftTree
+from otspec.verifiers import verifier
+
+
+def test_paths_merge_in_drawing_order():
+    tree = DraftTree.from_paths([[3, 1, 1], [2, 0, 0], [3, 1, 4], [3, 1, 1]])
+    assert tree.parents.tolist() == [-1, 0, 1, 2, 0, 4, 5, 2]
+    assert tree.tokens.tolist() == [-1, 3, 1, 1, 2, 0, 0, 4]
+    assert tree.multiplicity.tolist() == [4, 3, 3, 2, 1, 1, 1, 1]
+    assert tree.depths.tolist() == [0, 1, 2, 3, 1, 2, 3, 3]
+    assert tree.draws.tolist() == [4, 3, 3, 0, 1, 1, 0, 0]
+    assert tree.children[2] == (3, 7)
+
+
+def test_chains_name_every_copy_once():
+    tree = DraftTree.from_paths([[0, 1], [0, 1], [2, 2]])
+    assert sorted(tree.chains) == [(0, 1, 2), (0, 1, 2), (0, 3, 4)]
+    assert DraftTree([-1], [-1]).chains == [(0,)]
+
+
+def test_a_delayed_tree_has_one_draw_along_its_trunk():
+    tree = DraftTree.delayed([7, 7], [[1, 2], [1, 3], [0, 0]])
+    assert tree.draws.tolist() == [1, 1, 3, 2, 0, 0, 1, 0]
+    assert tree.scheme == "branches"
+
+
+def test_default_multiplicities():
+    assert DraftTree([-1, 0, 0, 1, 1], [-1, 2, 3, 2, 3]).multiplicity.tolist() == [3, 2, 1, 1, 1]
+    wide = DraftTree([-1, 0, 0], [-1, 2, 3], scheme="without_replacement")
+    assert wide.multiplicity.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("parents", "tokens", "copies", "scheme", "error", "match"), [
+    ([], [], None, "paths", BadArgument, "node 0 must be the root"),
+    ([0, 0], [-1, 1], None, "paths", BadArgument, "node 0 must be the root"),
+    ([-1, 2, 1], [-1, 1, 1], None, "paths", BadArgument, r"parents\[1\] = 2.*no cycles"),
+    ([-1, 1], [-1, 1], None, "paths", BadArgument, r"parents\[1\] = 1"),
+    ([-1, -1], [-1, 1], None, "paths", BadArgument, r"parents\[1\] = -1"),
+    ([-1, 0], [-1, 1, 2], None, "paths", ShapeMismatch, "one for each node"),
+    ([-1, 0], [-1, -1], None, "paths", BadArgument, r"tokens\[1\] = -1"),
+    ([-1, 0], [3, 1], None, "paths", BadArgument, r"tokens\[0\] = 3"),
+    ([-1, 0], [-1, 1.5], None, "paths", ShapeMismatch, "whole numbers"),
+    ([-1, 0, 0], [-1, 1, 1], None, "paths", BadArgument, "drafted twice after node 0"),
+    ([-1, 0, 0], [-1, 1, 2], [1, 1, 1], "paths", BadArgument, "hold 2 copies, the node itself 1"),
+    ([-1, 0], [-1, 1], [1, 0], "paths", BadArgument, r"multiplicity\[1\] = 0"),
+    ([-1, 0], [-1, 1], [1], "paths", ShapeMismatch, "one for each node"),
+    ([-1, 0, 0], [-1, 1, 2], [1, 2, 1], "without_replacement", BadArgument, "no copies"),
+    ([-1, 0], [-1, 1], None, "beam", BadArgument, "none of paths"),
+])
+def test_wrong_trees_are_refused(parents, tokens, copies, scheme, error, match):
+    with pytest.raises(error, match=match):
+        DraftTree(parents, tokens, copies, scheme=scheme)
+
+
+def test_wrong_paths_are_refused():
+    with pytest.raises(BadArgument, match="-1 found"):
+        DraftTree.from_paths([[0, -1]])
+    with pytest.raises(ShapeMismatch, match="2 axes"):
+        DraftTree.from_paths([0, 1])
+    with pytest.raises(ShapeMismatch, match="no path"):
+        DraftTree.from_paths(np.zeros((0, 2), dtype=int))
+
+
+def rows(nodes, size=3):
+    return np.full((nodes, size), 1 / size)
+
+
+@pytest.mark.parametrize(("tree", "target", "draft", "error", "match"), [
+    (DraftTree([-1, 0], [-1, 1]), rows(1), rows(2), ShapeMismatch, "one row after every node"),
+    (DraftTree([-1, 0], [-1, 1]), rows(2), rows(3), ShapeMismatch, "tree of 2 nodes"),
+    (DraftTree([-1, 0], [-1, 1]), rows(2), rows(2, 4), ShapeMismatch, "vocabularies differ"),
+    (DraftTree([-1, 0], [-1, 5]), rows(2), rows(2), BadArgument, "outside the vocabulary of 3"),
+    (DraftTree([-1, 0], [-1, 1]), rows(2) / 2, rows(2), NotALaw, "sums to 0.5"),
+    (DraftTree([-1, 0, 0], [-1, 1, 2]), rows(3), np.eye(3), BadArgument, "probability 0 under the draft row"),
+    (DraftTree([-1, 0, 0], [-1, 1, 2], scheme="without_replacement"), rows(3), rows(3), SchemeMismatch, "bind the rule"),
+    (DraftTree.from_paths([[0], [1], [2]]), rows(4), rows(4), SchemeMismatch, "3 draws"),
+    ([[0]], rows(1), rows(1), BadArgument, "no DraftTree"),
+])
+def test_rows_and_trees_that_do_not_fit_are_refused(tree, target, draft, error, match):
+    with pytest.raises(error, match=match):
+        verifier("traversal", 2).conditional(tree, target, draft)
+
+
+def test_paths_that_do_not_fit_are_refused():
+    rule, uniforms = verifier("traversal", 2), np.zeros(5)
+    target, draft, tokens = np.full((2, 3, 3), 1 / 3), np.full((2, 2, 3), 1 / 3), np.zeros((2, 2), dtype=int)
+    assert rule.draw_paths(target, draft, tokens, uniforms).accepted == 2
+    for arguments, error, match in [
+            ((target[:, :2], draft, tokens, uniforms), ShapeMismatch, "3 target rows|2 draft rows"),
+            ((target, draft, tokens[:, :1], uniforms), ShapeMismatch, "1 draft rows"),
+            ((target[:1], draft[:1], tokens[:1], uniforms), SchemeMismatch, "1 paths for a rule bound to 2"),
+            ((target, draft, tokens - 1, uniforms), BadArgument, "-1 found"),
+            ((target, draft, tokens, uniforms[:4]), ShapeMismatch, "5 numbers needed"),
+            ((target, draft, tokens, np.zeros((3, 5))), ShapeMismatch, "one row of uniforms"),
+            ((target[0], draft[0], tokens[0], uniforms), ShapeMismatch, r"\[\*batch K L\]")]:
+        with pytest.raises(error, match=match):
+            rule.draw_paths(*arguments)
+    with pytest.raises(SchemeMismatch, match="paths are independent draws"):
+        verifier("traversal", WithoutReplacement(2)).draw_paths(target, draft, tokens, uniforms)
+    with pytest.raises(SchemeMismatch, match="proved for"):
+        verifier("spectr_paths", WithoutReplacement(2))
+
+
+def test_one_draw_of_a_tree():
+    tree = DraftTree.from_paths([[0, 1], [0, 0]])
+    rule = verifier("winner_block", 2)
+    law = rule.conditional(tree, rows(4), rows(4))
+    assert law.stop[[2, 3]].sum() == pytest.approx(1)
+    verdict = rule.draw(tree, rows(4), rows(4), [0.999, 0.5])
+    assert verdict.node == max(np.flatnonzero(law.stop > 0))
+    assert verdict.token == 1
