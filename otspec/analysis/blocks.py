@@ -65,8 +65,8 @@ def block_efficiency(verifier: str | Rule, target_model: MarkovModel, draft_mode
     >>> block_efficiency("token_wise", coin, coin, 3).mean
     4.0
     """
-    target, draft = _same_order(target_model, draft_model)
-    chunks = chunk_laws(_rule(verifier, num_paths), target, draft, check_positive("draft_length", draft_length))
+    target, draft = same_order(target_model, draft_model)
+    chunks = chunk_laws(bound_rule(verifier, num_paths), target, draft, check_positive("draft_length", draft_length))
     initial = target.initial.reshape(-1)
     lengths = [(kept + 1) * float(initial @ law.sum(axis=(1, 2))) for kept, law in enumerate(chunks)]
     return Estimate(float(sum(lengths)))
@@ -97,10 +97,10 @@ def text_law(verifier: str | Rule, target_model: MarkovModel, draft_model: Marko
     >>> text_law("block", MarkovModel.memoryless([0.25, 0.75]), MarkovModel.memoryless([0.5, 0.5]), 1, draft_length=2)
     array([0.25, 0.75])
     """
-    target, draft = _same_order(target_model, draft_model)
+    target, draft = same_order(target_model, draft_model)
     size, states = target.vocabulary, len(target.rows)
     refuse(float(states) * float(size) ** (check_positive("length", length) + 1), "texts", "length")
-    chunks = chunk_laws(_rule(verifier, num_paths), target, draft, check_positive("draft_length", draft_length))
+    chunks = chunk_laws(bound_rule(verifier, num_paths), target, draft, check_positive("draft_length", draft_length))
     texts = [np.ones((states, 1))]
     for wanted in range(1, length + 1):
         law = np.zeros((states, size**wanted))
@@ -142,7 +142,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     """
     given = np.ndim(tokens) if isinstance(tokens, (list, tuple)) else tokens.ndim
     paths = int(np.shape(tokens)[1]) if given == 3 else 1
-    rule = _rule(verifier, paths)
+    rule = bound_rule(verifier, paths)
     if isinstance(rule, TokenVerifier) and given == 3:
         from otspec.verifiers.tree.token_walk import TokenWalk
 
@@ -190,8 +190,8 @@ def _to_numpy(array: Array) -> np.ndarray:
     return np.asarray(array.cpu() if hasattr(array, "cpu") else array, dtype=np.float64)
 
 
-def _rule(verifier: str | Rule, num_paths: int) -> Rule:
-    """Rule bound to ``num_paths`` independent paths."""
+def bound_rule(verifier: str | Rule, num_paths: int) -> Rule:
+    """Rule bound to ``num_paths`` independent paths, by name or as it is."""
     paths = check_positive("num_paths", num_paths)
     if isinstance(verifier, str):
         rule = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, paths)
@@ -208,7 +208,7 @@ def _rule(verifier: str | Rule, num_paths: int) -> Rule:
     return rule
 
 
-def _same_order(target: MarkovModel, draft: MarkovModel) -> tuple[MarkovModel, MarkovModel]:
+def same_order(target: MarkovModel, draft: MarkovModel) -> tuple[MarkovModel, MarkovModel]:
     """Write both models with the longer context of the two."""
     for name, model in (("target_model", target), ("draft_model", draft)):
         if not isinstance(model, MarkovModel):

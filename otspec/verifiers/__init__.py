@@ -19,6 +19,7 @@ from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
+from otspec.verifiers.block.greedy_block import GreedyBlock
 from otspec.verifiers.block.lookahead_block import LookaheadBlock
 from otspec.verifiers.block.token_wise import TokenWise
 from otspec.verifiers.block.vertex_block import VertexBlock
@@ -87,6 +88,8 @@ REGISTRY = Registry(
     _line("block", Block, "block", "lossless one_draft", "joint verification of the block", kind="block"),
     _line("hierarchical", Block, "hsd", "lossless one_draft",
           "capped hierarchical verification, which is block verification", kind="block"),
+    _line("greedy_block", GreedyBlock, "block", "lossless",
+          "most tokens from one block, with a state carried to the next", kind="stateful"),
     _line("winner_block", WinnerBlock, "block", "lossless",
           "winner at each level, then joint verification of its path", kind="tree"),
     _line("lookahead_block", LookaheadBlock, "block", "lossless",

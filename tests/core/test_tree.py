@@ -79,7 +79,7 @@ def rows(nodes, size=3):
     (DraftTree([-1, 0], [-1, 5]), rows(2), rows(2), BadArgument, "outside the vocabulary of 3"),
     (DraftTree([-1, 0], [-1, 1]), rows(2) / 2, rows(2), NotALaw, "sums to 0.5"),
     (DraftTree([-1, 0, 0], [-1, 1, 2]), rows(3), np.eye(3), BadArgument, "probability 0 under the draft row"),
-    (DraftTree([-1, 0, 0], [-1, 1, 2], scheme="without_replacement"), rows(3), rows(3), SchemeMismatch, "bind the rule"),
+    (DraftTree([-1, 0, 0], [-1, 1, 2], scheme="without_replacement"), rows(3), rows(3), SchemeMismatch, "bind the"),
     (DraftTree.from_paths([[0], [1], [2]]), rows(4), rows(4), SchemeMismatch, "3 draws"),
     ([[0]], rows(1), rows(1), BadArgument, "no DraftTree"),
 ])

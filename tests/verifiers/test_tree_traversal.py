@@ -119,8 +119,9 @@ def test_the_estimate_on_paths_has_the_exact_mean(size, depth, paths):
             target, draft = toy.rows(tree)
             chains = np.asarray(tree.chains)
             exact += chance * rule.expected_accepted(tree, target, draft)
-            mean += chance * float(rule.expected_paths(target[chains], draft[chains[:, :-1]], tree.tokens[chains[:, 1:]],
-                                                       np.zeros(rule.num_uniforms(depth))))
+            found = rule.expected_paths(target[chains], draft[chains[:, :-1]], tree.tokens[chains[:, 1:]],
+                                        np.zeros(rule.num_uniforms(depth)))
+            mean += chance * float(found)
         assert mean == pytest.approx(exact, abs=EXACT)
 
 

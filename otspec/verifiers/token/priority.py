@@ -61,37 +61,33 @@ class PriorityMixture(TokenVerifier):
         """Acceptance of the plan, ``[*batch]``: the lower end of the certified interval around the optimum."""
         target, draft = checked_pair(target, draft, self.scheme)
         xp = array_namespace(target)
-        laws, drafts, batch = self._rows(target, draft)
-        values = [self._plan(law, row).acceptance for law, row in zip(laws, drafts, strict=True)]
-        return xp.asarray(np.asarray(values, dtype=np.float64).reshape(batch))
+        batch = np.broadcast_shapes(tuple(target.shape[:-1]), tuple(draft.shape[: draft.ndim - self._axes]))
+        values = np.empty(int(np.prod(batch)))
+        for rows, plan in self._groups(target, draft, batch):
+            values[rows] = plan.acceptance
+        return xp.asarray(values.reshape(batch))
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
-        laws, drafts, _ = self._rows(target, draft)
         lists = self._lists(tokens)
         out = np.empty((len(lists), target.shape[-1]))
-        for rows, plan in self._groups(laws, drafts):
+        for rows, plan in self._groups(target, draft, tuple(tokens.shape[:-1])):
             out[rows] = _conditional_rows(plan, lists[rows])
         return xp.astype(xp.asarray(out.reshape(tuple(target.shape))), target.dtype)
 
     def _draw(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         xp = array_namespace(target, draft, tokens, uniforms)
-        laws, drafts, _ = self._rows(target, draft)
         lists = self._lists(tokens)
         coins = _on_host(uniforms).reshape(-1, self.num_uniforms).astype(np.float64)
         out = np.empty(len(lists), dtype=np.int64)
-        for rows, plan in self._groups(laws, drafts):
+        for rows, plan in self._groups(target, draft, tuple(tokens.shape[:-1])):
             out[rows] = _draw_rows(plan, lists[rows], coins[rows])
         return xp.asarray(out.reshape(tuple(tokens.shape[:-1])))
 
-    def _rows(self, target: Array, draft: Array) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-        """Contexts one below the other, ``[n V]`` and ``[n V]`` or ``[n k V]``, and their batch shape."""
-        target, draft = _on_host(target), _on_host(draft)
-        axes = 1 + self.scheme.draft_axes
-        batch = np.broadcast_shapes(target.shape[:-1], draft.shape[:-axes])
-        target = np.broadcast_to(target, (*batch, target.shape[-1])).reshape(-1, target.shape[-1])
-        draft = np.broadcast_to(draft, (*batch, *draft.shape[-axes:]))
-        return target, draft.reshape(-1, *draft.shape[len(batch):]), batch
+    @property
+    def _axes(self) -> int:
+        """Axes of the draft argument that belong to one context."""
+        return 1 + self.scheme.draft_axes
 
     def _lists(self, tokens: Array) -> np.ndarray:
         lists = _on_host(tokens).reshape(-1, self.scheme.num_drafts)
@@ -101,12 +97,20 @@ class PriorityMixture(TokenVerifier):
                               f"Fix: give the token of every drafter.")
         return lists
 
-    def _groups(self, target: np.ndarray, draft: np.ndarray) -> list[tuple[list[int], Plan]]:
+    def _groups(self, target: Array, draft: Array, batch: tuple[int, ...]) -> list[tuple[list[int], Plan]]:
         """Row numbers of each distinct context with its plan."""
-        rows: dict[bytes, list[int]] = {}
-        for number, pair in enumerate(zip(target, draft, strict=True)):
-            rows.setdefault(self._key(*pair), []).append(number)
-        return [(numbers, self._plan(target[numbers[0]], draft[numbers[0]])) for numbers in rows.values()]
+        target, draft = _on_host(target), _on_host(draft)
+        target = np.broadcast_to(target, (*batch, target.shape[-1]))
+        draft = np.broadcast_to(draft, (*batch, *draft.shape[draft.ndim - self._axes:]))
+        groups: dict[bytes, tuple[list[int], tuple[np.ndarray, np.ndarray]]] = {}
+        last, key = None, b""
+        for number, index in enumerate(np.ndindex(batch)):
+            pair = target[index], draft[index]
+            # neighbours mostly share their context, and comparing is ten times cheaper than hashing
+            if last is None or not all(map(np.array_equal, pair, last)):
+                last, key = pair, self._key(*pair)
+            groups.setdefault(key, ([], pair))[0].append(number)
+        return [(rows, self._plan(*pair)) for rows, pair in groups.values()]
 
     def _key(self, target: np.ndarray, draft: np.ndarray) -> bytes:
         # a joint law ignores the draft argument
