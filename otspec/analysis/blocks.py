@@ -26,6 +26,7 @@ from otspec.core.laws import at, namespace
 from otspec.core.markov import MarkovModel
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
+from otspec.core.walk import TokenWalk
 from otspec.couplings import coupling, list_couplings
 from otspec.verifiers import verifier as make_verifier
 
@@ -144,8 +145,6 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     paths = int(np.shape(tokens)[1]) if given == 3 else 1
     rule = bound_rule(verifier, paths)
     if isinstance(rule, TokenVerifier) and given == 3:
-        from otspec.verifiers.tree.token_walk import TokenWalk
-
         rule = TokenWalk(rule)
     if isinstance(rule, TreeVerifier):
         return Estimate.from_samples(1.0 + _expected_on_paths(rule, target_rows, draft_rows, tokens, seed))

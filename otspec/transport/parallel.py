@@ -12,10 +12,12 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from otspec.core.laws import cumulative_maximum
+from otspec.core.laws import cumulative_maximum, positive_part
 
 Array = Any
 MAX_STEPS = 64
+MOVE = 4 * 2.0**-52
+BLOCKED = 1e300  # slope of an edge that may not be taken
 
 
 def _neighbours(xp: Any, keep: Array) -> tuple[Array, Array]:
@@ -29,29 +31,40 @@ def _neighbours(xp: Any, keep: Array) -> tuple[Array, Array]:
     return at_or_before, after
 
 
-def _best_slope(xp: Any, x: Array, y: Array, usable: Array, at_x: Array, at_y: Array, *, steepest: bool) -> Array:
-    """Index along the last axis of the usable knot whose edge to ``(at_x, at_y)`` is steepest (or flattest)."""
+def _best_slope(xp: Any, side: tuple[Array, Array, Array], at_x: Array, at_y: Array, *,
+                steepest: bool) -> tuple[Array, Array]:
+    """Usable knot of one side whose edge to ``(at_x, at_y)`` is steepest (or flattest), and that slope."""
+    x, y, usable = side
     width, height = x - at_x[..., None], y - at_y[..., None]
     usable = usable & (width != 0)
     slope = height / xp.where(usable, width, xp.ones_like(width))
-    if steepest:
-        return xp.argmax(xp.where(usable, slope, xp.full_like(slope, -xp.inf)), axis=-1)
-    return xp.argmin(xp.where(usable, slope, xp.full_like(slope, xp.inf)), axis=-1)
+    worst = xp.full_like(slope, -BLOCKED if steepest else BLOCKED)
+    slope = xp.where(usable, slope, worst)
+    best = (xp.argmax if steepest else xp.argmin)(slope, axis=-1)
+    return best, xp.take_along_axis(slope, best[..., None], axis=-1)[..., 0]
 
 
-def _bridge(xp: Any, left: tuple[Array, Array, Array], right: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    """Ends of the edge that joins the concave majorants of two blocks; each side is ``(x, y, usable)``."""
+def _bridge(xp: Any, left: tuple[Array, Array, Array], right: tuple[Array, Array, Array],
+            steps: int | None = None) -> tuple[Array, Array]:
+    """Ends of the edge that joins the concave majorants of two blocks; each side is ``(x, y, usable)``.
+
+    With ``steps`` given, exactly so many steps are taken and the host never waits for the device.
+    """
     def at(side: tuple[Array, Array, Array], index: Array) -> tuple[Array, Array]:
         return tuple(xp.take_along_axis(values, index[..., None], axis=-1)[..., 0] for values in side[:2])
 
     start = xp.argmax(xp.astype(left[2], xp.int64), axis=-1)
-    stop = _best_slope(xp, *right, *at(left, start), steepest=True)
-    for _ in range(MAX_STEPS):
-        moved_start = _best_slope(xp, *left, *at(right, stop), steepest=False)
-        moved_stop = _best_slope(xp, *right, *at(left, moved_start), steepest=True)
-        if bool(xp.all((moved_start == start) & (moved_stop == stop))):
+    stop, slope = _best_slope(xp, right, *at(left, start), steepest=True)
+    for _ in range(MAX_STEPS if steps is None else steps):
+        # an end moves only for a slope that is better by more than rounding: ties would go round in circles
+        found, flatter = _best_slope(xp, left, *at(right, stop), steepest=False)
+        moved = flatter < slope - MOVE * xp.maximum(xp.abs(slope), xp.abs(flatter))
+        start, slope = xp.where(moved, found, start), xp.where(moved, flatter, slope)
+        found, steeper = _best_slope(xp, right, *at(left, start), steepest=True)
+        again = steeper > slope + MOVE * xp.maximum(xp.abs(slope), xp.abs(steeper))
+        stop, slope = xp.where(again, found, stop), xp.where(again, steeper, slope)
+        if steps is None and not bool(xp.any(moved | again)):
             break
-        start, stop = moved_start, moved_stop
     return start, stop
 
 
@@ -103,7 +116,22 @@ def universal_law_parallel(target_sorted: Array, capacity: Array) -> Array:
     return xp.where(target_sorted < 1e-290, capacity[..., 1:] - capacity[..., :-1], shared)
 
 
-def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, rank: Array) -> tuple[Array, Array]:
+def minimal_law_parallel(target_sorted: Array, capacity: Array) -> Array:
+    """Winner law by cumulative sums and maxima alone, ``[*batch V]``: no step depends on the data.
+
+    The same law as `otspec.transport.winner.minimal_law`.
+    """
+    xp = array_namespace(target_sorted, capacity)
+    sums = xp.cumulative_sum(target_sorted, axis=-1)
+    mass = xp.concat([xp.zeros_like(sums[..., :1]), sums], axis=-1)
+    excess = positive_part(capacity - mass)
+    from_right = xp.flip(cumulative_maximum(xp.flip(excess, axis=-1)), axis=-1)
+    curve = mass + xp.minimum(cumulative_maximum(excess), from_right)
+    return positive_part(curve[..., 1:] - curve[..., :-1])
+
+
+def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, rank: Array,
+                          steps: int | None = None) -> tuple[Array, Array]:
     """Cell ``(a, b)`` of the lower hull of ``(x, winner - t capacity)`` that holds the token of rank ``rank``.
 
     Parameters
@@ -111,6 +139,8 @@ def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, ra
     x, winner, capacity : [*batch V+1]
         Cumulative draft law, winner law and capacity in the sorted order.
     t, rank : [*batch]
+    steps : int, optional
+        Take exactly so many steps instead of asking the device after each whether the edge has settled.
     """
     xp = array_namespace(x, winner)
     curve = t[..., None] * capacity - winner
@@ -120,4 +150,4 @@ def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, ra
     edge = xp.ones_like(grows[..., :1])
     below = (index <= rank[..., None]) & (xp.concat([grows, edge], axis=-1) | (index == rank[..., None]))
     above = (index > rank[..., None]) & (xp.concat([edge, grows], axis=-1) | (index == rank[..., None] + 1))
-    return _bridge(xp, (x, curve, below), (x, curve, above))
+    return _bridge(xp, (x, curve, below), (x, curve, above), steps)

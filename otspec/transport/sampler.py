@@ -50,6 +50,25 @@ def _power_increments(draft, x, draws, increments):
 
 
 @njit(cache=True, nogil=True)
+def _minimal(target, capacity, law, lift):
+    """Increments of ``P + h``, h the running maximum of ``(capacity - P)+`` from both ends towards its peak."""
+    size = target.size
+    total, best = 0.0, 0.0
+    lift[0] = 0.0
+    for j in range(size):
+        total += target[j]
+        best = max(best, capacity[j + 1] - total)
+        lift[j + 1] = best
+    best = 0.0
+    for j in range(size, 0, -1):
+        best = max(best, capacity[j] - total)
+        lift[j] = min(lift[j], best)
+        total -= target[j - 1]
+    for j in range(size):
+        law[j] = max(target[j] + lift[j + 1] - lift[j], 0.0)
+
+
+@njit(cache=True, nogil=True)
 def _quantile(law, uniform):
     """Token at the ``uniform`` quantile of non-negative weights; -1 where they are all zero."""
     mass = 0.0
@@ -66,7 +85,7 @@ def _quantile(law, uniform):
 
 
 @njit(cache=True, nogil=True)
-def _draw_rows(target, draft, order, raced, draws, tokens, uniforms, race, out):
+def _draw_rows(target, draft, order, raced, draws, tokens, uniforms, race, minimal, out):
     """Write the emitted token of every row into ``out`` [B]."""
     size = target.shape[1]
     p, law, increments = np.empty((1, size)), np.empty((1, size)), np.empty((1, size))
@@ -101,7 +120,10 @@ def _draw_rows(target, draft, order, raced, draws, tokens, uniforms, race, out):
         else:
             _power_increments(q[0], x, draws[row], increments[0])
         _cumulate(increments[0], capacity)
-        pool_increments(p, increments, law, width, height, start)
+        if minimal:
+            _minimal(p[0], capacity, law[0], winner)
+        else:
+            pool_increments(p, increments, law, width, height, start)
         _cumulate(law[0], winner)
         low[0], high[0] = hull_edge(x, above, winner, capacity, uniforms[row, 0], ranks.max())
         if race:
@@ -119,7 +141,7 @@ def _draw_rows(target, draft, order, raced, draws, tokens, uniforms, race, out):
 
 
 def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, uniforms: np.ndarray, *,
-                replacement: bool) -> np.ndarray:
+                replacement: bool, minimal: bool = False) -> np.ndarray:
     """Emit one token per row by the convex-hull sampler.
 
     Parameters
@@ -132,6 +154,8 @@ def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, unifo
     uniforms : [B m]
         T, acceptance, residual, then the pick inside the cell: one number with replacement, n without.
     replacement : bool
+    minimal : bool
+        Use the minimal winner law instead of the universal one.
 
     Returns
     -------
@@ -154,5 +178,5 @@ def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, unifo
             raced[rows] = race_increments(ranked[rows], int(count))
     out = np.empty(len(target), dtype=np.int64)
     _draw_rows(target, draft, order, raced, draws, np.ascontiguousarray(tokens, dtype=np.int64),
-               np.ascontiguousarray(uniforms, dtype=np.float64), not replacement, out)
+               np.ascontiguousarray(uniforms, dtype=np.float64), not replacement, minimal, out)
     return out

@@ -40,17 +40,17 @@ from otspec.verifiers.tree.token_walk import OptimalWalk, RecursiveWalk, SpecTrP
 from otspec.verifiers.tree.traversal import Traversal
 
 
-def _optimal(scheme: DraftScheme | int = 1, *, ordered: bool = True) -> Any:
+def _optimal(scheme: DraftScheme | int = 1, *, ordered: bool = True, kind: Any = "universal") -> Any:
     if isinstance(scheme, (Independent, Joint)):
-        if not ordered:
-            raise BadArgument(f"ordered: False, but the drafts of {scheme} are told apart by their drafter. "
-                              f"Fix: leave it out; it is for drafts without replacement.")
+        if not ordered or kind != "universal":
+            raise BadArgument(f"ordered, kind: {ordered}, {kind!r} do not apply to {scheme}, whose drafts are told "
+                              f"apart by their drafter. Fix: leave them out.")
         from otspec.verifiers.token.priority import PriorityMixture
 
         return PriorityMixture(scheme)
     from otspec.verifiers.token.optimal import Optimal  # compiles its scans with numba: loaded when it is first made
 
-    return Optimal(scheme, ordered=ordered)
+    return Optimal(scheme, ordered=ordered, kind=kind)
 
 
 def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summary: str, *, kind: str = "token",

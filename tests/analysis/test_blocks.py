@@ -203,3 +203,26 @@ def test_refusals():
     rows = drawn_paths(*pair, 2, 1, seed=0)
     with pytest.raises(ShapeMismatch, match="recorded path"):
         trace_block_efficiency("block", *(array[0] for array in rows))
+
+
+@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block", "recursive", "spectr_paths"])
+def test_trace_estimate_on_two_paths_covers_the_exact_value(rule):
+    target, draft = models("dirichlet", 3, seed=2)
+    rng = np.random.default_rng(5)
+    context = rng.choice(3, size=(4000, 1), p=target.initial).repeat(2, axis=1)
+    contexts = [context]
+    for _ in range(2):
+        law = np.cumsum(draft.rows[contexts[-1]], axis=-1)
+        contexts.append(np.minimum((rng.random((4000, 2, 1)) > law).sum(axis=-1), 2))
+    at = np.stack(contexts, axis=-1)
+    estimate = trace_block_efficiency(rule, target.rows[at], draft.rows[at[..., :-1]], at[..., 1:], seed=3)
+    assert estimate.n == 4000
+    assert estimate.covers(block_efficiency(rule, target, draft, 2, num_paths=2).mean, z=5)
+    one = trace_block_efficiency(rule, *drawn_paths(target, draft, 2, 4000, seed=1))
+    assert one.covers(block_efficiency(rule, target, draft, 2).mean, z=5)
+
+
+def test_trees_that_are_too_many_are_refused():
+    with pytest.raises(TooLarge) as refused:
+        block_efficiency("traversal", *models("dirichlet", 5), 3, num_paths=3)
+    assert refused.value.estimate == 5.0**9

@@ -4,8 +4,10 @@
 output law and the acceptance without any sampling.
 """
 
+import array_api_strict
 import numpy as np
 import pytest
+import torch
 
 import otspec as ot
 from otspec.analysis.exact import member_mass
@@ -38,6 +40,50 @@ def test_enumeration_gives_the_optimum_and_the_target_law(make, size, k, count, 
         accepted = float(law @ member_mass(kernel, lists))
         optimum = float(minimum_cut(ot.MembershipProblem(target, draft, scheme)).value)
         assert abs(accepted - optimum) <= 1e-12
+
+
+@pytest.mark.parametrize("scheme", [ot.WithReplacement(3), ot.WithoutReplacement(3), ot.Greedy(3), ot.Hybrid(1, 3)],
+                         ids=str)
+def test_the_minimal_law_is_played_as_exactly(scheme, rng):
+    rule = ot.verifier("optimal", scheme, kind="minimal")
+    for target, draft in instances(rng, 5, 12):
+        lists, law = scheme.lists(draft)
+        kernel = rule.conditional(target, draft, lists)
+        assert np.abs(law @ kernel - target).max() <= 1e-12
+        optimum = float(minimum_cut(ot.MembershipProblem(target, draft, scheme)).value)
+        assert abs(float(law @ member_mass(kernel, lists)) - optimum) <= 1e-12
+
+
+@pytest.mark.parametrize("kind", ["universal", "minimal"])
+@pytest.mark.parametrize("scheme", [ot.WithReplacement(4), ot.Greedy(3)], ids=str)
+def test_compiled_and_whole_array_draws_emit_the_same_tokens(scheme, kind, rng):
+    size, n = 200, 200
+    # the minimal law depends on the order of ties, which libraries are free to choose: none for it
+    zeros = kind == "universal"
+    target, draft = (np.stack([random_law(rng, size, zeros=zeros) for _ in range(n)]) for _ in range(2))
+    rule = ot.verifier("optimal", scheme, kind=kind)
+    tokens = scheme.sample(draft, rng.random((n, scheme.num_uniforms)))
+    arrays = target, draft, tokens, rng.random((n, rule.num_uniforms))
+    compiled = rule._draw_on_host(*arrays)
+    rounds = rule._draw_in_rounds(*(torch.from_numpy(a) for a in arrays)).numpy()
+    np.testing.assert_array_equal(rounds, compiled)
+    np.testing.assert_array_equal(np.asarray(rule._draw_in_rounds(*map(array_api_strict.asarray, arrays))), compiled)
+
+
+def test_the_minimal_draw_never_waits_for_the_device(rng, monkeypatch):
+    scheme, size, n = ot.WithReplacement(4), 50, 6
+    target, draft = (torch.from_numpy(np.stack([random_law(rng, size) for _ in range(n)])) for _ in range(2))
+    tokens = scheme.sample(draft, torch.rand(n, 4, dtype=torch.float64))
+
+    def waits(*_):
+        raise AssertionError("the host read a value from the device")
+
+    for name in ("__bool__", "item", "__int__", "__float__", "tolist", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, waits)
+    uniforms = torch.rand(n, 4, dtype=torch.float64)
+    ot.verifier("optimal", scheme, kind="minimal")._draw_in_rounds(target, draft, tokens, uniforms)
+    with pytest.raises(AssertionError, match="read a value"):
+        ot.verifier("optimal", scheme)._draw_in_rounds(target, draft, tokens, uniforms)
 
 
 def test_a_rule_that_picks_the_highest_draft_is_seen(rng):

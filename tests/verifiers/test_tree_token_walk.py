@@ -7,8 +7,8 @@ from otspec.analysis.blocks import block_efficiency, text_law
 from otspec.analysis.instances import random_models
 from otspec.core.errors import SchemeMismatch
 from otspec.core.schemes import Greedy
+from otspec.core.walk import TokenWalk, _orders
 from otspec.verifiers import verifier
-from otspec.verifiers.tree.token_walk import TokenWalk, _orders
 from tests.verifiers.tree_draws import path_trees, toys
 
 EXACT = 1e-12  # sums of a few thousand products of a dozen factors

@@ -125,8 +125,8 @@ class GreedyBlock:
             raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not one path [L]. Fix: a state belongs to one "
                                 f"text, so verify paths one by one.")
         if any(layer.left >= tokens.shape[0] for layer in state):
-            raise BadArgument(f"state: {state[0].left} positions are still modified, a path of {tokens.shape[0]} is too "
-                              f"short for them. Fix: keep the draft length of the blocks before.")
+            raise BadArgument(f"state: {max(layer.left for layer in state)} positions are still modified, a path of "
+                              f"{tokens.shape[0]} is too short for them. Fix: keep the draft length of earlier blocks.")
         return (np.asarray(target, dtype=np.float64), np.asarray(draft, dtype=np.float64), np.asarray(tokens))
 
     def __repr__(self) -> str:

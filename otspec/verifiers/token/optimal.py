@@ -10,7 +10,7 @@ through the residual, where they count as accepted.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
@@ -25,11 +25,12 @@ from otspec.transport.hull import (
     winner_conditional_replacement,
 )
 from otspec.transport.ordering import draw_order, order_law
-from otspec.transport.parallel import universal_law_parallel, winning_cell_parallel
-from otspec.transport.winner import cumulative, ratio_order, universal_law
+from otspec.transport.parallel import minimal_law_parallel, universal_law_parallel, winning_cell_parallel
+from otspec.transport.winner import cumulative, minimal_law, ratio_order, universal_law
 
 Array = Any
 MAX_VOCABULARY = 64  # of `conditional` without replacement, whose cost is a race per hull cell
+FIXED_STEPS = 16  # of the hull edge where no step may depend on the data; 1 to 4 settle it
 MAX_LISTS_TIMES_VOCABULARY = 2e8
 
 
@@ -53,14 +54,20 @@ class Optimal(TokenVerifier):
     ordered : bool
         False where the order in which drafts without replacement were drawn is lost: it is then drawn anew from its
         law given the set, which costs nothing in acceptance.
+    kind : {"universal", "minimal"}
+        The winner law. Both are optimal; the minimal one needs cumulative sums and maxima only, so that on a GPU no
+        step waits for the host.
     """
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, Hybrid)
     scheme: Any
 
-    def __init__(self, scheme: DraftScheme | int = 1, *, ordered: bool = True) -> None:
+    def __init__(self, scheme: DraftScheme | int = 1, *, ordered: bool = True,
+                 kind: Literal["universal", "minimal"] = "universal") -> None:
         super().__init__(scheme)
-        self.ordered = ordered
+        if kind not in ("universal", "minimal"):
+            raise BadArgument(f"kind: {kind!r} is unknown. Fix: 'universal' or 'minimal'.")
+        self.ordered, self.kind = ordered, kind
         self._race = isinstance(self.scheme, Hybrid)
         self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts
         self._cached: tuple[tuple[bytes, bytes, int], Prepared] | None = None
@@ -143,7 +150,9 @@ class Optimal(TokenVerifier):
         draft = draft / draft.sum(axis=-1, keepdims=True)
         increments = sampled_increments(draft, draws, not self._race)
         capacity = cumulative(increments)
-        law = universal_law(np.take_along_axis(target, order, axis=-1), capacity, increments=increments)
+        target = np.take_along_axis(target, order, axis=-1)
+        law = universal_law(target, capacity, increments=increments) if self.kind == "universal" else \
+            minimal_law(target, capacity)
         return Prepared(order, draft, law, cumulative(draft), cumulative(law), capacity)
 
     # -- one draw at any vocabulary -----------------------------------------------------------------------------
@@ -164,7 +173,8 @@ class Optimal(TokenVerifier):
         sampled = x[:, -self._sampled:]
         if self._race and not self.ordered:
             sampled = self._reordered(q, sampled, u[:, -self._sampled:])
-        token = draw_tokens(p, q, sampled, u[:, : 3 + self._sampled], replacement=not self._race)
+        token = draw_tokens(p, q, sampled, u[:, : 3 + self._sampled], replacement=not self._race,
+                            minimal=self.kind == "minimal")
         return array_namespace(target).asarray(token)
 
     @staticmethod
@@ -194,11 +204,13 @@ class Optimal(TokenVerifier):
         rank = xp.argsort(order, axis=-1)
         x = _knots(xp.take_along_axis(q, order, axis=-1))
         capacity = x ** draws[:, None]
-        law = universal_law_parallel(xp.take_along_axis(p, order, axis=-1), capacity)
+        minimal = self.kind == "minimal"
+        law_of = minimal_law_parallel if minimal else universal_law_parallel
+        law = law_of(xp.take_along_axis(p, order, axis=-1), capacity)
         safe = xp.where(sampled >= 0, sampled, xp.zeros_like(sampled))
         ranks = xp.where(sampled >= 0, xp.take_along_axis(rank, safe, axis=-1), -xp.ones_like(sampled))
         start, _ = winning_cell_parallel(x, _knots(law), capacity, uniforms[:, 0], xp.max(
-            xp.where(ranks >= 0, ranks, xp.zeros_like(ranks)), axis=-1))
+            xp.where(ranks >= 0, ranks, xp.zeros_like(ranks)), axis=-1), FIXED_STEPS if minimal else None)
         winner = _pick(xp, sampled, ranks >= start[:, None], uniforms[:, -1] if not self._race else uniforms[:, 0])
         winner = xp.where(draws > 0, winner, -xp.ones_like(winner))
         law = xp.take_along_axis(law, rank, axis=-1) * xp.astype(draws > 0, xp.float64)[:, None]

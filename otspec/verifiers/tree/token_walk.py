@@ -1,110 +1,19 @@
-"""A token rule walked down a tree: at each node it emits one token, and the walk goes on while that token is drafted.
+"""Token rules walked down a tree, by name: see `otspec.core.walk` for the walk.
 
-The copies at a node are draws from its draft law whatever was emitted before, so the rule, bound to draws with
-replacement or without, applies with the number of surviving copies in place of K. The emitted tokens follow the
-target's law one by one, so nothing has to be known about later levels, and nothing is gained from them either.
-
-Three rules are listed: K-SEQ on surviving paths [spectr]; recursive rejection, with independent copies [specinfer] or
-without replacement [sequoia]; and the optimal rule, the best that any walk can do.
+K-SEQ on surviving paths [spectr]; recursive rejection, with independent copies [specinfer] or without replacement
+[sequoia]; and the optimal rule, the best that any walk can do. Theorem: each is lossless, because the tokens follow the
+target's law one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from otspec.core.errors import SchemeMismatch
-from otspec.core.laws import draw, namespace
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
-from otspec.core.tree import DraftTree
-from otspec.core.tree_verifier import TreeVerifier
-from otspec.core.verifier import TokenVerifier
-from otspec.verifiers.block.chosen_path import node_rows
+from otspec.core.walk import TokenWalk
 from otspec.verifiers.token.k_seq import KSeq
 from otspec.verifiers.token.recursive import Recursive
 from otspec.verifiers.token.recursive_wor import RecursiveWithoutReplacement
-
-Array = Any
-KEPT = 8192  # answers of the rule that exact analysis, which asks again and again, need not compute twice
-
-
-class TokenWalk(TreeVerifier):
-    """Walk of a token rule on a tree.
-
-    Parameters
-    ----------
-    rule : TokenVerifier
-        Bound to draws with replacement or without.
-    """
-
-    schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
-    order_matters: ClassVar[bool] = True
-
-    def __init__(self, rule: TokenVerifier) -> None:
-        if not isinstance(rule, TokenVerifier):
-            raise SchemeMismatch(f"rule: {rule!r} is no token rule. Fix: otspec.verifier(name, scheme).")
-        super().__init__(rule.scheme)
-        self.rule = rule
-        self._answers: dict[tuple[Any, ...], np.ndarray] = {}
-
-    def num_uniforms(self, draft_length: int) -> int:
-        """Those of the rule at each level, and one for the token after a whole path."""
-        return draft_length * self.rule.num_uniforms + 1
-
-    def _joint(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        joint, reached = np.zeros_like(target), np.zeros(len(tree))
-        reached[0] = 1.0
-        for node, children in enumerate(tree.children):
-            if not children:
-                joint[node] = reached[node] * target[node]
-            elif reached[node] > 0:
-                law = reached[node] * self._emitted(tree, children, target[node], draft[node])
-                tokens = tree.tokens[list(children)]
-                reached[list(children)] = law[tokens]
-                law[tokens] = 0.0
-                joint[node] = law
-        return joint
-
-    def _emitted(self, tree: DraftTree, children: tuple[int, ...], target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        """Law ``[V]`` of the token emitted at a node, given its children."""
-        drawn = tuple((int(tree.tokens[child]), int(tree.multiplicity[child])) for child in children)
-        key = (target.tobytes(), draft.tobytes(), drawn)
-        if key not in self._answers:
-            if len(self._answers) * target.size > KEPT * 64:
-                self._answers.clear()
-            most = self.scheme.num_drafts
-            lists = [order + [-1] * (most - len(order)) for order in _orders(*zip(*drawn, strict=True))]
-            rows = [np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft)]
-            # given the tree, every order of the draws that makes it is equally likely
-            self._answers[key] = self.rule._conditional(*rows, np.asarray(lists)).mean(axis=0)
-        return self._answers[key]
-
-    def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
-        xp = namespace(target_rows)
-        length, width = tokens.shape[-1], self.rule.num_uniforms
-        alive = xp.ones(tokens.shape[:2], dtype=xp.bool, device=tokens.device)
-        going = alive[:, 0]
-        accepted = xp.zeros(tokens.shape[:1], dtype=xp.int64, device=tokens.device)
-        token = xp.zeros_like(accepted)
-        for depth in range(length):
-            first, here = xp.argmax(xp.astype(alive, xp.int64), axis=-1), tokens[:, :, depth]
-            emitted = xp.astype(self.rule._draw(
-                node_rows(target_rows, first, depth), node_rows(draft_rows, first, depth), _compact(xp, here, alive),
-                uniforms[:, depth * width : (depth + 1) * width]), xp.int64)
-            hit = alive & (here == emitted[:, None])
-            token = xp.where(going, emitted, token)
-            going = going & xp.any(hit, axis=-1)
-            accepted = accepted + xp.astype(going, xp.int64)
-            alive = xp.where(going[:, None], hit, alive)
-        first = xp.argmax(xp.astype(alive, xp.int64), axis=-1)
-        last = draw(node_rows(target_rows, first, length), uniforms[:, -1])
-        return accepted, xp.where(going, last, token), first
-
-    def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
-        xp = namespace(target_rows)
-        return xp.astype(self._draw_paths(target_rows, draft_rows, tokens, uniforms)[0], xp.float64)
 
 
 class SpecTrPaths(TokenWalk):
@@ -135,20 +44,3 @@ class OptimalWalk(TokenWalk):
         from otspec.verifiers.token.optimal import Optimal  # compiles its scans with numba: loaded when first made
 
         super().__init__(Optimal(scheme))
-
-
-def _orders(tokens: tuple[int, ...], copies: tuple[int, ...]) -> Iterator[list[int]]:
-    """Lists with so many copies of each token, in which first appearances keep their order."""
-    if not any(copies):
-        yield []
-    for place, left in enumerate(copies):
-        # which token may stand last: one that has appeared before, or the last to appear
-        if left > 1 or (left == 1 and not any(copies[place + 1 :])):
-            rest = (*copies[:place], left - 1, *copies[place + 1 :])
-            yield from ([*order, tokens[place]] for order in _orders(tokens, rest))
-
-
-def _compact(xp: Any, tokens: Array, alive: Array) -> Array:
-    """Tokens ``[B K]`` of the living paths in front, in their order, then -1."""
-    order = xp.argsort(xp.astype(~alive, xp.int64), axis=-1, stable=True)
-    return xp.take_along_axis(xp.where(alive, tokens, -xp.ones_like(tokens)), order, axis=-1)
