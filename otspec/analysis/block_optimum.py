@@ -15,8 +15,8 @@ import numpy as np
 
 from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
-from otspec.core.markov import MarkovModel
+from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.markov import MarkovModel, check_models
 from otspec.transport.block_lp import Tree, solve, tree
 
 Array = Any
@@ -109,7 +109,7 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     if kind not in KINDS:
         raise BadArgument(f"kind: {kind!r} is no optimum. Fix: one of {', '.join(KINDS)}.")
     length, paths = check_positive("draft_length", draft_length), check_positive("num_paths", num_paths)
-    _check_models(target_model, draft_model)
+    check_models(target_model, draft_model)
     order = max(target_model.order, draft_model.order)
     contexts, law = _contexts(target_model, order)
     size = target_model.vocabulary
@@ -131,15 +131,6 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     cut = BlockCut(upper, fronts, tuple(s.prices for s in solutions))
     return BlockBound(lower=1.0 + float(law @ [s.lower for s in solutions]), upper=upper, cut=cut, contexts=contexts,
                       context_law=law, passing=passing)
-
-
-def _check_models(target: MarkovModel, draft: MarkovModel) -> None:
-    for name, model in (("target_model", target), ("draft_model", draft)):
-        if not isinstance(model, MarkovModel):
-            raise BadArgument(f"{name}: {type(model).__name__} is no MarkovModel. Fix: MarkovModel.memoryless(law).")
-    if target.vocabulary != draft.vocabulary:
-        raise ShapeMismatch(f"vocabularies differ: target_model has {target.vocabulary} tokens, draft_model "
-                            f"{draft.vocabulary}. Fix: both models must live on one vocabulary.")
 
 
 def _contexts(target: MarkovModel, order: int) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.laws import at, namespace
-from otspec.core.markov import MarkovModel
+from otspec.core.markov import MarkovModel, check_models
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.core.walk import TokenWalk
@@ -209,12 +209,7 @@ def bound_rule(verifier: str | Rule, num_paths: int) -> Rule:
 
 def same_order(target: MarkovModel, draft: MarkovModel) -> tuple[MarkovModel, MarkovModel]:
     """Write both models with the longer context of the two."""
-    for name, model in (("target_model", target), ("draft_model", draft)):
-        if not isinstance(model, MarkovModel):
-            raise BadArgument(f"{name}: {type(model).__name__} is no MarkovModel. Fix: MarkovModel.memoryless(law).")
-    if target.vocabulary != draft.vocabulary:
-        raise ShapeMismatch(f"vocabularies differ: target_model has {target.vocabulary} tokens, draft_model "
-                            f"{draft.vocabulary}. Fix: both models must live on one vocabulary.")
+    check_models(target, draft)
     order = max(target.order, draft.order)
     # only the draft's rows are used, so its own initial law may be dropped
     return target.lifted(order), MarkovModel(draft.transition).lifted(order)

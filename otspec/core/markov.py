@@ -200,3 +200,18 @@ def _table(name: str, value: Array) -> np.ndarray:
     if array.ndim == 0 or len(set(array.shape)) != 1:
         raise ShapeMismatch(f"{name}: shape {array.shape} has axes of different lengths. Fix: one axis of V per token.")
     return array
+
+
+def check_models(target_model: MarkovModel, draft_model: MarkovModel) -> None:
+    """Refuse a pair that is not two models of one vocabulary.
+
+    Raises
+    ------
+    BadArgument, ShapeMismatch
+    """
+    for name, model in (("target_model", target_model), ("draft_model", draft_model)):
+        if not isinstance(model, MarkovModel):
+            raise BadArgument(f"{name}: {type(model).__name__} is no MarkovModel. Fix: MarkovModel.memoryless(law).")
+    if target_model.vocabulary != draft_model.vocabulary:
+        raise ShapeMismatch(f"vocabularies differ: target_model has {target_model.vocabulary} tokens, draft_model "
+                            f"{draft_model.vocabulary}. Fix: both models must live on one vocabulary.")

@@ -84,9 +84,9 @@ class TokenWalk(TreeVerifier):
         token = xp.zeros_like(accepted)
         for depth in range(length):
             first, here = xp.argmax(xp.astype(alive, xp.int64), axis=-1), tokens[:, :, depth]
-            emitted = xp.astype(self.rule._draw(
-                row_at(target_rows[:, :, depth, :], first), row_at(draft_rows[:, :, depth, :], first), _compact(xp, here, alive),
-                uniforms[:, depth * width : (depth + 1) * width]), xp.int64)
+            rows = (row_at(given[:, :, depth, :], first) for given in (target_rows, draft_rows))
+            coins = uniforms[:, depth * width : (depth + 1) * width]
+            emitted = xp.astype(self.rule._draw(*rows, _compact(xp, here, alive), coins), xp.int64)
             hit = alive & (here == emitted[:, None])
             token = xp.where(going, emitted, token)
             going = going & xp.any(hit, axis=-1)

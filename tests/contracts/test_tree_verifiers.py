@@ -115,7 +115,7 @@ def test_one_path_is_the_rule_for_a_block(name):
 @pytest.mark.parametrize("name", [name for name in RULES if name != "vertex_block"])  # a vertex is never the target
 def test_equal_models_keep_everything(name):
     scheme = WithReplacement(2) if name in ON_PATHS else WithoutReplacement(2)
-    rule = verifier(name, scheme, **({"curves": {2: np.linspace(0, 1, 9)}} if name == "lookahead_block" else {}))
+    rule = verifier(name, scheme)
     toy = Toy("equal", 4, 2, 3)
     tree = DraftTree.from_paths([[0, 1], [0, 2]]) if name in ON_PATHS \
         else DraftTree([-1, 0, 0, 1, 1], [-1, 0, 3, 1, 2], scheme="without_replacement")

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from otspec.analysis.blocks import _chunk_laws, block_efficiency, text_law
+from otspec.analysis.blocks import block_efficiency, text_law
+from otspec.analysis.chunks import chunk_laws
 from otspec.analysis.instances import random_models
 from otspec.core.block import BlockLaw, path_masses, residual_laws
 from otspec.core.markov import MarkovModel
@@ -72,7 +73,7 @@ def completed_bias(rule, target, draft, draft_length):
     """TV between the target's law of L + 1 tokens and one block completed by the target itself."""
     length = draft_length + 1
     law = np.zeros(target.vocabulary**length)
-    for kept, chunk in enumerate(_chunk_laws(rule, target, draft, draft_length)):
+    for kept, chunk in enumerate(chunk_laws(rule, target, draft, draft_length)):
         weights = (target.initial[:, None, None] * chunk).reshape(len(target.rows), -1)
         for _ in range(length - kept - 1):
             after = target.rows[target.contexts_after(weights.shape[1])]

@@ -11,13 +11,14 @@ from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
 from otspec.verifiers.block import lookahead_block
 from otspec.verifiers.block.lookahead_block import LookaheadBlock, _thinned
-from otspec.verifiers.block.lookahead_curve import average_curves, checked_curve, curves_by_draws, power_curve
+from otspec.verifiers.block.lookahead_curve import average_curves, checked_curve, pocket_curves, power_curve
 from otspec.verifiers.tree.winners import game
 from tests.verifiers.tree_draws import Toy, path_trees, toys
 
 EXACT = 1e-12  # sums of a few thousand products of a dozen factors
 U9 = np.linspace(0, 1, 9)
-CURVES = {"shipped": None, "power": {}, "half": {2: 0.5 * U9**2 + 0.5 * U9, 3: 0.5 * U9**3 + 0.5 * U9},
+CURVES = {"own": None, "shipped": pocket_curves(), "power": {},
+          "half": {2: 0.5 * U9**2 + 0.5 * U9, 3: 0.5 * U9**3 + 0.5 * U9},
           "identity": {2: U9, 3: U9}}
 
 
@@ -36,18 +37,27 @@ def test_one_position_is_winner_and_block():
             assert np.allclose(mine.stop, other.stop, atol=EXACT)
 
 
+class CurveOfTheWinner(LookaheadBlock):
+    """The curve comes from the rows of one survivor alone, which a choice among prefixes must not know."""
+
+    def _law(self, target, draft, node, mode):
+        if isinstance(mode, int):
+            return super()._law(target, draft, node, mode)
+        return super()._law(target, draft, node, (node,) * len(mode))
+
+
 class ChoosesByTheLastToken(LookaheadBlock):
     """Mixed survivors are thinned, but the law of the winner's token is still that of one draft."""
 
-    def _law(self, target, draft, mode):
-        return game(target, draft, max(mode, 1)).law
+    def _law(self, target, draft, node, mode):
+        return game(target[node], draft[node], mode if isinstance(mode, int) else 1).law
 
 
 class ForgetsTheMixture(LookaheadBlock):
     """Mixed survivors get the universal law of as many copies."""
 
-    def _law(self, target, draft, mode):
-        return game(target, draft, abs(mode)).law
+    def _law(self, target, draft, node, mode):
+        return game(target[node], draft[node], mode if isinstance(mode, int) else len(mode)).law
 
 
 def mixing_bias(rule):
@@ -56,7 +66,7 @@ def mixing_bias(rule):
     return toy.bias(rule, path_trees(toy, 2, ordered=False))
 
 
-@pytest.mark.parametrize("mutant", [ChoosesByTheLastToken, ForgetsTheMixture])
+@pytest.mark.parametrize("mutant", [ChoosesByTheLastToken, ForgetsTheMixture, CurveOfTheWinner])
 def test_wrong_laws_are_found(mutant):
     assert mixing_bias(LookaheadBlock(2)) < EXACT
     assert mixing_bias(mutant(2)) > 1e-4
@@ -78,7 +88,7 @@ def test_a_curve_below_the_power_would_not_be_lossless():
 @pytest.mark.parametrize("draws", [2, 3])
 def test_the_thinned_winner_has_the_law_of_the_curve(draws):
     """Two prefixes with two tokens each: the winner's rank lies in an interval with the curve's increment."""
-    curve = curves_by_draws(None)[draws]
+    curve = pocket_curves()[draws]
     spans = [((0.0, 0.3), (0.3, 1.0)), ((0.0, 0.6), (0.6, 1.0))]
     at = np.linspace(0, 1, curve.size)
     found = np.zeros((2, 2))
@@ -105,7 +115,7 @@ def test_average_curves_are_curves():
 
 
 def test_shipped_curves():
-    curves = curves_by_draws(None)
+    curves = pocket_curves()
     assert set(curves) >= {2, 3, 4}
     for draws, curve in curves.items():
         assert curve.size == 33

@@ -5,9 +5,10 @@ in it survives, also those with other tokens: given the cell they are draws from
 that ignores which token each carries leaves the winner's law as it was. *Mixed* survivors are thinned by the rank of
 the next token of each under its own prefix: the cumulative draft law in the order of target/draft, drawn uniformly
 inside the token's interval. Those ranks are independent and uniform whatever the prefixes, so the hull sampler of one
-convex curve ``G >= u^n`` applies, and the increments of G over the intervals are that level's draft law. When the
-survivors share a prefix again, all copies of it count again. Block verification of the chosen path with these laws
-follows. We know of no published source. [block]
+convex curve ``G >= u^n`` applies, and the increments of G over the intervals are that level's draft law. G may depend
+on all that is known before those tokens, such as the set of prefixes: the default is the average of the cumulative
+universal laws that n drafts would have under each of them. When the survivors share a prefix again, all copies of it
+count again. Block verification of the chosen path with these laws follows. We know of no published source. [block]
 
 Theorem: the text has the target's law for every curve; with one draft position, or one path, the rule is
 `winner_block`.
@@ -28,8 +29,16 @@ from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree import DraftTree
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
-from otspec.verifiers.block.lookahead_curve import KNOTS, curves_by_draws, power_curve
-from otspec.verifiers.tree.winners import cell_start, game, knots, pick, survivor_sets, top_cells
+from otspec.verifiers.block.lookahead_curve import KNOTS, checked_curve, checked_curves, power_curve
+from otspec.verifiers.tree.winners import (
+    cell_start,
+    game,
+    knots,
+    pick,
+    survivor_sets,
+    top_cells,
+    universal_laws,
+)
 
 Array = Any
 
@@ -42,7 +51,8 @@ class LookaheadBlock(ChosenPath):
     scheme : WithReplacement or int
     curves : mapping of int to array, optional
         Values of G at equidistant knots, for each number of mixed survivors; a number that is missing gets ``u^n``, so
-        ``{}`` means ``u^n`` throughout. None means the shipped curves; `average_curves` makes them from a trace.
+        ``{}`` means ``u^n`` throughout. `average_curves` makes them from a trace, and `pocket_curves` is one such set.
+        None means the average of the survivors' own curves.
 
     Raises
     ------
@@ -54,11 +64,12 @@ class LookaheadBlock(ChosenPath):
 
     def __init__(self, scheme: DraftScheme | int = 1, *, curves: Mapping[int, Array] | None = None) -> None:
         super().__init__(scheme)
-        self._curves = curves_by_draws(curves)
+        self._own = curves is None
+        self._curves = checked_curves(curves or {})
         self._knots = next(iter(self._curves.values())).size if self._curves else KNOTS
 
     def curve(self, draws: int) -> np.ndarray:
-        """Curve ``[m+1]`` at equidistant knots for so many mixed survivors."""
+        """Curve ``[m+1]`` at equidistant knots for so many mixed survivors, where it does not depend on their rows."""
         if draws not in self._curves:
             self._curves[draws] = power_curve(draws, self._knots)
         return self._curves[draws]
@@ -72,9 +83,9 @@ class LookaheadBlock(ChosenPath):
     def _choices(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> Iterator[Choice]:
         chains = _equal_chains(tree)
         length = chains.shape[1] - 1
-        chances: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
+        chances: dict[tuple[tuple[int, ...], tuple[int | tuple[int, ...], ...]], float] = {}
 
-        def below(chance: float, alive: np.ndarray, modes: tuple[int, ...]) -> None:
+        def below(chance: float, alive: np.ndarray, modes: tuple[int | tuple[int, ...], ...]) -> None:
             depth = len(modes)
             nodes = chains[alive, depth]
             if depth == length:
@@ -89,23 +100,35 @@ class LookaheadBlock(ChosenPath):
             else:
                 spans = [_span(target[node], draft[node], tree.tokens[after])
                          for node, after in zip(nodes, chains[alive, depth + 1], strict=True)]
-                mode, sets = -len(alive), _thinned(self.curve(len(alive)).tobytes(), tuple(spans))
+                mode = tuple(sorted(nodes.tolist()))
+                sets = _thinned(self._curve_of(target[list(mode)], draft[list(mode)]).tobytes(), tuple(spans))
             for share, mask in sets:
                 below(chance * share, alive[mask], (*modes, mode))
 
         below(1.0, np.arange(len(chains)), ())
-        known: dict[tuple[int, int], np.ndarray] = {}
+        known: dict[tuple[int, int | tuple[int, ...]], np.ndarray] = {}
         for (nodes, modes), chance in chances.items():
-            for pair in zip(nodes, modes, strict=False):
-                if pair not in known:
-                    known[pair] = self._law(target[pair[0]], draft[pair[0]], pair[1])
+            for node, mode in zip(nodes, modes, strict=False):
+                if (node, mode) not in known:
+                    known[node, mode] = self._law(target, draft, node, mode)
             yield Choice(chance, nodes, tuple(known[pair] for pair in zip(nodes, modes, strict=False)))
 
-    def _law(self, target: np.ndarray, draft: np.ndarray, mode: int) -> np.ndarray:
-        """Law of the next token of the winner: of ``mode`` copies, or of ``-mode`` mixed survivors."""
-        if mode > 0:
-            return game(target, draft, mode).law
-        return _curve_laws(target[None], draft[None], self.curve(-mode)[None])[0]
+    def _law(self, target: np.ndarray, draft: np.ndarray, node: int, mode: int | tuple[int, ...]) -> np.ndarray:
+        """Law of the next token of a winner at ``node``, one of ``mode`` copies or of the nodes ``mode``, mixed."""
+        if isinstance(mode, int):
+            return game(target[node], draft[node], mode).law
+        curve = self._curve_of(target[list(mode)], draft[list(mode)])
+        return _curve_laws(target[node][None], draft[node][None], curve[None])[0]
+
+    def _curve_of(self, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
+        """Curve for mixed survivors with rows ``[n V]``."""
+        if not self._own:
+            return self.curve(len(target))
+        at, total = np.linspace(0.0, 1.0, self._knots), np.zeros(self._knots)
+        for p, q in zip(target, draft, strict=True):
+            played = game(p, q, len(target))
+            total += np.interp(at, played.x, played.winner)
+        return checked_curve(total / total[-1], len(target))
 
     # -- one choice at any vocabulary -----------------------------------------------------------------------------
 
@@ -114,7 +137,7 @@ class LookaheadBlock(ChosenPath):
         size, count, length = tokens.shape
         alive = xp.ones((size, count), dtype=xp.bool, device=tokens.device)
         same = xp.ones((size, count, count), dtype=xp.bool, device=tokens.device)
-        laws, mixed_at, drawn = [], [], []
+        laws, mixed_at, curves = [], [], []
         for depth in range(length):
             coins = uniforms[:, depth * (count + 1) : (depth + 1) * (count + 1)]
             here = tokens[:, :, depth]
@@ -123,30 +146,34 @@ class LookaheadBlock(ChosenPath):
             mixed = xp.any(alive & ~mates, axis=-1)
             inside, law = top_cells(node_rows(target_rows, first, depth), node_rows(draft_rows, first, depth),
                                     xp.where(mates, here, -xp.ones_like(here)), coins[:, 0])
-            drawn.append(xp.sum(xp.astype(alive, xp.int64), axis=-1))
+            curve = None
             if not isinstance(tokens, np.ndarray) or mixed.any():
-                ranked = self._thin(target_rows[:, :, depth, :], draft_rows[:, :, depth, :], here, alive, coins)
+                ranked, curve = self._thin(target_rows[:, :, depth, :], draft_rows[:, :, depth, :], here, alive, coins)
                 inside = xp.where(mixed[:, None], ranked, inside)
             alive = inside
             laws.append(law)
             mixed_at.append(mixed)
+            curves.append(curve)
             same = same & (here[:, :, None] == here[:, None, :])
         path = pick(alive, uniforms[:, -1])
-        for depth, mixed in enumerate(mixed_at):
-            if not isinstance(tokens, np.ndarray) or mixed.any():
-                law = _curve_laws(node_rows(target_rows, path, depth), node_rows(draft_rows, path, depth),
-                                  self._curve_rows(drawn[depth], count, target_rows))
-                laws[depth] = xp.where(mixed[:, None], law, laws[depth])
+        for depth, curve in enumerate(curves):
+            if curve is not None:
+                law = _curve_laws(node_rows(target_rows, path, depth), node_rows(draft_rows, path, depth), curve)
+                laws[depth] = xp.where(mixed_at[depth][:, None], law, laws[depth])
         return Chosen(path, xp.stack(laws, axis=1))
 
-    def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> Array:
-        """Survivors ``[B K]`` among those alive, by the ranks of their tokens under their own rows ``[B K V]``."""
+    def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> tuple[Array, Array]:
+        """Survivors ``[B K]`` among those alive, by the ranks of their tokens under their own rows, and the curve."""
         xp = namespace(target)
-        rank, x = _ranked(target, draft)
+        order, rank, x = _ranked(target, draft)
         place = xp.take_along_axis(rank, tokens[..., None], axis=-1)
         low, high = (xp.take_along_axis(x, place + step, axis=-1)[..., 0] for step in (0, 1))
         drawn = xp.sum(xp.astype(alive, xp.int64), axis=-1)
-        winner = self._curve_rows(drawn, tokens.shape[1], target)
+        if self._own:
+            winner = _average_rows(xp.take_along_axis(target, order, axis=-1), x, alive, self._knots)
+        else:
+            table = np.stack([self.curve(n) for n in range(1, tokens.shape[1] + 1)])
+            winner = xp.take(xp.asarray(table, device=target.device), drawn - 1, axis=0)
         cells = winner.shape[-1] - 1
         u = low + xp.astype(coins[:, 1:], xp.float64) * (high - low)
         cell = xp.minimum(xp.astype(xp.floor(u * cells), xp.int64), xp.full_like(place[..., 0], cells - 1))
@@ -154,13 +181,29 @@ class LookaheadBlock(ChosenPath):
         knot = xp.broadcast_to(xp.linspace(0.0, 1.0, cells + 1, dtype=xp.float64, device=u.device), winner.shape)
         capacity = knot ** xp.astype(drawn, xp.float64)[:, None]
         start = cell_start(knot, winner, capacity, coins[:, 0], xp.max(cell, axis=-1))
-        return cell >= start[:, None]
+        return cell >= start[:, None], winner
 
-    def _curve_rows(self, drawn: Array, most: int, like: Array) -> Array:
-        """Curve for each row's number of survivors, ``[B m+1]``."""
-        xp = namespace(drawn, like)
-        table = np.stack([self.curve(n) for n in range(1, most + 1)])
-        return xp.take(xp.asarray(table, device=like.device), drawn - 1, axis=0)
+
+def _average_rows(target_sorted: Array, x: Array, alive: Array, count: int) -> Array:
+    """Average ``[B m+1]`` of the universal curves of the paths alive, each for all of them; rows ``[B K V]``."""
+    xp = namespace(x)
+    drawn = xp.sum(xp.astype(alive, xp.float64), axis=-1)
+    target_sorted = xp.astype(target_sorted, xp.float64)
+    target_sorted = target_sorted / xp.sum(target_sorted, axis=-1)[..., None]
+    height = knots(universal_laws(target_sorted, x ** drawn[:, None, None]))
+    at = xp.linspace(0.0, 1.0, count, dtype=xp.float64, device=x.device)
+    ends = [xp.sum(xp.astype(x[..., :-1] <= at[j], xp.int64), axis=-1) for j in range(count)]
+    upper = xp.stack(ends, axis=-1)
+    sides = [[xp.take_along_axis(curve, upper - back, axis=-1) for curve in (x, height)] for back in (1, 0)]
+    (left, below), (right, above) = sides
+    width = right - left
+    share = xp.where(width > 0, (at - left) / xp.where(width > 0, width, xp.ones_like(width)), xp.ones_like(width))
+    weight = xp.astype(alive, xp.float64) / drawn[:, None]
+    curve = xp.sum(weight[..., None] * (below + share * (above - below)), axis=1)
+    # the steps sorted: convex to the last digit
+    steps = xp.cumulative_sum(xp.sort(curve[:, 1:] - curve[:, :-1], axis=-1), axis=-1)
+    convex = xp.concat([xp.zeros_like(steps[:, :1]), steps / steps[:, -1:]], axis=-1)
+    return xp.maximum(convex, at ** drawn[:, None])
 
 
 def _equal_chains(tree: DraftTree) -> np.ndarray:
@@ -197,18 +240,18 @@ def _thinned(curve: bytes, spans: tuple[tuple[float, float], ...]) -> list[tuple
     return [(float(chance), mask) for chance, mask in zip(chances, masks, strict=True) if chance > 0]
 
 
-def _ranked(target: Array, draft: Array) -> tuple[Array, Array]:
-    """Rank of each token ``[*batch V]`` and knots of the cumulative draft law ``[*batch V+1]`` by target/draft."""
+def _ranked(target: Array, draft: Array) -> tuple[Array, Array, Array]:
+    """Order of target/draft, rank of each token, ``[*batch V]``, and knots of the cumulative draft law in it."""
     xp = namespace(target, draft)
     p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
     order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1, stable=True)
-    return xp.argsort(order, axis=-1), knots(xp.take_along_axis(q, order, axis=-1))
+    return order, xp.argsort(order, axis=-1), knots(xp.take_along_axis(q, order, axis=-1))
 
 
 def _curve_laws(target: Array, draft: Array, curve: Array) -> Array:
     """Increments ``[B V]`` of curves ``[B m+1]`` over the intervals of the tokens."""
     xp = namespace(target, draft)
-    rank, x = _ranked(target, draft)
+    _, rank, x = _ranked(target, draft)
     cells = curve.shape[-1] - 1
     steps = (curve[:, 1:] - curve[:, :-1]) * cells
     cell = xp.minimum(xp.astype(xp.floor(x * cells), xp.int64), xp.full_like(rank[..., :1], cells - 1))

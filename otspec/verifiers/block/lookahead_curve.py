@@ -88,21 +88,24 @@ def checked_curve(curve: Array, draws: int) -> np.ndarray:
     return np.maximum(np.concatenate([[0.0], np.cumsum(steps) / steps.sum()]), least)
 
 
-def curves_by_draws(curves: Mapping[int, Array] | None) -> dict[int, np.ndarray]:
-    """Checked curves, all with as many knots; None stands for the shipped ones.
+def checked_curves(curves: Mapping[int, Array]) -> dict[int, np.ndarray]:
+    """Checked curves by number of drafts, all with as many knots.
 
     Raises
     ------
     BadArgument
     """
-    if curves is None:
-        return {draws: checked_curve(np.concatenate([[0.0], np.cumsum(steps) / np.sum(steps)]), draws)
-                for draws, steps in POCKET_STEPS.items()}
     checked = {check_positive("curves", draws): checked_curve(curve, draws) for draws, curve in curves.items()}
     sizes = {curve.size for curve in checked.values()}
     if len(sizes) > 1:
         raise BadArgument(f"curves: {sorted(sizes)} knots. Fix: give all curves the same number.")
     return checked
+
+
+def pocket_curves() -> dict[int, np.ndarray]:
+    """Return the shipped curves: averages over the recorded contexts of the pocket pair."""
+    return checked_curves({draws: np.concatenate([[0.0], np.cumsum(steps) / np.sum(steps)])
+                           for draws, steps in POCKET_STEPS.items()})
 
 
 # Steps, in units of 1e-5, of `average_curves` over the recorded contexts of the pocket pair, by number of drafts.

@@ -160,6 +160,17 @@ def _top_cells_in_rounds(xp: Any, p: Array, q: Array, tokens: Array, t: Array, k
     return ranks >= start[:, None], xp.take_along_axis(law, rank, axis=-1)
 
 
+def universal_laws(target_sorted: Array, capacity: Array) -> Array:
+    """Universal winner laws ``[*batch V]`` in sorted order, on any device."""
+    if isinstance(capacity, np.ndarray):
+        from otspec.transport.winner import universal_law
+
+        return universal_law(target_sorted, capacity)
+    from otspec.transport.parallel import universal_law_parallel
+
+    return universal_law_parallel(target_sorted, capacity)
+
+
 def cell_start(x: Array, winner: Array, capacity: Array, t: Array, rank: Array) -> Array:
     """First rank ``[B]`` of the cell that holds ``rank`` ``[B]``; curves ``[B m+1]``."""
     if isinstance(x, np.ndarray):
