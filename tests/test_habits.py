@@ -35,6 +35,12 @@ def test_public_names_exist_and_are_described(name):
     assert getattr(ot, name).__doc__ or name == "__version__"
 
 
+def test_type_checkers_see_the_same_names():
+    stub = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
+    found = set(re.findall(r"^from (\S+) import (\w+) as \2$", stub, re.MULTILINE))
+    assert found == {(module, name) for name, module in ot._HOME.items()} | {("otspec", "plots")}
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'optimum'"):
         ot.optimum  # noqa: B018

@@ -192,8 +192,7 @@ def _average_rows(target_sorted: Array, x: Array, alive: Array, count: int) -> A
     target_sorted = target_sorted / xp.sum(target_sorted, axis=-1)[..., None]
     height = knots(universal_laws(target_sorted, x ** drawn[:, None, None]))
     at = xp.linspace(0.0, 1.0, count, dtype=xp.float64, device=x.device)
-    ends = [xp.sum(xp.astype(x[..., :-1] <= at[j], xp.int64), axis=-1) for j in range(count)]
-    upper = xp.stack(ends, axis=-1)
+    upper = _knots_above(x, at)
     sides = [[xp.take_along_axis(curve, upper - back, axis=-1) for curve in (x, height)] for back in (1, 0)]
     (left, below), (right, above) = sides
     width = right - left
@@ -204,6 +203,16 @@ def _average_rows(target_sorted: Array, x: Array, alive: Array, count: int) -> A
     steps = xp.cumulative_sum(xp.sort(curve[:, 1:] - curve[:, :-1], axis=-1), axis=-1)
     convex = xp.concat([xp.zeros_like(steps[:, :1]), steps / steps[:, -1:]], axis=-1)
     return xp.maximum(convex, at ** drawn[:, None])
+
+
+def _knots_above(x: Array, at: Array) -> Array:
+    """Number of knots ``x[..., :-1]`` at or below each of ``at`` ``[m]``, ``[*batch m]``."""
+    xp = namespace(x, at)
+    if isinstance(x, np.ndarray):
+        rows = [np.searchsorted(row, at, side="right") for row in x[..., :-1].reshape(-1, x.shape[-1] - 1)]
+        return np.stack(rows).reshape(*x.shape[:-1], len(at))
+    counts = [xp.sum(xp.astype(x[..., :-1] <= at[j], xp.int64), axis=-1) for j in range(at.shape[0])]
+    return xp.stack(counts, axis=-1)
 
 
 def _equal_chains(tree: DraftTree) -> np.ndarray:
@@ -244,8 +253,16 @@ def _ranked(target: Array, draft: Array) -> tuple[Array, Array, Array]:
     """Order of target/draft, rank of each token, ``[*batch V]``, and knots of the cumulative draft law in it."""
     xp = namespace(target, draft)
     p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
-    order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1, stable=True)
-    return order, xp.argsort(order, axis=-1), knots(xp.take_along_axis(q, order, axis=-1))
+    if isinstance(p, np.ndarray):
+        from otspec.transport.winner import ratio_order
+
+        order = ratio_order(p, q)
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
+    else:
+        order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1, stable=True)
+        rank = xp.argsort(order, axis=-1)
+    return order, rank, knots(xp.take_along_axis(q, order, axis=-1))
 
 
 def _curve_laws(target: Array, draft: Array, curve: Array) -> Array:
