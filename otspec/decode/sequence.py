@@ -1,0 +1,167 @@
+"""Every sequence-level rule on the same drafted paths of a real pair: tokens per target call, and paired differences.
+
+For each context the paths are drawn once; a rule for fewer or shorter paths sees the first of them. What it keeps is
+estimated without its coins as far as it can integrate them out, so that differences between rules are far better
+known than the levels. The reference is Traversal, and with one path block verification, which Traversal then is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from otspec.core.block import BlockVerifier
+from otspec.core.checks import check_positive
+from otspec.core.errors import BadArgument, OtspecError, SchemeMismatch
+from otspec.core.estimate import Estimate
+from otspec.core.table import Table
+from otspec.core.tree_verifier import TreeVerifier
+from otspec.core.walk import TokenWalk
+from otspec.decode.drafting import streams
+from otspec.decode.paths import PathBatch, record_paths, shorter
+from otspec.verifiers import list_verifiers, verifier
+from otspec.verifiers.block.chosen_path import ChosenPath
+
+COINS = 1 << 63  # numbers of the streams of coins, apart from those of the drafts
+PATIENCE = 1.0  # seconds per set of paths that a rule may take
+
+
+@dataclass
+class _Series:
+    """One rule at one shape of drafts, and the tokens it keeps after each context."""
+
+    name: str
+    rule: BlockVerifier | TreeVerifier
+    paths: int
+    length: int
+    method: str = ""
+    going: bool = True
+    kept: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Say how much of the rule's chance its estimate contains."""
+        self.method = ("coins tossed" if isinstance(self.rule, TokenWalk) else
+                       "choice tossed, rest integrated out" if isinstance(self.rule, ChosenPath) else
+                       "coins integrated out")
+
+    def add(self, batch: PathBatch, coins: np.ndarray, sets: int, patience: float) -> None:
+        """Estimate the tokens kept on a batch; a rule that refuses, or takes too long, is asked no more."""
+        start = time.perf_counter()
+        try:
+            paths = batch.tokens.shape[1] if isinstance(self.rule, BlockVerifier) else self.paths
+            kept = _expected(self.rule, shorter(batch, paths, self.length), coins)
+        except OtspecError as error:
+            self.method, self.going = f"refused: {error}", False
+            return
+        self.kept.append(kept.reshape(-1, sets).mean(axis=1))
+        seconds = (time.perf_counter() - start) / len(kept)
+        if len(self.kept) > 1 and seconds > patience:  # the first call may compile
+            self.method, self.going = f"too slow: {seconds:.1g} s for one set of paths", False
+
+    def row(self, reference: _Series | None) -> dict[str, Any]:
+        """Mean over contexts with its standard error, and the paired comparison."""
+        row = {"rule": self.name, "paths": self.paths, "draft_length": self.length}
+        numbers: dict[str, Any] = dict.fromkeys(("efficiency", "stderr", "difference", "difference_stderr", "ratio",
+                                                 "ratio_stderr"))
+        if self.going:
+            tokens = 1.0 + np.concatenate(self.kept)
+            level = Estimate.from_samples(tokens)
+            numbers |= {"efficiency": level.mean, "stderr": level.stderr}
+            if reference is not None and reference.going:
+                base = 1.0 + np.concatenate(reference.kept)
+                gap, ratio = Estimate.from_samples(tokens - base), Estimate.from_ratio(tokens, base)
+                numbers |= {"difference": gap.mean, "difference_stderr": gap.stderr, "ratio": ratio.mean,
+                            "ratio_stderr": ratio.stderr}
+        return row | numbers | {"method": self.method}
+
+
+def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "all",
+                      num_paths: Sequence[int] = (2, 4), draft_lengths: Sequence[int] = (4, 8),
+                      temperature: float = 1.0, contexts: int | None = None, sets: int = 1, seed: int = 0,
+                      batch_size: int | None = None, patience: float = PATIENCE, progress: bool = True) -> Table:
+    """Tokens per target call of every sequence-level rule, all on the same drafts.
+
+    Parameters
+    ----------
+    pair : Pair
+    prompts : Trace, or iterable of str or of token lists
+    rules : "all" or names
+        Of block rules, which see one path, and of tree rules, which see K independent ones.
+    num_paths, draft_lengths : sequence of int
+        Numbers of paths of the tree rules, and tokens per path; block rules see each path by itself.
+    temperature : float
+        Of both models.
+    contexts : int, optional
+        How many of the contexts, evenly spaced; default all. At least two.
+    sets : int
+        Sets of paths per context, averaged before standard errors are taken over contexts.
+    seed : int
+    batch_size : int, optional
+        Contexts per model call.
+    patience : float
+        Seconds per set of paths, after the first batch, beyond which a rule is given up and says so.
+    progress : bool
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    Table
+        Columns ``rule, paths, draft_length, efficiency, stderr`` (tokens per target call, over contexts),
+        ``difference, difference_stderr, ratio, ratio_stderr`` to Traversal at the same drafts (with one path: to
+        block verification), ``method`` (how much chance is left in the estimate, or why there is none).
+
+    Raises
+    ------
+    BadArgument, UnknownName, SchemeMismatch, NotALaw
+    """
+    sizes = [check_positive("num_paths", count) for count in num_paths]
+    lengths = [check_positive("draft_lengths", length) for length in draft_lengths]
+    if not sizes or not lengths:
+        raise BadArgument("num_paths, draft_lengths: empty. Fix: at least one of each, such as (2, 4) and (4, 8).")
+    series = _series(rules, sizes, lengths)
+    batches = record_paths(pair, prompts, num_paths=max(sizes), draft_length=max(lengths), temperature=temperature,
+                           contexts=contexts, seed=seed, sets=sets, batch_size=batch_size, progress=progress)
+    width = max(one.rule.num_uniforms(one.length) for one in series)
+    done = 0
+    for batch in batches:
+        count = len(batch.tokens)
+        coins = np.stack([stream.random(width) for stream in streams(seed, COINS + done, count)])
+        done += count
+        for one in series:
+            if one.going:
+                one.add(batch, coins, sets, patience)
+    if done < 2 * sets:
+        raise BadArgument(f"contexts: {done // sets}, a standard error needs at least 2. Fix: contexts=64, say.")
+    base = {(one.paths, one.length): one for one in series if one.name == ("block" if one.paths == 1 else "traversal")}
+    settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
+                "temperature": temperature, "contexts": done // sets, "sets": sets, "seed": seed}
+    return Table([one.row(base.get((one.paths, one.length))) for one in series], settings)
+
+
+def _series(rules: str | Iterable[str], sizes: Sequence[int], lengths: Sequence[int]) -> list[_Series]:
+    known = list_verifiers()
+    everything = [name for name, entry in known.items() if entry.kind in ("block", "tree")]
+    names = everything if rules == "all" else [rules] if isinstance(rules, str) else list(rules)
+    series = []
+    for name in names:
+        if known[name].kind not in ("block", "tree"):
+            raise SchemeMismatch(f"rules: {name!r} is a {known[name].kind} rule. Fix: some of {', '.join(everything)}.")
+        found = [size for size in ([1] if known[name].kind == "block" else sizes)
+                 if name in list_verifiers(size)]
+        if rules != "all" and not found:
+            raise SchemeMismatch(f"rules: {name!r} is proved for no independent paths. Fix: leave it out.")
+        series += [_Series(name, verifier(name, size), size, length) for size in found for length in lengths]
+    if not series:
+        raise BadArgument(f"rules: none named. Fix: some of {', '.join(everything)}.")
+    return sorted(series, key=lambda one: (one.paths, one.length))
+
+
+def _expected(rule: BlockVerifier | TreeVerifier, batch: PathBatch, coins: np.ndarray) -> np.ndarray:
+    """Expected number of tokens kept, ``[n]``; of a block rule, the mean over the paths taken one by one."""
+    if isinstance(rule, TreeVerifier):
+        return np.asarray(rule.expected_paths(*batch, coins[:, : rule.num_uniforms(batch.tokens.shape[-1])]))
+    return np.asarray(rule.expected_accepted(*batch)).mean(axis=1)
