@@ -44,6 +44,10 @@ _ROOMS = {
     "otspec.decode.record": "load_trace record",
     "otspec.decode.measure": "DecodeRun",
     "otspec.decode.loop": "generate",
+    "otspec.decode.paths": "record_paths",
+    "otspec.decode.sequence": "compare_sequences",
+    "otspec.core.tree": "DraftTree",
+    "otspec.core.tree_verifier": "TreeVerifier",
     "otspec.report": "Report build_report",
 }
 _HOME = {name: module for module, names in _ROOMS.items() for name in names.split()}

@@ -52,6 +52,8 @@ from otspec.core.schemes import WithoutReplacement as WithoutReplacement
 from otspec.core.schemes import WithReplacement as WithReplacement
 from otspec.core.table import Table as Table
 from otspec.core.trace import Trace as Trace
+from otspec.core.tree import DraftTree as DraftTree
+from otspec.core.tree_verifier import TreeVerifier as TreeVerifier
 from otspec.core.verifier import TokenVerifier as TokenVerifier
 from otspec.core.verifier import Verdict as Verdict
 from otspec.couplings import coupling as coupling
@@ -60,8 +62,10 @@ from otspec.decode.loop import generate as generate
 from otspec.decode.measure import DecodeRun as DecodeRun
 from otspec.decode.models import Pair as Pair
 from otspec.decode.models import load_pair as load_pair
+from otspec.decode.paths import record_paths as record_paths
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
+from otspec.decode.sequence import compare_sequences as compare_sequences
 from otspec.report import Report as Report
 from otspec.report import build_report as build_report
 from otspec.transport.bounds import acceptance_bound as acceptance_bound

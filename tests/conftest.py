@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-
 # one worker runs on each core, and small tensors lose more to a second thread than they gain
 torch.set_num_threads(1)
 

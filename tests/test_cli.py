@@ -120,6 +120,21 @@ def test_compare_prints_and_writes(tmp_path, capsys):
     assert Table.from_csv(out).rows == rows
 
 
+def test_compare_on_drafted_paths_of_the_pocket_pair(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    out = tmp_path / "sequence.csv"
+    assert main(["compare", "--sequence", "--contexts", "2", "-k", "2", "--temperature", "0.6", "--rules",
+                 "block,traversal,winner_block", "--out", str(out), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(row["rule"], row["paths"], row["draft_length"]) for row in shown] == [
+        ("block", 1, 4), ("block", 1, 8), ("traversal", 2, 4), ("winner_block", 2, 4), ("traversal", 2, 8),
+        ("winner_block", 2, 8)]
+    assert all(1 <= row["efficiency"] <= 1 + row["draft_length"] for row in shown)
+    assert Table.from_csv(out).metadata["temperature"] == "0.6"
+    assert "two laws" in refused(capsys, "compare", "--sequence", *A)
+    assert "token rule" in refused(capsys, "compare", "--sequence", "--rules", "optimal")
+
+
 def test_compare_reads_traces(trace, capsys):
     assert main(["compare", "--trace", str(trace), "--scheme", "greedy", "--contexts", "3"]) == 0
     assert "Greedy" in capsys.readouterr().out

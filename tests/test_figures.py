@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import figures
-from figures import growth
+from figures import efficiency_vs_length, growth
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -26,13 +26,29 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth"}
+    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"}
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
     assert growth.main(["--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"growth.pdf", "growth.png"}
     assert growth.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert efficiency_vs_length.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / "efficiency_vs_length.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    for row in table.where(panel="toy").rows:
+        assert row["efficiency"] <= row["optimum"] + 1e-9  # the linear programme's certificate
+    assert {row["draft_length"] for row in table.where(panel="pocket", rule="winner_block").rows} == {1, 2, 3}
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert efficiency_vs_length.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert efficiency_vs_length.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
 
 

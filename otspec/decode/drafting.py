@@ -298,7 +298,9 @@ def _compact(tokens: Any, alive: Any) -> Any:
 
 def streams(seed: int, first: int, count: int) -> list[np.random.Generator]:
     """One stream of uniforms per sequence, so that a text depends on neither the batch nor the device."""
-    return [np.random.Generator(np.random.Philox(key=[seed, number])) for number in range(first, first + count)]
+    # an unsigned key: a list of large ints would pass through float64, and neighbouring streams would coincide
+    keys = (np.array([seed, number], dtype=np.uint64) for number in range(first, first + count))
+    return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
 
 
 def check_seed(seed: Any) -> int:

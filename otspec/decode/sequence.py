@@ -26,7 +26,7 @@ from otspec.decode.paths import PathBatch, record_paths, shorter
 from otspec.verifiers import list_verifiers, verifier
 from otspec.verifiers.block.chosen_path import ChosenPath
 
-COINS = 1 << 63  # numbers of the streams of coins, apart from those of the drafts
+COINS = 1 << 62  # numbers of the streams of coins, apart from those of the drafts
 PATIENCE = 1.0  # seconds per set of paths that a rule may take
 
 

@@ -100,3 +100,8 @@ def test_seeds_are_whole_numbers(seed):
     with pytest.raises(BadArgument, match="seed"):
         check_seed(seed)
     assert check_seed(np.int64(3)) == 3
+
+
+def test_streams_of_the_largest_seeds_differ():
+    first, second = (streams(seed, 0, 1)[0].random() for seed in (2**63 + 1, 2**63 + 2))
+    assert first != second

@@ -9,7 +9,8 @@ pytest.importorskip("transformers")
 from otspec.analysis.blocks import block_efficiency  # noqa: E402
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge  # noqa: E402
 from otspec.core.markov import MarkovModel  # noqa: E402
-from otspec.decode.sequence import compare_sequences  # noqa: E402
+from otspec.decode.drafting import streams  # noqa: E402
+from otspec.decode.sequence import COINS, compare_sequences  # noqa: E402
 from otspec.verifiers import list_verifiers  # noqa: E402
 from otspec.verifiers.tree.traversal import Traversal  # noqa: E402
 from tests.decode import tiny  # noqa: E402
@@ -50,6 +51,11 @@ def test_means_are_those_of_enumeration(pair):
         exact = block_efficiency(row["rule"], target, draft, 1, num_paths=row["paths"]).mean
         # 8000 sets of numbers in [0, 1]: five standard errors of at most .5 / sqrt(8000)
         assert abs(row["efficiency"] - exact) <= 5 * 0.5 / np.sqrt(8000), row
+
+
+def test_every_context_has_coins_of_its_own_apart_from_its_drafts():
+    numbers = np.concatenate([[stream.random() for stream in streams(3, first, 50)] for first in (0, COINS)])
+    assert np.unique(numbers).size == 100
 
 
 def test_numbers_do_not_depend_on_batches(pair):

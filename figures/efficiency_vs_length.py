@@ -1,0 +1,106 @@
+"""Tokens per target call against the draft length: every rule on the pocket pair, and beside the optimum on a toy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from otspec.core.errors import OtspecError
+from otspec.core.table import Table
+from otspec.reporting.pictures import save
+
+NAME = "efficiency_vs_length"
+ALIASES = ("hierarchical",)  # drawn under their other name
+COLUMNS = ("rule", "paths", "draft_length", "efficiency", "stderr")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and draw, or draw from the data of an earlier run; return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
+                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of measuring")
+    parser.add_argument("--contexts", type=int, default=256, help="contexts of the pocket trace")
+    parser.add_argument("--quick", action="store_true", help="8 contexts, drafts of up to 3 tokens")
+    given = parser.parse_args(arguments)
+    try:
+        if given.from_csv:
+            csv = Path(given.from_csv)
+        else:
+            csv = Path(given.out) / f"{NAME}.csv"
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(8 if given.quick else given.contexts, 3 if given.quick else 8).to_csv(csv)
+        files = draw(Table.from_csv(csv), csv)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, [csv, *files])))
+    return 0
+
+
+def data(contexts: int, longest: int) -> Table:
+    """Rows of the pocket pair (1 and 4 paths, lengths up to ``longest``), then those of the toy (2 paths)."""
+    from otspec.decode.models import load_pair
+    from otspec.decode.record import load_trace
+    from otspec.decode.sequence import compare_sequences
+
+    measured = compare_sequences(load_pair("pocket", device="cpu"), load_trace("pocket"), num_paths=(4,),
+                                 draft_lengths=range(1, longest + 1), contexts=contexts, progress=False)
+    rows = [{"panel": "pocket", **{key: row[key] for key in COLUMNS}, "optimum": None} for row in measured.rows
+            if row["rule"] not in ALIASES]
+    return Table(rows + toy(min(5, longest)), measured.metadata)
+
+
+def toy(longest: int) -> list[dict[str, object]]:
+    """Exact numbers of a random Markov pair on two tokens, with the certified stateless optimum."""
+    from otspec.analysis.block_optimum import block_optimum
+    from otspec.analysis.blocks import block_efficiency
+    from otspec.core.markov import MarkovModel
+    from otspec.verifiers import list_verifiers
+
+    rng = np.random.default_rng(3)
+    target, draft = (MarkovModel(rng.dirichlet(np.full(2, 0.7), 2)) for _ in range(2))
+    rows: list[dict[str, object]] = []
+    for length in range(1, longest + 1):
+        optimum = block_optimum(target, draft, length, num_paths=2).upper
+        rows += [{"panel": "toy", "rule": rule, "paths": 2, "draft_length": length,
+                  "efficiency": block_efficiency(rule, target, draft, length, num_paths=2).mean, "stderr": 0.0,
+                  "optimum": optimum} for rule in list_verifiers(2, kind="tree")]
+    return rows
+
+
+def draw(table: Table, csv: Path) -> list[Path]:
+    """Three panels side by side, as PDF and PNG beside the data."""
+    from matplotlib.figure import Figure
+
+    from otspec.plots.sequence import efficiency_vs_length, share_of_optimum
+    from otspec.plots.style import context
+
+    with context():
+        figure = Figure(figsize=(9.2, 3.3), layout="constrained")
+        one, four, exact = figure.subplots(1, 3)
+        pocket = table.where(panel="pocket")
+        contexts = table.metadata["contexts"]
+        efficiency_vs_length(pocket.where(paths=1), one).set_title(f"pocket pair, 1 path, {contexts} contexts")
+        efficiency_vs_length(pocket.where(paths=4), four).set_title("pocket pair, 4 paths")
+        share_of_optimum(table.where(panel="toy"), exact).set_title("toy on two tokens, 2 paths, exact")
+        four.sharey(one)
+        four.set_ylabel("")
+        handles: dict[str, object] = {}
+        for ax in (one, four, exact):
+            drawn, names = ax.get_legend_handles_labels()
+            handles |= dict(zip(names, drawn, strict=True))
+            panel = table.where(panel="toy") if ax is exact else pocket
+            ax.set_xticks(sorted(set(panel.column("draft_length"))))
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=5)
+        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
+        save(figure, files)
+        return list(files.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
