@@ -26,14 +26,6 @@ TOY = tiny.pair(size=8)
 PROMPTS = [[5, 6, 7, 8, 9], [1], [3, 2, 60], [11, 12]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny matrices: a second thread costs more than it does
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def pair():
     return tiny.pair()

@@ -3,24 +3,16 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from otspec.core.errors import BadArgument, ShapeMismatch  # noqa: E402
-from otspec.core.trace import Trace  # noqa: E402
-from otspec.decode.cache import left_pad  # noqa: E402
-from otspec.decode.paths import record_paths, shorter  # noqa: E402
-from tests.decode import tiny  # noqa: E402
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.trace import Trace
+from otspec.decode.cache import left_pad
+from otspec.decode.paths import record_paths, shorter
+from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny matrices: a second thread costs more than it does
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

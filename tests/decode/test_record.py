@@ -6,28 +6,20 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from otspec.core.errors import BadArgument, BadFile, NotALaw, UnknownName  # noqa: E402
-from otspec.core.laws import draw, total_variation  # noqa: E402
-from otspec.core.trace import Trace  # noqa: E402
-from otspec.decode import record as module  # noqa: E402
-from otspec.decode.drafting import streams  # noqa: E402
-from otspec.decode.models import POCKET, load_pair  # noqa: E402
-from otspec.decode.record import load_trace, record  # noqa: E402
-from tests.decode import tiny  # noqa: E402
+from otspec.core.errors import BadArgument, BadFile, NotALaw, UnknownName
+from otspec.core.laws import draw, total_variation
+from otspec.core.trace import Trace
+from otspec.decode import record as module
+from otspec.decode.drafting import streams
+from otspec.decode.models import POCKET, load_pair
+from otspec.decode.record import load_trace, record
+from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10], [11, 12]]
 STORED = 64 * 2**-11  # half precision keeps 11 bits of a log-probability, those here are below 64 in size
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny matrices: a second thread costs more than it does
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

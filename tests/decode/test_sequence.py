@@ -3,27 +3,19 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from otspec.analysis.blocks import block_efficiency  # noqa: E402
-from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge  # noqa: E402
-from otspec.core.markov import MarkovModel  # noqa: E402
-from otspec.decode.drafting import streams  # noqa: E402
-from otspec.decode.sequence import COINS, compare_sequences  # noqa: E402
-from otspec.verifiers import list_verifiers  # noqa: E402
-from otspec.verifiers.tree.traversal import Traversal  # noqa: E402
-from tests.decode import tiny  # noqa: E402
+from otspec.analysis.blocks import block_efficiency
+from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
+from otspec.core.markov import MarkovModel
+from otspec.decode.drafting import streams
+from otspec.decode.sequence import COINS, compare_sequences
+from otspec.verifiers import list_verifiers
+from otspec.verifiers.tree.traversal import Traversal
+from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [1], [2, 4], [2, 3, 4, 0]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny matrices: a second thread costs more than it does
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
