@@ -6,6 +6,7 @@ the same sum puts on members of the list. Nothing else about the rule is needed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -112,13 +113,16 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return np.where(ordered >= 0, mass, 0.0).sum(axis=-1)
 
 
-def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array) -> Array:
-    """Apply ``solve`` to each context of a batch, in NumPy."""
+def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Target and draft law of every context of a batch, in NumPy; one draft law may serve all contexts."""
     target, draft = np.asarray(target), np.asarray(draft)
     tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
+    draft = np.broadcast_to(draft, (*target.shape[:-1], *tail))
+    return zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)
+
+
+def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array) -> Array:
+    """Apply ``solve`` to each context of a batch, in NumPy."""
     batch = target.shape[:-1]
-    draft = np.broadcast_to(draft, (*batch, *tail))
-    rows = [solve(rule, t, d) for t, d in
-            zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)]
-    result = np.asarray(rows)
+    result = np.asarray([solve(rule, *laws) for laws in contexts_of(rule, target, draft)])
     return result.reshape(*batch, *result.shape[1:]) if batch else result[0]

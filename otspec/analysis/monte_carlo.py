@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.analysis.exact import member_mass, token_rule
+from otspec.analysis.exact import contexts_of, member_mass, token_rule
 from otspec.core.checks import check_positive
 from otspec.core.errors import TooLarge
 from otspec.core.estimate import Estimate
@@ -54,12 +54,8 @@ def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Arra
     check_positive("n - 1", n - 1)
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
-    target, draft = np.asarray(target), np.asarray(draft)
-    size = target.shape[-1]
-    tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
-    draft = np.broadcast_to(draft, (*target.shape[:-1], *tail)).reshape(-1, *tail)
     rng = np.random.default_rng(seed)
-    moments = [_one_context(rule, row, law, n, rng) for row, law in zip(target.reshape(-1, size), draft, strict=True)]
+    moments = [_one_context(rule, *laws, n, rng) for laws in contexts_of(rule, target, draft)]
     means, errors = np.array(moments).T
     return means, errors
 

@@ -271,7 +271,7 @@ def draft_paths(model: CachedModel, how: Method, current: Any, positions: Any, m
         logits = model.read(current.reshape(-1, 1), (positions + depth).reshape(-1, 1), mask[:, : slots + depth + 1])
         if depth == how.draft_length:
             break
-        law = _shared(laws(logits[:, -1], warp, "draft").unflatten(0, (size, paths)), tokens)
+        law = shared_rows(laws(logits[:, -1], warp, "draft").unflatten(0, (size, paths)), tokens)
         rows.append(law)
         current = how.propose(depth, law, uniforms, noise)
         tokens = torch.cat([tokens, current[..., None]], dim=-1)
@@ -279,7 +279,7 @@ def draft_paths(model: CachedModel, how: Method, current: Any, positions: Any, m
     return tokens, torch.stack(rows, dim=2)
 
 
-def _shared(law: Any, tokens: Any) -> Any:
+def shared_rows(law: Any, tokens: Any) -> Any:
     """Give copies with one prefix bit-identical laws; a batched model may differ between rows in the last digits."""
     import torch
 

@@ -111,10 +111,11 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     ranked = (np.arange(law.shape[-1]) < size[..., None]) & ~game.empty[..., None]
     # all drafts lie in H only if the certain ones do
     subset = _unsort(ranked, game.order) | game.top
+    upper = give_back(np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0))
     return AcceptanceBound(
         lower=give_back(game.top_mass + np.where(game.empty, 0.0, lower)),
-        upper=give_back(np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)),
-        cut=Cut(give_back(subset), give_back(np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0))),
+        upper=upper,
+        cut=Cut(give_back(subset), upper),
         winner_law=give_back(_unsort(law, game.order)),
     )
 

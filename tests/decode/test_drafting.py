@@ -15,10 +15,10 @@ from otspec.decode.drafting import (  # noqa: E402
     Plain,
     TokenPaths,
     _compact,
-    _shared,
     check_seed,
     method,
     sequence_seeds,
+    shared_rows,
     streams,
 )
 from otspec.verifiers import verifier  # noqa: E402
@@ -54,8 +54,8 @@ def test_living_drafts_move_to_the_front_in_order():
 
 def test_copies_of_a_prefix_share_the_first_one_s_law():
     law = torch.arange(3.0)[None, :, None].expand(1, 3, 2)
-    assert _shared(law, torch.tensor([[[1], [2], [1]]]))[0, :, 0].tolist() == [0, 1, 0]
-    assert _shared(law, torch.zeros(1, 3, 0, dtype=torch.long))[0, :, 0].tolist() == [0, 0, 0]
+    assert shared_rows(law, torch.tensor([[[1], [2], [1]]]))[0, :, 0].tolist() == [0, 1, 0]
+    assert shared_rows(law, torch.zeros(1, 3, 0, dtype=torch.long))[0, :, 0].tolist() == [0, 0, 0]
 
 
 def one_hot_rows(paths, size=6):
