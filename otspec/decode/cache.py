@@ -122,7 +122,10 @@ class CachedModel:
         self._model = model
         self._vocab_size = vocab_size
         self._cache = DynamicCache()
-        self._cuts_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        accepted = inspect.signature(model.forward).parameters
+        self._cuts_logits = "logits_to_keep" in accepted
+        # transformers 5.24 calls the cache by its name
+        self._cache_name = "cache" if "cache" in accepted else "past_key_values"
 
     def read(self, tokens: Any, positions: Any, mask: Any, keep: int = 0) -> Any:
         """Read tokens and return the logits after them.
@@ -139,9 +142,8 @@ class CachedModel:
         -------
         [R n V] (or ``[R keep V]``)
         """
-        extra = {"logits_to_keep": keep} if keep and self._cuts_logits else {}
-        out = self._model(input_ids=tokens, position_ids=positions, attention_mask=mask.long(),
-                          past_key_values=self._cache, use_cache=True, **extra)
+        extra = {self._cache_name: self._cache} | ({"logits_to_keep": keep} if keep and self._cuts_logits else {})
+        out = self._model(input_ids=tokens, position_ids=positions, attention_mask=mask.long(), use_cache=True, **extra)
         if out.logits.shape[-1] < self._vocab_size:
             raise ShapeMismatch(f"{type(self._model).__name__}: {out.logits.shape[-1]} logits, expected at least "
                                 f"{self._vocab_size}. Fix: load the pair with otspec.load_pair.")
