@@ -26,7 +26,7 @@ _FROZEN = 1e-20  # a grid point whose Pr[fewer than k arrivals] is below this ad
 _SETTLED = 60.0  # beyond this time 1 - (1 - e^-t)^k is below 1e-24, so a frozen point stays frozen
 _HORIZON = 45.0  # e^-45 = 3e-20: arrivals behind the prefix have ended it by then
 _SERIES = 0.01  # below this six terms of the exponential series are exact to 1e-17
-_RESYNC = 32  # tokens between exact evaluations of e^(-s t); the products between lose 32 roundings
+_RESYNC = 64  # tokens between exact evaluations of e^(-s t); the products between lose 64 roundings, about 1e-15
 
 
 @njit(cache=True, nogil=True)
@@ -41,23 +41,28 @@ def _suffix_mass(draft, mass):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _head_increment(s, q, k):
-    """g(s) - g(s + q) without cancellation: g(s) times one less the product of 1 - q / (l + s + q)."""
-    head, lost = 1.0, 0.0
+def _head_increments(draft, behind, k, head):
+    """g(s) - g(s + q) of every token without cancellation: g(s) times one less the product of 1 - q / (l + s + q)."""
+    lost = np.zeros(draft.size)
+    head[:] = 1.0
+    # the tokens inside: their divisions do not wait for one another
     for order in range(1, k + 1):
-        head *= order / (order + s)
-        lost += (q / (order + s + q)) * (1.0 - lost)
-    return head * lost
+        for j in range(draft.size):
+            head[j] *= order / (order + behind[j])
+            lost[j] += (draft[j] / (order + behind[j] + draft[j])) * (1.0 - lost[j])
+    for j in range(draft.size):
+        head[j] *= lost[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _advance(count, times, settled, decay, reached, arrival, q, s, series_end, live, k):
     """Integrate one token's increment (less its head) and add the token to the counts.
 
+    Row 0 of ``count`` [k + 1, points] is zero, row m + 1 holds Pr[m arrivals].
     ``decay`` holds e^(-t (s + q)) on entry and e^(-t s) on exit at the points that matter.
     """
     total = 0.0
-    few = count[k - 1]
+    few = count[k]
     # two plain loops, so that the compiler can vectorise the first: nearly all points of a light token
     early = min(max(series_end, 0), live)
     for i in range(early):
@@ -78,11 +83,21 @@ def _advance(count, times, settled, decay, reached, arrival, q, s, series_end, l
         arrival[i] = a
         decay[i] = after
         reached[i] += a * few[i]
-    for m in range(k - 1, 0, -1):
+    # the counts' polynomials times 1 - a + a z, four degrees to a pass: loads and stores are the limit here
+    m = k
+    while m >= 4:
+        for i in range(live):
+            a, low = arrival[i], count[m - 4, i]
+            first, second, third = count[m - 3, i], count[m - 2, i], count[m - 1, i]
+            count[m, i] += a * (third - count[m, i])
+            count[m - 1, i] = third + a * (second - third)
+            count[m - 2, i] = second + a * (first - second)
+            count[m - 3, i] = first + a * (low - first)
+        m -= 4
+    while m >= 1:
         for i in range(live):
             count[m, i] += arrival[i] * (count[m - 1, i] - count[m, i])
-    for i in range(live):
-        count[0, i] -= arrival[i] * count[0, i]
+        m -= 1
     return total
 
 
@@ -101,11 +116,13 @@ def _race_row(draft, k, step, increments):
     points = int((math.log(_HORIZON / smallest) - first) / step) + 2
     times = np.exp(first + step * np.arange(points))
     settled = (-np.expm1(-times)) ** k
-    count = np.zeros((k, points))
-    count[0] = 1.0
+    count = np.zeros((k + 1, points))
+    count[1] = 1.0
     reached = np.zeros(points)
     arrival = np.empty(points)
     decay = np.exp(-times * (behind[0] + draft[0]))
+    head = np.empty(size)
+    _head_increments(draft, behind, k, head)
     live, seen = points, 0
     for j in range(size):
         q, s = draft[j], behind[j]
@@ -118,12 +135,11 @@ def _race_row(draft, k, step, increments):
             for i in range(live):
                 decay[i] = math.exp(-times[i] * (s + q))
         seen += 1
-        series_end = int((math.log(_SERIES / q) - first) / step)
-        integral = _advance(
-            count, times, settled, decay, reached, arrival, q, s, series_end, live, k
-        )
+        light = live == 0 or q * times[live - 1] <= _SERIES
+        series_end = live if light else int((math.log(_SERIES / q) - first) / step)
+        integral = _advance(count, times, settled, decay, reached, arrival, q, s, series_end, live, k)
         if seen >= k:
-            increments[j] = max(0.0, _head_increment(s, q, k) + step * integral)
+            increments[j] = max(0.0, head[j] + step * integral)
 
 
 @njit(cache=True, nogil=True)
