@@ -5,7 +5,8 @@ prefixes are merged, and the *multiplicity* of a node counts the copies merged i
 
 Fact used by every rule on trees: given the node, the next tokens of the copies at it are independent draws from its
 draft law (or one list without replacement), whatever decided how many there are, as long as that was decided before
-they were drawn. A tree whose widths depend on the children themselves breaks this and must say so.
+they were drawn. A tree whose widths depend on the children themselves breaks this and must say so. So must a tree
+that is chosen without chance, such as the likeliest tokens of a beam: its drafts have one-hot laws.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 from otspec.core.errors import BadArgument, ShapeMismatch
 
 Array = Any
-SCHEMES = ("paths", "branches", "without_replacement")
+SAMPLED = ("paths", "branches", "without_replacement")
+SCHEMES = (*SAMPLED, "deterministic")
 
 
 class DraftTree:
@@ -34,9 +36,9 @@ class DraftTree:
     multiplicity : [N] int, optional
         Independent copies merged in each node; default 1 for each leaf, and elsewhere the
         copies of the children (``"paths"``) or 1.
-    scheme : {"paths", "branches", "without_replacement"}
+    scheme : {"paths", "branches", "without_replacement", "deterministic"}
         How children are drawn: the copies at a node each draw one (K independent paths); every distinct node makes
-        its own independent draws; or without replacement.
+        its own independent draws; without replacement; or not at all, the tree being a function of the context.
     adaptive_widths : bool
         Whether the number of children of a node depends on which children were drawn, as in a best-first heap.
 
@@ -156,10 +158,10 @@ class DraftTree:
         if copies.min() < 1:
             node = int(copies.argmin())
             raise BadArgument(f"multiplicity[{node}] = {copies[node]} is smaller than 1. Fix: drop that node.")
-        if self.scheme == "without_replacement" and copies[1:].max(initial=1) > 1:
+        if self.scheme in ("without_replacement", "deterministic") and copies[1:].max(initial=1) > 1:
             node = 1 + int(copies[1:].argmax())
-            raise BadArgument(f"multiplicity[{node}] = {copies[node]}: draws without replacement have no copies. "
-                              f"Fix: multiplicity 1, or scheme='branches'.")
+            raise BadArgument(f"multiplicity[{node}] = {copies[node]}: {self.scheme.replace('_', ' ')} drafts have no "
+                              f"copies. Fix: multiplicity 1, or scheme='branches'.")
         over = np.flatnonzero(self.draws > copies)
         if self.scheme == "paths" and over.size:
             node = int(over[0])

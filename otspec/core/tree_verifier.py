@@ -20,7 +20,7 @@ from otspec.core.checks import as_law, check_together, check_tokens, check_unifo
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.laws import draw, namespace
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
-from otspec.core.tree import SCHEMES, DraftTree
+from otspec.core.tree import SAMPLED, DraftTree
 
 Array = Any
 
@@ -64,7 +64,7 @@ class TreeVerifier(ABC):
     #: kinds of trees whose widths may depend on the children drawn
     adaptive: ClassVar[tuple[str, ...]] = ()
     #: kinds of trees that the rule is proved for, all but these being refused
-    trees: ClassVar[tuple[str, ...]] = SCHEMES
+    trees: ClassVar[tuple[str, ...]] = SAMPLED
 
     def __init__(self, scheme: DraftScheme | int = 1) -> None:
         self.scheme = as_scheme(scheme)
@@ -93,14 +93,15 @@ class TreeVerifier(ABC):
         return SchemeMismatch(f"{self!r} verifies drafted trees, not paths in a batch. "
                               f"Fix: conditional(tree, ...) or draw(tree, ...).")
 
-    def conditional(self, tree: DraftTree, target_rows: Array, draft_rows: Array) -> TreeLaw:
+    def conditional(self, tree: DraftTree, target_rows: Array, draft_rows: Array | None) -> TreeLaw:
         """Law of the verdict given the tree, the rule's own coins integrated out.
 
         Parameters
         ----------
         tree : DraftTree
         target_rows, draft_rows : [N V]
-            Laws after every node; the draft rows of leaves are not read.
+            Laws after every node; the draft rows of leaves are not read, and of a deterministic tree none are: they
+            may be None.
 
         Returns
         -------
@@ -117,14 +118,14 @@ class TreeVerifier(ABC):
         reached = stop[:, None] > 0
         return TreeLaw(stop, np.where(reached, joint / np.where(reached, stop[:, None], 1.0), target))
 
-    def draw(self, tree: DraftTree, target_rows: Array, draft_rows: Array, uniforms: Array) -> TreeVerdict:
+    def draw(self, tree: DraftTree, target_rows: Array, draft_rows: Array | None, uniforms: Array) -> TreeVerdict:
         """Verify one tree with two uniforms in [0, 1): one chooses the node, the other the token."""
         uniforms = check_uniforms(np.asarray(uniforms), 2)
         law = self.conditional(tree, target_rows, draft_rows)
         node = int(draw(law.stop, uniforms[0]))
         return TreeVerdict(node, int(draw(law.following[node], uniforms[1])))
 
-    def expected_accepted(self, tree: DraftTree, target_rows: Array, draft_rows: Array) -> float:
+    def expected_accepted(self, tree: DraftTree, target_rows: Array, draft_rows: Array | None) -> float:
         """Mean number of tokens kept, given the tree."""
         return float(self.conditional(tree, target_rows, draft_rows).stop @ tree.depths)
 
@@ -161,41 +162,36 @@ class TreeVerifier(ABC):
         batch, arrays = self._checked_paths(target_rows, draft_rows, tokens, uniforms)
         return namespace(arrays[0]).reshape(self._expected_paths(*arrays), batch)
 
-    def _checked(self, tree: DraftTree, target_rows: Array, draft_rows: Array) -> tuple[np.ndarray, np.ndarray]:
+    def _checked(self, tree: DraftTree, target_rows: Array, draft_rows: Array | None) -> tuple[np.ndarray, np.ndarray]:
         self._check_tree(tree)
-        rows = []
-        for name, given in (("target_rows", target_rows), ("draft_rows", draft_rows)):
-            law = np.asarray(as_law(name, given))
-            if law.ndim != 2 or len(law) != len(tree):
-                raise ShapeMismatch(f"{name}: shape {law.shape} for a tree of {len(tree)} nodes. "
-                                    f"Fix: [N V], one row after every node, the root first.")
-            rows.append(law.astype(np.float64))
-        if rows[0].shape != rows[1].shape:
-            raise ShapeMismatch(f"vocabularies differ: target_rows {rows[0].shape}, draft_rows {rows[1].shape}. "
+        target = _tree_rows("target_rows", target_rows, tree)
+        if tree.scheme == "deterministic":
+            return target, np.zeros_like(target)
+        draft = _tree_rows("draft_rows", draft_rows, tree)
+        if target.shape != draft.shape:
+            raise ShapeMismatch(f"vocabularies differ: target_rows {target.shape}, draft_rows {draft.shape}. "
                                 f"Fix: both laws must live on one vocabulary.")
-        if tree.tokens.max() >= rows[0].shape[1]:
-            raise BadArgument(f"tokens: {int(tree.tokens.max())} is outside the vocabulary of {rows[0].shape[1]}.")
-        drawn = rows[1][tree.parents[1:], tree.tokens[1:]]
+        drawn = draft[tree.parents[1:], tree.tokens[1:]]
         if drawn.size and drawn.min() <= 0:
             node = 1 + int(drawn.argmin())
             raise BadArgument(f"tokens[{node}] = {tree.tokens[node]} has probability 0 under the draft row of node "
                               f"{tree.parents[node]}, so it was not drawn from it. Fix: pass the laws that the tokens "
-                              f"were drawn from; a draft chosen without chance is a one-hot row with one child.")
-        return rows[0] / rows[0].sum(axis=1, keepdims=True), rows[1] / rows[1].sum(axis=1, keepdims=True)
+                              f"were drawn from; drafts chosen without chance make a tree of scheme='deterministic'.")
+        return target, draft
 
     def _check_tree(self, tree: DraftTree) -> None:
         if not isinstance(tree, DraftTree):
             raise BadArgument(f"tree: {type(tree).__name__} is no DraftTree. Fix: DraftTree(parents, tokens).")
         single = len(tree) == 1 or tree.draws.max() == 1  # a chain is a tree of every scheme
-        without = tree.scheme == "without_replacement"
-        bound = WithoutReplacement if without else WithReplacement
-        if tree.scheme not in self.trees or not (single or isinstance(self.scheme, bound)):
+        fixed = tree.scheme == "deterministic"
+        bound = WithoutReplacement if tree.scheme == "without_replacement" else WithReplacement
+        if tree.scheme not in self.trees or not (single or fixed or isinstance(self.scheme, bound)):
             raise SchemeMismatch(f"{self!r} does not verify {tree!r}. Fix: bind the rule to the scheme that the "
                                  f"children of the tree were drawn by.")
         if tree.adaptive_widths and tree.scheme not in self.adaptive:
             raise SchemeMismatch(f"{type(self).__name__} would be biased on {tree!r}: it must know how many children "
                                  f"a node has before they are drawn. Fix: traversal, or fix the widths beforehand.")
-        if tree.draws.max() > self.scheme.num_drafts:
+        if not fixed and tree.draws.max() > self.scheme.num_drafts:
             raise SchemeMismatch(f"{self!r}: a node of the tree has {tree.draws.max()} draws. "
                                  f"Fix: bind the rule to {tree.draws.max()} drafts.")
 
@@ -219,6 +215,18 @@ class TreeVerifier(ABC):
     def __repr__(self) -> str:
         """Class name and scheme."""
         return f"{type(self).__name__}({self.scheme})"
+
+
+def _tree_rows(name: str, given: Array, tree: DraftTree) -> np.ndarray:
+    """Laws ``[N V]`` after every node, in float64."""
+    law = np.asarray(as_law(name, given))
+    if law.ndim != 2 or len(law) != len(tree):
+        raise ShapeMismatch(f"{name}: shape {law.shape} for a tree of {len(tree)} nodes. "
+                            f"Fix: [N V], one row after every node, the root first.")
+    if tree.tokens.max() >= law.shape[1]:
+        raise BadArgument(f"tokens: {int(tree.tokens.max())} is outside the vocabulary of {law.shape[1]}.")
+    law = law.astype(np.float64)
+    return law / law.sum(axis=1, keepdims=True)
 
 
 def checked_paths(target_rows: Array, draft_rows: Array, tokens: Array, paths: int) -> tuple[Array, Array, Array]:

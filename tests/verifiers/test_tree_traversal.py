@@ -10,7 +10,7 @@ from otspec.verifiers import verifier
 from otspec.verifiers.tree import groups
 from otspec.verifiers.tree.grouped import GroupedTraversal
 from otspec.verifiers.tree.traversal import Traversal, in_tree_order
-from tests.verifiers.tree_draws import fixed, path_trees, shaped_trees, toys
+from tests.verifiers.tree_draws import Toy, as_tree, fixed, path_trees, shaped_trees, toys
 
 EXACT = 1e-12  # sums of a few thousand products of a dozen factors
 
@@ -138,3 +138,42 @@ def test_a_tree_of_independent_branches_may_have_adaptive_widths():
     assert toy.bias(Traversal(3), trees) < EXACT
     with pytest.raises(SchemeMismatch, match="adaptive widths"):
         toy.bias(verifier("winner_block", 3), trees)
+
+
+def beam(toy, widths, scheme):
+    """Tree of the likeliest draft tokens, ``widths[d]`` of them at each node of depth d."""
+    def below(prefix):
+        if len(prefix) == len(widths):
+            return ()
+        law = toy.draft[len(prefix)][np.ravel_multi_index(prefix, (toy.size,) * len(prefix)) if prefix else 0]
+        likeliest = np.argsort(-law, kind="stable")[: widths[len(prefix)]].tolist()
+        return tuple((token, 1, below((*prefix, token))) for token in likeliest)
+
+    return as_tree(below(()), scheme)
+
+
+@pytest.mark.parametrize("family", ["dirichlet", "peaked", "ties"])
+def test_a_tree_chosen_without_chance_is_verified_as_one_hot_drafts(family):
+    rule = Traversal(1)  # a deterministic tree needs no number of draws
+    for seed in range(4):
+        toy = Toy(family, 5, 2, seed)
+        tree = beam(toy, (3, 2), "deterministic")
+        target, draft = toy.rows(tree)
+        assert toy.bias(rule, [(1.0, tree)]) < EXACT
+        assert np.array_equal(rule.conditional(tree, target, None).stop, rule.conditional(tree, target, draft).stop)
+        # the first token is kept with the target's mass of the likeliest drafts, the optimum for a fixed list
+        first = tree.tokens[list(tree.children[0])]
+        kept = rule.conditional(tree, target, None)
+        assert 1 - kept.stop[0] == pytest.approx(target[0][first].sum(), abs=EXACT)
+
+
+def test_a_beam_declared_as_sampled_is_biased_and_other_rules_refuse_it():
+    toy = Toy("dirichlet", 5, 2, 0)
+    lie = beam(toy, (3, 2), "without_replacement")
+    assert toy.bias(Traversal(WithoutReplacement(3)), [(1.0, lie)]) > 1e-2
+    tree = beam(toy, (3, 2), "deterministic")
+    for name in ("winner_block", "recursive_walk", "optimal_walk"):
+        with pytest.raises(SchemeMismatch, match="does not verify"):
+            toy.bias(verifier(name, WithoutReplacement(3)), [(1.0, tree)])
+    with pytest.raises(BadArgument, match="deterministic drafts have no copies"):
+        DraftTree([-1, 0], [-1, 1], [1, 2], scheme="deterministic")

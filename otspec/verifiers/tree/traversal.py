@@ -3,7 +3,8 @@
 A child is tried with weight ``min(1, a target / draft)``; after a refusal its parent's target becomes
 ``(a target - draft)+ / S`` and its weight ``S / (S + 1 - a)``, and the draft law loses the token and is renormalised.
 This holds for children without replacement, and as it stands for independent draws whose copies are merged in the
-order of first appearance, since the distinct tokens of independent draws are draws without replacement.
+order of first appearance, since the distinct tokens of independent draws are draws without replacement. A child that
+was chosen without chance is a draw from a one-hot law, whatever the draft model thinks of it.
 
 Theorem: the text has the target's law, also when the shape of the tree depends on the children drawn before; on one
 path the rule is block verification. [traversal]
@@ -31,12 +32,15 @@ class Traversal(GroupWalk):
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
     order_matters: ClassVar[bool] = True
     adaptive: ClassVar[tuple[str, ...]] = SCHEMES
+    trees: ClassVar[tuple[str, ...]] = SCHEMES
 
     def _groups(self, tree: DraftTree, node: int) -> Groups:
         return [(child,) for child in tree.children[node]]
 
     def _winner(self, tree: DraftTree, group: tuple[int, ...], goal: np.ndarray,
                 left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if tree.scheme == "deterministic":
+            return np.eye(1, goal.size, tree.tokens[group[0]])[0], np.ones(1)
         return left / left.sum(), np.ones(1)
 
     def num_uniforms(self, draft_length: int) -> int:
