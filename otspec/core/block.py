@@ -114,7 +114,7 @@ class BlockVerifier(ABC):
             Numbers in [0, 1); the same numbers give the same verdict on every array library.
         """
         target_rows, draft_rows, tokens = checked_block(target_rows, draft_rows, tokens)
-        check_uniforms(uniforms, self.num_uniforms(tokens.shape[-1]))
+        check_uniforms(uniforms, self.num_uniforms(tokens.shape[-1]), target_rows=target_rows)
         if tuple(uniforms.shape[:-1]) != tuple(tokens.shape[:-1]):
             raise ShapeMismatch(
                 f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of tokens, "
@@ -155,7 +155,7 @@ def checked_block(target_rows: Array, draft_rows: Array, tokens: Array) -> tuple
     batches = {tuple(target_rows.shape[:-2]), tuple(draft_rows.shape[:-2]), tuple(tokens.shape[:-1])}
     if len(batches) > 1 or target_rows.shape[-1] != draft_rows.shape[-1]:
         raise ShapeMismatch(f"batch shapes or vocabularies differ: {shapes}. Fix: give all three the same.")
-    tokens = check_tokens(tokens, target_rows.shape[-1], length)
+    tokens = check_tokens(tokens, target_rows.shape[-1], length, target_rows=target_rows)
     if bool(namespace(tokens).any(tokens < 0)):
         raise BadArgument("tokens: -1 found; a path has no absent tokens. Fix: verify shorter paths separately.")
     return target_rows, draft_rows, tokens

@@ -113,19 +113,28 @@ def _check_vocabulary(laws: dict[str, Array]) -> None:
         raise ShapeMismatch(f"vocabularies differ: {listed}. Fix: both laws must live on one vocabulary.")
 
 
-def check_together(**arrays: Array) -> Any:
-    """Namespace of arrays that share library, dtype and device; an error that names the odd one otherwise."""
+def check_place(**arrays: Array) -> Any:
+    """Namespace of arrays that share library and device; an error that names the odd one otherwise."""
     try:
         xp = array_namespace(*arrays.values())
     except TypeError:
         kinds = ", ".join(f"{name} is {type(a).__module__.split('.')[0]}" for name, a in arrays.items())
         raise ShapeMismatch(f"array libraries differ: {kinds}. Fix: convert one of them.") from None
-    for what, read in (("dtypes", dtype_name), ("devices", lambda a: str(device(a)))):
-        seen = {name: read(a) for name, a in arrays.items()}
-        if len(set(seen.values())) > 1:
-            listed = ", ".join(f"{name} {value}" for name, value in seen.items())
-            raise ShapeMismatch(f"{what} differ: {listed}. Fix: convert one of them explicitly.")
+    _check_same("devices", {name: str(device(a)) for name, a in arrays.items()})
     return xp
+
+
+def check_together(**arrays: Array) -> Any:
+    """Namespace of arrays that share library, device and dtype; an error that names the odd one otherwise."""
+    xp = check_place(**arrays)
+    _check_same("dtypes", {name: dtype_name(a) for name, a in arrays.items()})
+    return xp
+
+
+def _check_same(what: str, seen: dict[str, str]) -> None:
+    if len(set(seen.values())) > 1:
+        listed = ", ".join(f"{name} {value}" for name, value in seen.items())
+        raise ShapeMismatch(f"{what} differ: {listed}. Fix: convert one of them explicitly.")
 
 
 def check_positive(name: str, value: Any) -> int:
@@ -145,11 +154,11 @@ def check_positive(name: str, value: Any) -> int:
     return number
 
 
-def check_tokens(tokens: Array, vocabulary: int, num_drafts: int) -> Array:
-    """Check draft lists ``[*batch k]`` of integers in ``-1 .. V-1``, absent ones (-1) last."""
+def check_tokens(tokens: Array, vocabulary: int, num_drafts: int, **beside: Array) -> Array:
+    """Check draft lists ``[*batch k]`` of integers in ``-1 .. V-1``, on the library and device of arrays ``beside``."""
     if isinstance(tokens, (list, tuple)):
         tokens = np.asarray(tokens)
-    xp = array_namespace(tokens)
+    xp = check_place(tokens=tokens, **beside)
     if not xp.isdtype(tokens.dtype, "integral"):
         raise ShapeMismatch(f"tokens: dtype {dtype_name(tokens)} is not an integer type. Fix: pass token ids.")
     if tokens.ndim == 0 or tokens.shape[-1] != num_drafts:
@@ -167,9 +176,9 @@ def check_tokens(tokens: Array, vocabulary: int, num_drafts: int) -> Array:
     return tokens
 
 
-def check_uniforms(uniforms: Array, needed: int) -> Array:
-    """Check uniforms ``[*batch needed]`` in [0, 1)."""
-    xp = array_namespace(uniforms)
+def check_uniforms(uniforms: Array, needed: int, **beside: Array) -> Array:
+    """Check uniforms ``[*batch needed]`` in [0, 1), on the library and device of the arrays ``beside`` them."""
+    xp = check_place(uniforms=uniforms, **beside)
     if uniforms.ndim == 0 or uniforms.shape[-1] != needed:
         raise ShapeMismatch(
             f"uniforms: shape {tuple(uniforms.shape)} does not end in the {needed} numbers needed. "

@@ -124,8 +124,9 @@ class DraftScheme(ABC):
         [*batch k] int64
             In drawing order, -1 where a draft is absent.
         """
-        check_uniforms(uniforms, self.num_uniforms)
-        return self._sample(self.check(draft), uniforms)
+        draft = self.check(draft)
+        check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": draft}))
+        return self._sample(draft, uniforms)
 
     @abstractmethod
     def _sample(self, draft: Array, uniforms: Array) -> Array:

@@ -202,7 +202,7 @@ class TreeVerifier(ABC):
                                  f"or verify a DraftTree.")
         arrays = checked_paths(target_rows, draft_rows, tokens, self.scheme.num_drafts)
         batch, (count, length) = tuple(arrays[2].shape[:-2]), arrays[2].shape[-2:]
-        check_uniforms(uniforms, self.num_uniforms(length))
+        check_uniforms(uniforms, self.num_uniforms(length), target_rows=arrays[0])
         if tuple(uniforms.shape[:-1]) != batch:
             raise ShapeMismatch(f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of tokens, "
                                 f"{batch}. Fix: one row of uniforms per set of paths.")
@@ -247,7 +247,7 @@ def checked_paths(target_rows: Array, draft_rows: Array, tokens: Array, paths: i
                             f"each; got {shapes}. Fix: one target row per prefix, the empty and the full one included.")
     if count != paths:
         raise SchemeMismatch(f"tokens: {count} paths for a rule bound to {paths}. Fix: make it for {count} paths.")
-    tokens = check_tokens(tokens, size, length)
+    tokens = check_tokens(tokens, size, length, target_rows=target_rows)
     if bool(namespace(tokens).any(tokens < 0)):
         raise BadArgument("tokens: -1 found; a path has no absent tokens. Fix: verify shorter paths separately.")
     return target_rows, draft_rows, tokens

@@ -103,13 +103,13 @@ class TokenVerifier(ABC):
             ``token [*batch]`` and ``slot [*batch]``.
         """
         target, draft, tokens = self._checked(target, draft, tokens)
-        check_uniforms(uniforms, self.num_uniforms)
+        check_uniforms(uniforms, self.num_uniforms, target=target)
         token = self._draw(target, draft, tokens, uniforms)
         return Verdict(token, slot_of(token, tokens))
 
     def _checked(self, target: Array, draft: Array, tokens: Array) -> tuple[Array, Array, Array]:
         target, draft = checked_pair(target, draft, self.scheme)
-        tokens = check_tokens(tokens, target.shape[-1], self.scheme.num_drafts)
+        tokens = check_tokens(tokens, target.shape[-1], self.scheme.num_drafts, target=target)
         xp = array_namespace(target, tokens)
         batch = tokens.shape[:-1]
         tail = draft.shape[-1 - self.scheme.draft_axes:]

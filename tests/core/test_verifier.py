@@ -58,6 +58,23 @@ def test_laws_that_do_not_belong_together_are_refused():
         Echo(2).conditional(np.stack([LAW] * 2), LAW, np.array([[0, 1]] * 3))
 
 
+def test_tokens_and_uniforms_live_where_the_laws_do():
+    here = torch.tensor(LAW)
+    with pytest.raises(ot.ShapeMismatch, match="array libraries differ: tokens is numpy, target is torch"):
+        Echo(2).conditional(here, here, np.array([0, 1]))
+    with pytest.raises(ot.ShapeMismatch, match="array libraries differ: uniforms is numpy, target is torch"):
+        Echo(2).draw(here, here, torch.tensor([0, 1]), np.array([0.5]))
+    with pytest.raises(ot.ShapeMismatch, match="devices differ: uniforms meta, target cpu"):
+        Echo(2).draw(here, here, torch.tensor([0, 1]), torch.zeros(1, device="meta"))
+    with pytest.raises(ot.ShapeMismatch, match="devices differ: uniforms meta, draft cpu"):
+        ot.WithReplacement(2).sample(here, torch.zeros(2, device="meta"))
+    rows, path = here.expand(2, 3), torch.tensor([1])
+    with pytest.raises(ot.ShapeMismatch, match="devices differ: uniforms meta, target_rows cpu"):
+        ot.verifier("block").draw(rows, rows[:1], path, torch.zeros(2, device="meta"))
+    with pytest.raises(ot.ShapeMismatch, match="array libraries differ: tokens is numpy, target_rows is torch"):
+        ot.verifier("winner_block", 1).draw_paths(rows[None], rows[None, :1], path[None].numpy(), torch.zeros(4))
+
+
 def test_a_rule_knows_its_scheme():
     assert repr(Echo(2)) == "Echo(WithReplacement(k=2))"
     with pytest.raises(ot.SchemeMismatch, match=r"proved for WithReplacement; got WithoutReplacement\(k=2\)"):
