@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 
 from otspec.analysis.exact import acceptance, kernel, token_rule
 from otspec.core.errors import BadArgument, TooLarge
-from otspec.core.laws import cumulative_sum, descending_order, positive_part
+from otspec.core.laws import descending_order, positive_part
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement
 from otspec.core.table import Table
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -128,27 +128,11 @@ def optimal_mass(target: Array, draft: Array, scheme: DraftScheme) -> Array:
     """Mass of each token that the optimal rule emits from its drafts, ``[*batch V]``; it sums to the optimum."""
     xp = array_namespace(target, draft)
     target = xp.astype(target, xp.float64) / xp.sum(target, axis=-1, dtype=xp.float64)[..., None]
-    if isinstance(scheme, WithReplacement) and not is_numpy_array(target):
-        return _sorted_mass(xp, target, draft, scheme.k)
     emitted = xp.minimum(target, winner_law(target, xp.astype(draft, xp.float64), scheme))
     if not isinstance(scheme, (Hub, Hybrid)):
         return emitted
     top, _ = (Hybrid(1, 2) if isinstance(scheme, Hub) else scheme).split(draft)
     return xp.where(top, target, emitted)
-
-
-def _sorted_mass(xp: Any, target: Array, draft: Array, k: int) -> Array:
-    """Winner's mass by whole-array operations, for any library and device; in sorted order, which no sum minds."""
-    from otspec.transport.parallel import universal_law_parallel
-
-    draft = xp.astype(draft, xp.float64)
-    ratio = xp.where(draft > 0, target / xp.where(draft > 0, draft, xp.ones_like(draft)), xp.inf)
-    order = xp.argsort(ratio, axis=-1)
-    target = xp.take_along_axis(target, order, axis=-1)
-    x = cumulative_sum(xp.take_along_axis(draft, order, axis=-1))
-    capacity = xp.concat([xp.zeros_like(x[..., :1]), x / x[..., -1:]], axis=-1) ** k
-    return xp.take_along_axis(xp.minimum(target, universal_law_parallel(target, capacity)),
-                              xp.argsort(order, axis=-1), axis=-1)
 
 
 def _recursive_mass(xp: Any, target: Array, draft: Array, k: int) -> Array:

@@ -20,18 +20,11 @@ from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 from otspec.core.bound import AcceptanceBound, Cut
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
-from otspec.core.laws import cumulative_sum
 from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
-from otspec.transport.winner import (
-    cumulative,
-    minimal_law,
-    prefix_optimum,
-    ratio_order,
-    replacement_increments,
-    universal_law,
-)
+from otspec.transport.game import Game, on_host, play, sampled_increments
+from otspec.transport.winner import cumulative, prefix_optimum, ratio_order
 
 Array = Any
 CERTIFIED_GAP = 1e-9
@@ -74,7 +67,7 @@ def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -
     target, draft = checked_pair(target, draft, scheme)
     if isinstance(scheme, WithReplacement):
         return _replacement_value(target, draft, scheme.k)
-    target, draft, give_back = _as_numpy(target, draft)
+    target, draft, give_back = _prepared(target, draft, scheme)
     if isinstance(scheme, (Independent, Joint)):
         return give_back(_certified_upper(target, draft, scheme))
     return give_back(_prefix_value(target, draft, scheme))
@@ -101,23 +94,25 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     """
     scheme = as_scheme(scheme)
     target, draft = checked_pair(target, draft, scheme)
-    target, draft, give_back = _as_numpy(target, draft)
+    target, draft, give_back = _prepared(target, draft, scheme)
     if isinstance(scheme, (Independent, Joint)):
         return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back)
-    game = _sampled_game(target, draft, scheme)
-    law = _winner_law(game, "universal")
-    lower = np.minimum(game.target, law).sum(axis=-1) - _core_violation(law, game)
-    value, size = prefix_optimum(game.target, cumulative(game.increments))
-    ranked = (np.arange(law.shape[-1]) < size[..., None]) & ~game.empty[..., None]
+    lower, upper, subset, law = map(give_back, _both_ends(target, draft, scheme))
+    return AcceptanceBound(lower=lower, upper=upper, cut=Cut(subset, upper), winner_law=law)
+
+
+def _both_ends(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, Array, Array, Array]:
+    """Lower and upper end ``[*batch]``, subset of the cut and winner law ``[*batch V]``."""
+    xp = array_namespace(target, draft)
+    sampled = _sampled(target, draft, scheme)
+    game, law = sampled.game, sampled.game.law()
+    lower = xp.sum(xp.minimum(game.target, law), axis=-1) - _core_violation(law, sampled)
+    value, size = prefix_optimum(game.target, game.capacity)
     # all drafts lie in H only if the certain ones do
-    subset = _unsort(ranked, game.order) | game.top
-    upper = give_back(np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0))
-    return AcceptanceBound(
-        lower=give_back(game.top_mass + np.where(game.empty, 0.0, lower)),
-        upper=upper,
-        cut=Cut(give_back(subset), upper),
-        winner_law=give_back(_unsort(law, game.order)),
-    )
+    subset = ((game.rank < size[..., None]) & ~sampled.empty[..., None]) | sampled.top
+    lower, value = (xp.where(sampled.empty, xp.zeros_like(end), end) for end in (lower, value))
+    upper = sampled.top_mass + value
+    return (sampled.top_mass + lower, xp.where(upper < 1.0, upper, xp.ones_like(upper)), subset, game.by_token(law))
 
 
 def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
@@ -191,87 +186,58 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
         raise BadArgument(f"kind: {kind!r} is unknown. Fix: 'universal' or 'minimal'.")
     scheme = as_scheme(scheme)
     target, draft = checked_pair(target, draft, scheme)
-    target, draft, give_back = _as_numpy(target, draft)
+    target, draft, give_back = _prepared(target, draft, scheme)
     if isinstance(scheme, (Independent, Joint)):
         return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back).winner_law
-    game = _sampled_game(target, draft, scheme)
-    return give_back(_unsort(_winner_law(game, kind), game.order))
+    game = _sampled(target, draft, scheme).game
+    return give_back(game.by_token(game.law(kind)))
 
 
-class _Game(NamedTuple):
-    """The sampled part of a scheme in the order of target/draft: what the winner is picked from."""
+class _Sampled(NamedTuple):
+    """The sampled part of a scheme, and what is drafted for certain; top tokens sit last, where the capacity is one."""
 
-    order: np.ndarray  # [*batch V]
-    target: np.ndarray  # [*batch V], sorted, a full law; top tokens sit last, where the capacity is one
-    draft: np.ndarray  # [*batch V], sorted law of the sampled drafts
-    increments: np.ndarray  # [*batch V], of Pr[all sampled drafts lie in the prefix]
+    game: Game
     draws: int
-    replacement: bool
-    top: np.ndarray  # [*batch V] bool, tokens drafted for certain
-    top_mass: np.ndarray  # [*batch]
-    empty: np.ndarray  # [*batch] bool, nothing is sampled
+    race: bool
+    top: Array  # [*batch V] bool, tokens drafted for certain
+    top_mass: Array  # [*batch]
+    empty: Array  # [*batch] bool, nothing is sampled
 
 
-def _sampled_game(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> _Game:
+def _sampled(target: Array, draft: Array, scheme: DraftScheme) -> _Sampled:
+    xp = array_namespace(target, draft)
     if isinstance(scheme, Hub):
         scheme = Hybrid(1, 2)  # as sets, the same drafts
-    if isinstance(scheme, Hybrid):
-        top, rest = scheme.split(draft)
-        draws, replacement = scheme.num_sampled, False
-    else:
-        top, rest = np.zeros(draft.shape, dtype=bool), draft
-        draws, replacement = scheme.num_drafts, True
-    empty = ~(rest > 0).any(axis=-1)
-    rest = np.where(empty[..., None], draft, rest)  # any law: the row's result is overwritten
-    order = ratio_order(target, rest)
-    sorted_draft = np.take_along_axis(rest, order, axis=-1)
-    return _Game(order, np.take_along_axis(target, order, axis=-1), sorted_draft,
-                 sampled_increments(sorted_draft, draws, replacement), draws, replacement, top,
-                 np.where(top, target, 0.0).sum(axis=-1), empty)
+    race = isinstance(scheme, Hybrid)
+    draws = scheme.num_sampled if isinstance(scheme, Hybrid) else scheme.num_drafts
+    top, rest = scheme.split(draft) if isinstance(scheme, Hybrid) else (xp.zeros_like(draft, dtype=xp.bool), draft)
+    empty = ~xp.any(rest > 0, axis=-1)
+    rest = xp.where(empty[..., None], draft, rest)  # any law: the row's result is overwritten
+    top_mass = xp.sum(xp.where(top, target, xp.zeros_like(target)), axis=-1)
+    return _Sampled(play(target, rest, draws, race=race), draws, race, top, top_mass, empty)
 
 
-def sampled_increments(sorted_draft: np.ndarray, draws: int, replacement: bool) -> np.ndarray:
-    """Increments of ``Pr[all draws lie in the first j tokens]``, ``[*batch V]``."""
-    if draws == 1:
-        return sorted_draft
-    if replacement:
-        return replacement_increments(sorted_draft, draws)
-    from otspec.transport.race import race_increments
-
-    return race_increments(sorted_draft, draws)
-
-
-def _winner_law(game: _Game, kind: str) -> np.ndarray:
-    knots = cumulative(game.increments)
-    if kind == "minimal":
-        return minimal_law(game.target, knots)
-    return universal_law(game.target, knots, increments=game.increments)
-
-
-def _core_violation(law: np.ndarray, game: _Game) -> np.ndarray:
+def _core_violation(law: Array, sampled: _Sampled) -> Array:
     """How far ``law`` misses the core, ``max_H Q(H) - law(H)``: zero for a winner law, rounding aside."""
-    order = ratio_order(law, game.draft)
-    ranked = np.take_along_axis(game.draft, order, axis=-1)
-    capacity = cumulative(sampled_increments(ranked, game.draws, game.replacement))
-    slack = cumulative(np.take_along_axis(law, order, axis=-1)) - capacity
-    return np.maximum(-slack.min(axis=-1), 0.0)
+    xp = array_namespace(law)
+    order = ratio_order(law, sampled.game.draft)
+    ranked = xp.take_along_axis(sampled.game.draft, order, axis=-1)
+    capacity = cumulative(sampled_increments(ranked, sampled.draws, race=sampled.race))
+    return xp.max(capacity - cumulative(xp.take_along_axis(law, order, axis=-1)), axis=-1)
 
 
-def _unsort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    out = np.empty_like(values)
-    np.put_along_axis(out, order, values, axis=-1)
-    return out
-
-
-def _prefix_value(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> np.ndarray:
+def _prefix_value(target: Array, draft: Array, scheme: DraftScheme) -> Array:
+    xp = array_namespace(target, draft)
     if isinstance(scheme, Hub):
         scheme = Hybrid(1, 2)
     if isinstance(scheme, Hybrid) and scheme.num_sampled == 1:
         top, rest = scheme.split(draft)  # one random draft: its own law is the winner law, nothing to sort
-        return np.minimum(np.where(top, target, np.minimum(target, rest)).sum(axis=-1), 1.0)
-    game = _sampled_game(target, draft, scheme)
-    value, _ = prefix_optimum(game.target, cumulative(game.increments))
-    return np.minimum(game.top_mass + np.where(game.empty, 0.0, value), 1.0)
+        value = xp.sum(xp.where(top, target, xp.minimum(target, rest)), axis=-1)
+    else:
+        sampled = _sampled(target, draft, scheme)
+        value, _ = prefix_optimum(sampled.game.target, sampled.game.capacity)
+        value = sampled.top_mass + xp.where(sampled.empty, xp.zeros_like(value), value)
+    return xp.where(value < 1.0, value, xp.ones_like(value))
 
 
 def _replacement_value(target: Array, draft: Array, k: int) -> Array:
@@ -282,33 +248,35 @@ def _replacement_value(target: Array, draft: Array, k: int) -> Array:
         from otspec.transport.prefix import replacement_optimum
 
         return replacement_optimum(target, draft, k)
-    ratio = xp.where(draft > 0, target / xp.where(draft > 0, draft, xp.ones_like(draft)), xp.inf)
-    order = xp.argsort(ratio, axis=-1)
-    gap_target = cumulative_sum(xp.take_along_axis(target, order, axis=-1))
-    gap_draft = cumulative_sum(xp.take_along_axis(draft, order, axis=-1))
-    gap = gap_target / gap_target[..., -1:] - (gap_draft / gap_draft[..., -1:]) ** k
-    return 1.0 + xp.minimum(xp.min(gap, axis=-1), xp.zeros_like(gap[..., 0]))
+    order = ratio_order(target, draft)
+    target, draft = (xp.take_along_axis(law, order, axis=-1) for law in (target, draft))
+    return prefix_optimum(target, cumulative(draft) ** k)[0]
 
 
-def _as_numpy(target: Array, draft: Array) -> tuple[np.ndarray, np.ndarray, Callable[[np.ndarray], Array]]:
-    """Float64 NumPy views of CPU arrays, and the way back to the caller's library."""
+def _prepared(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """Normalised float64 laws, as NumPy views where they lie on the CPU, and the way back to the caller's library."""
     xp = array_namespace(target, draft)
-    if is_torch_array(target) and target.device.type != "cpu":
-        raise BadArgument(
-            f"target: on {target.device}, where only draws with replacement are solved. "
-            f"Fix: pass .cpu() tensors for the other draft schemes.")
-    if is_numpy_array(target):
-        def give_back(value: np.ndarray) -> Array:
-            return value
-    else:
-        def give_back(value: np.ndarray) -> Array:
-            return xp.asarray(np.ascontiguousarray(value))
+    if is_torch_array(target) and not on_host(target):
+        if isinstance(scheme, (Independent, Joint)):
+            raise BadArgument(f"target: on {target.device}, where the minimum-norm point of {scheme} is not solved. "
+                              f"Fix: pass .cpu() tensors.")
+        target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
+        return *_normalised(target, draft), lambda value: value
+    in_library = not is_numpy_array(target)
     target, draft = np.asarray(target, dtype=np.float64), np.asarray(draft, dtype=np.float64)
     if draft.ndim == target.ndim and draft.shape != target.shape:
         target, draft = np.broadcast_arrays(target, draft)
     elif draft.ndim < target.ndim:
         draft = np.broadcast_to(draft, target.shape)
-    return (target / target.sum(axis=-1, keepdims=True), draft / draft.sum(axis=-1, keepdims=True), give_back)
+
+    def give_back(value: np.ndarray) -> Array:
+        return xp.asarray(np.ascontiguousarray(value)) if in_library else value
+
+    return *_normalised(target, draft), give_back
+
+
+def _normalised(*laws: Array) -> tuple[Array, ...]:
+    return tuple(law / array_namespace(law).sum(law, axis=-1, keepdims=True) for law in laws)
 
 
 def _by_rows(solve: Callable[..., AcceptanceBound], target: np.ndarray, draft: np.ndarray, scheme: DraftScheme,

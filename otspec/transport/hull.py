@@ -91,6 +91,10 @@ def winning_cell(
     >>> int(a), int(b)
     (0, 2)
     """
+    if not isinstance(x, (np.ndarray, list)):
+        from otspec.transport.parallel import winning_cell_parallel
+
+        return winning_cell_parallel(x, F, c, t, rank, _above(x, above))
     x = np.asarray(x, dtype=np.float64)
     t, rank = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(rank, dtype=np.int64))
     rows = _rows(x, _above(x, above), F, c)

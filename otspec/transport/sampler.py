@@ -1,8 +1,8 @@
 """One optimal draw end to end, compiled: sort by target/draft, winner law, hull cell, winner, accept or residual.
 
 Everything after the sort is a handful of passes over the row in work space that is allocated once a batch; the
-residual is summed only where the winner was rejected. `otspec.transport.parallel` is the same draw as whole-array
-operations for other libraries and devices.
+residual is summed only where the winner was rejected. `otspec.transport.sampler_parallel` is the same draw as
+whole-array operations for other libraries and devices.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from otspec.transport.game import sampled_increments
 from otspec.transport.majorant import hull_edge, pick_race, pick_replacement, pool_increments
-from otspec.transport.race import race_increments
 from otspec.transport.winner import ratio_order
 
 
@@ -170,12 +170,9 @@ def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, unifo
     target, draft = (np.ascontiguousarray(law, dtype=np.float64) for law in (target, draft))
     order = ratio_order(target, draft)
     draws = (tokens >= 0).sum(axis=-1)
-    raced = np.empty((len(target), target.shape[-1] if not replacement else 0))
+    raced = np.empty((len(target), 0))
     if not replacement:
-        ranked = np.take_along_axis(draft, order, axis=-1)
-        for count in np.unique(draws[draws > 0]):
-            rows = draws == count
-            raced[rows] = race_increments(ranked[rows], int(count))
+        raced = sampled_increments(np.take_along_axis(draft, order, axis=-1), draws, race=True)
     out = np.empty(len(target), dtype=np.int64)
     _draw_rows(target, draft, order, raced, draws, np.ascontiguousarray(tokens, dtype=np.int64),
                np.ascontiguousarray(uniforms, dtype=np.float64), not replacement, minimal, out)

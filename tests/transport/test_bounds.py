@@ -140,12 +140,12 @@ def test_winner_laws_attain_the_optimum_and_lie_in_the_core(kind, scheme, rng):
 
 
 def test_a_law_outside_the_core_is_not_believed():
-    from otspec.transport.bounds import _core_violation, _sampled_game
+    from otspec.transport.bounds import _core_violation, _sampled
 
     target, draft = np.array([1.0, 0.0]), np.array([0.5, 0.5])
-    game = _sampled_game(target, draft, ot.WithReplacement(2))
-    wish = np.take(target, game.order)  # always win with the target's favourite: no rule can
-    assert _core_violation(wish, game) == pytest.approx(0.25)
+    sampled = _sampled(target, draft, ot.WithReplacement(2))
+    wish = np.take(target, sampled.game.order)  # always win with the target's favourite: no rule can
+    assert _core_violation(wish, sampled) == pytest.approx(0.25)
 
 
 def test_large_vocabularies_are_certified(rng):

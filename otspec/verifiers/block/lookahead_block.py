@@ -28,17 +28,12 @@ from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree import DraftTree
+from otspec.transport.game import ranks_of
+from otspec.transport.parallel import pick_marked
+from otspec.transport.winner import cumulative, ratio_order, universal_law
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
 from otspec.verifiers.block.lookahead_curve import KNOTS, checked_curve, checked_curves, power_curve
-from otspec.verifiers.tree.winners import (
-    cell_start,
-    game,
-    knots,
-    pick,
-    survivor_sets,
-    top_cells,
-    universal_laws,
-)
+from otspec.verifiers.tree.winners import game, survivor_sets, top_cells
 
 Array = Any
 
@@ -155,7 +150,7 @@ class LookaheadBlock(ChosenPath):
             mixed_at.append(mixed)
             curves.append(curve)
             same = same & (here[:, :, None] == here[:, None, :])
-        path = pick(alive, uniforms[:, -1])
+        path = pick_marked(alive, uniforms[:, -1])
         for depth, curve in enumerate(curves):
             if curve is not None:
                 law = _curve_laws(node_rows(target_rows, path, depth), node_rows(draft_rows, path, depth), curve)
@@ -164,6 +159,8 @@ class LookaheadBlock(ChosenPath):
 
     def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> tuple[Array, Array]:
         """Survivors ``[B K]`` among those alive, by the ranks of their tokens under their own rows, and the curve."""
+        from otspec.transport.hull import winning_cell
+
         xp = namespace(target)
         order, rank, x = _ranked(target, draft)
         place = xp.take_along_axis(rank, tokens[..., None], axis=-1)
@@ -180,7 +177,7 @@ class LookaheadBlock(ChosenPath):
         cell = xp.where(alive, cell, -xp.ones_like(cell))
         knot = xp.broadcast_to(xp.linspace(0.0, 1.0, cells + 1, dtype=xp.float64, device=u.device), winner.shape)
         capacity = knot ** xp.astype(drawn, xp.float64)[:, None]
-        start = cell_start(knot, winner, capacity, coins[:, 0], xp.max(cell, axis=-1))
+        start, _ = winning_cell(knot, winner, capacity, coins[:, 0], xp.max(cell, axis=-1))
         return cell >= start[:, None], winner
 
 
@@ -190,7 +187,7 @@ def _average_rows(target_sorted: Array, x: Array, alive: Array, count: int) -> A
     drawn = xp.sum(xp.astype(alive, xp.float64), axis=-1)
     target_sorted = xp.astype(target_sorted, xp.float64)
     target_sorted = target_sorted / xp.sum(target_sorted, axis=-1)[..., None]
-    height = knots(universal_laws(target_sorted, x ** drawn[:, None, None]))
+    height = cumulative(universal_law(target_sorted, x ** drawn[:, None, None]))
     at = xp.linspace(0.0, 1.0, count, dtype=xp.float64, device=x.device)
     upper = _knots_above(x, at)
     sides = [[xp.take_along_axis(curve, upper - back, axis=-1) for curve in (x, height)] for back in (1, 0)]
@@ -253,16 +250,8 @@ def _ranked(target: Array, draft: Array) -> tuple[Array, Array, Array]:
     """Order of target/draft, rank of each token, ``[*batch V]``, and knots of the cumulative draft law in it."""
     xp = namespace(target, draft)
     p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
-    if isinstance(p, np.ndarray):
-        from otspec.transport.winner import ratio_order
-
-        order = ratio_order(p, q)
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.broadcast_to(np.arange(order.shape[-1]), order.shape), axis=-1)
-    else:
-        order = xp.argsort(xp.where(q > 0, p / xp.where(q > 0, q, xp.ones_like(q)), xp.inf), axis=-1, stable=True)
-        rank = xp.argsort(order, axis=-1)
-    return order, rank, knots(xp.take_along_axis(q, order, axis=-1))
+    order = ratio_order(p, q)
+    return order, ranks_of(order), cumulative(xp.take_along_axis(q, order, axis=-1))
 
 
 def _curve_laws(target: Array, draft: Array, curve: Array) -> Array:

@@ -18,8 +18,9 @@ import numpy as np
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
+from otspec.transport.parallel import pick_marked
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
-from otspec.verifiers.tree.winners import check_law, game, odds, pick, top_cells
+from otspec.verifiers.tree.winners import check_law, game, odds, top_cells
 
 Array = Any
 
@@ -78,7 +79,7 @@ class WinnerBlock(ChosenPath):
             here = tokens[:, :, depth]
             inside, law = top_cells(node_rows(target_rows, first, depth), node_rows(draft_rows, first, depth),
                                     xp.where(alive, here, -xp.ones_like(here)), uniforms[:, 2 * depth], kind=self.law)
-            winner = pick(inside, uniforms[:, 2 * depth + 1])
+            winner = pick_marked(inside, uniforms[:, 2 * depth + 1])
             alive = alive & (here == xp.take_along_axis(here, winner[:, None], axis=-1))
             laws.append(law)
         return Chosen(xp.argmax(xp.astype(alive, xp.int64), axis=-1), xp.stack(laws, axis=1))
