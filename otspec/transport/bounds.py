@@ -80,18 +80,26 @@ def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -
     return give_back(_prefix_value(target, draft, scheme))
 
 
-def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> AcceptanceBound:
+def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int, *,
+                     method: Literal["optimal", "laminar"] = "optimal") -> AcceptanceBound:
     """Optimal acceptance between a winner law and a cut, both returned.
 
     Parameters
     ----------
     target, draft, scheme
         As in `optimal_acceptance`.
+    method : {"optimal", "laminar"}
+        ``laminar``, for `Independent` only: the plan of one sort and its cut, without the search that closes the gap.
 
     Returns
     -------
     AcceptanceBound
         ``lower``, ``upper``, ``gap`` of shape ``[*batch]``, with ``cut`` and ``winner_law``; ``plan`` is None.
+
+    Raises
+    ------
+    BadArgument
+        An unknown method, or ``laminar`` for another scheme.
 
     Examples
     --------
@@ -100,10 +108,12 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     (0.75, array([False,  True]))
     """
     scheme = as_scheme(scheme)
+    _check_method(method, scheme)
     target, draft = checked_pair(target, draft, scheme)
     target, draft, give_back = _as_numpy(target, draft)
     if isinstance(scheme, (Independent, Joint)):
-        return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back)
+        solve = _laminar_bound if method == "laminar" else _minimum_norm_bound
+        return _by_rows(solve, target, draft, scheme, give_back)
     game = _sampled_game(target, draft, scheme)
     law = _winner_law(game, "universal")
     lower = np.minimum(game.target, law).sum(axis=-1) - _core_violation(law, game)
@@ -196,6 +206,13 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
         return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back).winner_law
     game = _sampled_game(target, draft, scheme)
     return give_back(_unsort(_winner_law(game, kind), game.order))
+
+
+def _check_method(method: str, scheme: DraftScheme) -> None:
+    if method not in ("optimal", "laminar"):
+        raise BadArgument(f"method: {method!r} is unknown. Fix: 'optimal' or 'laminar'.")
+    if method == "laminar" and not isinstance(scheme, Independent):
+        raise BadArgument(f"method: 'laminar' is for Independent drafters; got {scheme}. Fix: method='optimal'.")
 
 
 class _Game(NamedTuple):
@@ -333,13 +350,23 @@ def _by_rows(solve: Callable[..., AcceptanceBound], target: np.ndarray, draft: n
 
 
 def _minimum_norm_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
-    from otspec.transport.capacities import capacity_along
+    from otspec.transport.capacities import capacity_along, first_plan
     from otspec.transport.minimum_norm import minimum_norm_law
 
-    point = minimum_norm_law(target, capacity_along(scheme, draft))
-    upper = np.float64(min(point.value_upper, 1.0))
-    return AcceptanceBound(lower=np.float64(point.value_lower), upper=upper,
-                           cut=Cut(point.subset, upper), winner_law=point.law)
+    first = first_plan(scheme, target, draft)
+    return _as_bound(minimum_norm_law(target, capacity_along(scheme, draft), first=first))
+
+
+def _laminar_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
+    from otspec.transport.laminar import laminar_plan
+
+    return _as_bound(laminar_plan(target, draft))
+
+
+def _as_bound(found: Any) -> AcceptanceBound:
+    upper = np.float64(min(found.value_upper, 1.0))
+    return AcceptanceBound(lower=np.float64(found.value_lower), upper=upper,
+                           cut=Cut(found.subset, upper), winner_law=found.law)
 
 
 def _certified_upper(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from otspec.core.errors import ShapeMismatch
+from otspec.core.laws import draw
 from otspec.transport.winner import universal_law
 
 __all__ = ["LaminarPlan", "laminar_plan"]
@@ -59,19 +60,15 @@ class LaminarPlan:
     odds: np.ndarray
 
     def conditional(self, tokens: np.ndarray) -> np.ndarray:
-        """Probability ``[k]`` that each draft of a list ``[k]`` wins."""
-        ranks, won = self.rank[np.asarray(tokens)], np.zeros(len(tokens))
-        cell = int(ranks.max())
-        while cell >= 0:
-            left = self.stop[cell] - self.start[cell]
-            inside = np.flatnonzero(ranks >= self.low[cell])
-            for place in range(inside.size - 1, 0, -1):
-                taken = left * self.odds[cell, inside[place]]
-                won[inside[place]] += taken
-                left -= taken
-            won[inside[0]] += left
-            cell = int(self.parent[cell])
-        return won
+        """Probability that each draft of a list wins, ``[*batch k]`` for lists ``[*batch k]``."""
+        tokens = np.asarray(tokens)
+        ranks = self.rank[tokens.reshape(-1, tokens.shape[-1])]
+        won = _win_chances(ranks, self.low, self.parent, self.stop - self.start, self.odds)
+        return won.reshape(tokens.shape)
+
+    def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
+        return draw(self.conditional(lists), uniforms)
 
 
 def laminar_plan(target: np.ndarray, drafts: np.ndarray) -> LaminarPlan:
@@ -233,3 +230,27 @@ def _winner_law(drawn, before, weights, low, parent, start, stop, odds):
             rate[cell, drafter] += kept * lone[drafter]
             kept *= before[drafter, low[cell]] + (1.0 - odds[cell, drafter]) * mass[cell, drafter]
     return (rate[:size].T * drawn).sum(axis=0)
+
+
+@njit(cache=True, nogil=True)
+def _win_chances(ranks, low, parent, lived, odds):
+    """Chance of every draft to win its list, ``[n k]``."""
+    won = np.zeros(ranks.shape)
+    for row in range(ranks.shape[0]):
+        places, chances = ranks[row], won[row]
+        cell = places.max()
+        if cell < 0:  # tokens that nobody drafts, so that no such list is ever drawn
+            chances[0] = 1.0
+        while cell >= 0:
+            left, first = lived[cell], -1
+            for place in range(places.size - 1, -1, -1):
+                if places[place] < low[cell]:
+                    continue
+                if first >= 0:  # a drafter before `first` is in the cell as well, so `first` must take over to win
+                    taken = left * odds[cell, first]
+                    chances[first] += taken
+                    left -= taken
+                first = place
+            chances[first] += left
+            cell = parent[cell]
+    return won
