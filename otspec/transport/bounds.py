@@ -73,18 +73,26 @@ def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -
     return give_back(_prefix_value(target, draft, scheme))
 
 
-def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> AcceptanceBound:
+def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int, *,
+                     method: Literal["optimal", "laminar"] = "optimal") -> AcceptanceBound:
     """Optimal acceptance between a winner law and a cut, both returned.
 
     Parameters
     ----------
     target, draft, scheme
         As in `optimal_acceptance`.
+    method : {"optimal", "laminar"}
+        ``laminar``, for `Independent` only: the plan of one sort and its cut, without the search that closes the gap.
 
     Returns
     -------
     AcceptanceBound
         ``lower``, ``upper``, ``gap`` of shape ``[*batch]``, with ``cut`` and ``winner_law``; ``plan`` is None.
+
+    Raises
+    ------
+    BadArgument
+        An unknown method, or ``laminar`` for another scheme.
 
     Examples
     --------
@@ -93,10 +101,12 @@ def acceptance_bound(target: Array, draft: Array, scheme: DraftScheme | int) -> 
     (0.75, array([False,  True]))
     """
     scheme = as_scheme(scheme)
+    _check_method(method, scheme)
     target, draft = checked_pair(target, draft, scheme)
     target, draft, give_back = _prepared(target, draft, scheme)
     if isinstance(scheme, (Independent, Joint)):
-        return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back)
+        solve = _laminar_bound if method == "laminar" else _minimum_norm_bound
+        return _by_rows(solve, target, draft, scheme, give_back)
     lower, upper, subset, law = map(give_back, _both_ends(target, draft, scheme))
     return AcceptanceBound(lower=lower, upper=upper, cut=Cut(subset, upper), winner_law=law)
 
@@ -191,6 +201,13 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
         return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back).winner_law
     game = _sampled(target, draft, scheme).game
     return give_back(game.by_token(game.law(kind)))
+
+
+def _check_method(method: str, scheme: DraftScheme) -> None:
+    if method not in ("optimal", "laminar"):
+        raise BadArgument(f"method: {method!r} is unknown. Fix: 'optimal' or 'laminar'.")
+    if method == "laminar" and not isinstance(scheme, Independent):
+        raise BadArgument(f"method: 'laminar' is for Independent drafters; got {scheme}. Fix: method='optimal'.")
 
 
 class _Sampled(NamedTuple):
@@ -301,13 +318,23 @@ def _by_rows(solve: Callable[..., AcceptanceBound], target: np.ndarray, draft: n
 
 
 def _minimum_norm_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
-    from otspec.transport.capacities import capacity_along
+    from otspec.transport.capacities import capacity_along, first_plan
     from otspec.transport.minimum_norm import minimum_norm_law
 
-    point = minimum_norm_law(target, capacity_along(scheme, draft))
-    upper = np.float64(min(point.value_upper, 1.0))
-    return AcceptanceBound(lower=np.float64(point.value_lower), upper=upper,
-                           cut=Cut(point.subset, upper), winner_law=point.law)
+    first = first_plan(scheme, target, draft)
+    return _as_bound(minimum_norm_law(target, capacity_along(scheme, draft), first=first))
+
+
+def _laminar_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
+    from otspec.transport.laminar import laminar_plan
+
+    return _as_bound(laminar_plan(target, draft))
+
+
+def _as_bound(found: Any) -> AcceptanceBound:
+    upper = np.float64(min(found.value_upper, 1.0))
+    return AcceptanceBound(lower=np.float64(found.value_lower), upper=upper,
+                           cut=Cut(found.subset, upper), winner_law=found.law)
 
 
 def _certified_upper(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> np.ndarray:

@@ -7,12 +7,16 @@ priority rule that always picks it, and an extreme point of all winner laws.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument
 from otspec.core.schemes import DraftScheme
+
+if TYPE_CHECKING:
+    from otspec.transport.laminar import LaminarPlan
 
 
 def capacity_along(scheme: DraftScheme, draft: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -31,6 +35,15 @@ def capacity_along(scheme: DraftScheme, draft: np.ndarray) -> Callable[[np.ndarr
         return _oracle_along(scheme.capacity)
     tokens, law = scheme.lists(draft)
     return _table_along(tokens, law, scheme.vocabulary(draft))
+
+
+def first_plan(scheme: DraftScheme, target: np.ndarray, draft: np.ndarray) -> LaminarPlan | None:
+    """Plan to start the search of the optimum from: the laminar one for different drafters, else None."""
+    if not isinstance(scheme, Independent):
+        return None
+    from otspec.transport.laminar import laminar_plan
+
+    return laminar_plan(target, draft)
 
 
 def _table_along(tokens: np.ndarray, law: np.ndarray, size: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,7 +8,9 @@ extreme point of the core.
 Theorem used: Q is supermodular, so sorting solves every linear problem over the core, and a point of the core that is
 nearest to the target p, in a weighted Euclidean norm, maximises :math:`\sum_i \min(p_i, L_i)`. Wolfe's least-norm
 method finds it as a mixture of priority rules, which is a plan one can play; the best cut
-:math:`1 + P(H) - Q(H)` proves it. `otspec.transport.priority_search` stops as soon as the two meet.
+:math:`1 + P(H) - Q(H)` proves it. `otspec.transport.priority_search` stops as soon as the two meet. A plan found
+otherwise may be its first point and stay in the mixture: for different drafters `otspec.transport.laminar` gives one
+that is nearly optimal.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from otspec.core.errors import BadArgument, ShapeMismatch
-from otspec.transport.priority_search import CapacityAlong, Incumbent, Search, take_turn
+from otspec.transport.priority_search import FIRST, CapacityAlong, FirstPlan, Incumbent, Search, take_turn
 
 __all__ = ["MinimumNorm", "independent_capacity", "minimum_norm_law"]
 
@@ -33,11 +35,13 @@ class MinimumNorm:
     Attributes
     ----------
     law : ndarray [V]
-        The winner law: ``weights`` times the laws of the priority rules.
+        The winner law: ``weights`` times the laws of the priority rules, and ``first_weight`` times the first plan's.
     orders : int ndarray [m V]
         Priority orders; of the drafted tokens the last in the order wins.
     weights : ndarray [m]
-        Positive, summing to 1.
+        Positive, summing to 1 with ``first_weight``.
+    first_weight : float
+        Weight of the plan that the search started from; 0 where none was given.
     value_lower : float
         Acceptance of the plan.
     subset : bool ndarray [V]
@@ -49,6 +53,7 @@ class MinimumNorm:
     law: np.ndarray
     orders: np.ndarray
     weights: np.ndarray
+    first_weight: float
     value_lower: float
     subset: np.ndarray
     value_upper: float
@@ -103,18 +108,18 @@ class _Independent:
         return self._drafts.T @ (1.0 / inside)
 
 
-def _searches(target, capacity_along):
+def _searches(target, capacity_along, first):
     natural = np.arange(target.size)
     # a token's increment near the front and near the end of an order brackets how often it can win
     drafted = np.diff(capacity_along(natural)) + np.diff(capacity_along(natural[::-1]))[::-1]
     both = np.maximum(target, _FLOOR / target.size) + drafted
     for power, overshoot in _WAYS:
-        yield Search(target, capacity_along, both**power, drafted, overshoot)
+        yield Search(target, capacity_along, both**power, drafted, overshoot, first)
 
 
-def _search_all(target, capacity_along, best, tol, iterations):
+def _search_all(target, capacity_along, first, best, tol, iterations):
     """Run searches in several ways by turns, each turn twice as long, until one closes the interval."""
-    going, left, turn = _searches(target, capacity_along), iterations, _TURN
+    going, left, turn = _searches(target, capacity_along, first), iterations, _TURN
     while True:
         searches = []
         for search in going:
@@ -128,16 +133,16 @@ def _search_all(target, capacity_along, best, tol, iterations):
         going, turn = searches, 2 * turn
 
 
-def _played(orders, weights, capacity_along):
-    """Law of the plan from its orders alone, free of the search's rounding."""
-    law = np.zeros(orders.shape[1])
+def _played(orders, weights, capacity_along, law):
+    """Law of the plan from its orders and the first plan's share, free of the search's rounding."""
     for order, weight in zip(orders, weights, strict=True):
         law[order] += weight * np.diff(capacity_along(order))
     return law
 
 
 def minimum_norm_law(
-    target: np.ndarray, capacity_along: CapacityAlong, *, tol: float = 1e-10, max_iterations: int = 4000
+    target: np.ndarray, capacity_along: CapacityAlong, *, first: FirstPlan | None = None, tol: float = 1e-10,
+    max_iterations: int = 4000
 ) -> MinimumNorm:
     """Winner law that is optimal for the target, as a mixture of priority rules, with a certified interval.
 
@@ -149,6 +154,8 @@ def minimum_norm_law(
     target : ndarray [V]
     capacity_along : callable
         Maps an order of the tokens to the capacities [V+1] of its prefixes, from 0 to 1.
+    first : FirstPlan, optional
+        A plan to start from, of which only its exact winner law and its cut are used, such as `laminar_plan`.
     tol : float
         Stop when the interval is at most this wide.
     max_iterations : int
@@ -174,7 +181,14 @@ def minimum_norm_law(
         raise BadArgument(f"max_iterations is {max_iterations}; at least 1 priority rule is needed")
     target = np.asarray(target, dtype=np.float64)
     best = Incumbent()
-    _search_all(target, capacity_along, best, tol, max_iterations)
-    orders = np.array(best.orders)
-    law = _played(orders, best.weights, capacity_along)
-    return MinimumNorm(law, orders, best.weights, float(np.minimum(law, target).sum()), best.cut, best.upper)
+    if first is not None:
+        best.offer_first(target, first, capacity_along)
+    if best.gap > tol:
+        _search_all(target, capacity_along, first, best, tol, max_iterations)
+    ordered = np.array([order is not FIRST for order in best.orders])
+    orders = np.array([order for order in best.orders if order is not FIRST], dtype=np.int64).reshape(-1, target.size)
+    share, weights = float(best.weights[~ordered].sum()), best.weights[ordered]
+    law = np.zeros(target.size) if first is None else share * first.law
+    law = _played(orders, weights, capacity_along, law)
+    lower = float(np.minimum(law, target).sum())
+    return MinimumNorm(law, orders, weights, share, lower, best.cut, best.upper)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,14 @@ _WIDER = 10.0  # how far apart the guesses tried beside the last one are
 _SNAPS = (1e-4, 1e-5, 1e-6)  # how little winners of a set may exceed its capacity to count as exhausting it
 
 CapacityAlong = Callable[[np.ndarray], np.ndarray]
+FIRST = None  # stands among the orders for the plan that a search started from
+
+
+class FirstPlan(Protocol):
+    """A plan that is no priority order: its exact winner law ``[V]`` and a cut ``[V] bool``."""
+
+    law: np.ndarray
+    subset: np.ndarray
 
 
 @dataclass
@@ -51,6 +60,12 @@ class Incumbent:
         if lower > self.lower:
             self.lower, self.law, self.orders, self.weights = lower, law, list(orders), weights
 
+    def offer_first(self, target, first, capacity_along):
+        """Take a plan from elsewhere, and its cut by the capacities alone."""
+        self.offer_plan(target, first.law, [FIRST], np.ones(1))
+        order = np.argsort(~first.subset, kind="stable")
+        self.offer_prefixes(target, order, capacity_along(order))
+
     def offer_prefixes(self, target, order, capacity):
         """Take the best prefix of an order as the cut if it is better; return whether it is."""
         slack = np.append(0.0, np.cumsum(target[order])) - capacity
@@ -67,16 +82,20 @@ class Search:
 
     The aim is the target at first. Once the cut is known, any law that covers the target inside it and is covered
     outside it is optimal, so the aim moves into that box, ``overshoot`` times as far as the law misses it.
+    ``first`` is a plan to start from; it is no order, and is kept as it is when the orders are sorted again.
     """
 
-    def __init__(self, target, capacity_along, metric, drafted, overshoot):
+    def __init__(self, target, capacity_along, metric, drafted, overshoot, first=None):
         self._target, self._along, self._overshoot = target, capacity_along, overshoot
         # tokens of target zero have no say and lead every order
         self._inverse = np.where(target > 0, 1.0 / metric, 0.0)
-        self._blocks = np.zeros(target.size, dtype=_block_type(target.size))
+        self._blocks = (np.zeros(target.size, dtype=bool) if first is None else ~first.subset).astype(
+            _block_type(target.size))
         self._rates, self._reaches, self._turn = [drafted], [_REACH], 0
         self._aim = target
-        self._corral = Corral(target, self._inverse, *self._rule(-_over(target, drafted))[:2])
+        self._first = None if first is None else first.law
+        start = self._rule(-_over(target, drafted))[:2] if first is None else (FIRST, first.law)
+        self._corral = Corral(target, self._inverse, *start)
         self.stuck = False
 
     def _rule(self, score):
@@ -159,10 +178,14 @@ class Search:
                 return
 
     def _sorted_by(self, blocks):
-        orders = [order[np.argsort(blocks[order], kind="stable")] for order in self._corral.orders]
+        orders = [order if order is FIRST else order[np.argsort(blocks[order], kind="stable")]
+                  for order in self._corral.orders]
         laws = np.empty((len(orders), blocks.size))
         for law, order in zip(laws, orders, strict=True):
-            law[order] = np.diff(self._along(order))
+            if order is FIRST:
+                law[:] = self._first
+            else:
+                law[order] = np.diff(self._along(order))
         return orders, laws
 
     def restrict(self, cut):
@@ -170,7 +193,7 @@ class Search:
         blocks = (~cut).astype(self._blocks.dtype)
         if np.array_equal(blocks, self._blocks):
             return
-        self._blocks, self._aim = blocks, self._target
+        self._blocks, self._aim, self.stuck = blocks, self._target, False
         self._rebuild(*self._sorted_by(blocks))
 
     def move_aim(self, cut):

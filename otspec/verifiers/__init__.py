@@ -28,6 +28,7 @@ from otspec.verifiers.token.global_resolution import GlobalResolution
 from otspec.verifiers.token.greedy import GreedyRejection
 from otspec.verifiers.token.importance import Importance
 from otspec.verifiers.token.k_seq import KSeq
+from otspec.verifiers.token.laminar import Laminar
 from otspec.verifiers.token.lp import PlanPlayer
 from otspec.verifiers.token.naive import Naive
 from otspec.verifiers.token.nss import TargetDraw
@@ -81,6 +82,8 @@ REGISTRY = Registry(
     _line("optimal", _optimal, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
           "exactly optimal: the convex-hull sampler, or a mixture of priority orders",
           schemes=(WithReplacement, Hybrid, Independent, Joint)),
+    _line("laminar", Laminar, "mdsd", "lossless tight_at_one",
+          "near-optimal for different drafters from one sort, with an exact winner law"),
     _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary numpy_only",
           "plays the plan of the linear programme"),
     _line("token_wise", TokenWise, "leviathan2023", "lossless one_draft", "rejection of each token in turn",

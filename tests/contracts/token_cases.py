@@ -31,6 +31,8 @@ INSTANCES = {
     "near_ties": ([0.2, 0.2 + 1e-15, 0.2 - 1e-15, 0.3, 0.1], [0.2 + 1e-15, 0.2, 0.2 - 2e-15, 0.3, 0.1 + 1e-15]),
     "tiny_draft": ([0.1, 0.2, 0.15, 0.5, 0.05], [_tiny, 2 * _tiny, 1 - 6 * _tiny, _tiny, 2 * _tiny]),
     "tiny_target": ([_tiny, 2 * _tiny, 1 - 6 * _tiny, _tiny, 2 * _tiny], [0.1, 0.2, 0.15, 0.5, 0.05]),
+    # the laminar plan falls short here, both of the optimum and of a target that is the first drafter's law
+    "crossed": ([0.55, 0.15, 0.05, 0.15, 0.10], [0.0, 0.05, 0.10, 0.25, 0.60]),
 }
 INSTANCES = {name: tuple(np.asarray(law, dtype=np.float64) for law in pair) for name, pair in INSTANCES.items()}
 SIZE = 5
@@ -40,10 +42,10 @@ SCHEMES = {
     "iid1": WithReplacement(1), "iid2": WithReplacement(2), "iid3": WithReplacement(3),
     "wor1": WithoutReplacement(1), "wor2": WithoutReplacement(2), "wor3": WithoutReplacement(3),
     "greedy1": Greedy(1), "greedy2": Greedy(2), "greedy3": Greedy(3),
-    "hybrid01": Hybrid(0, 1), "hybrid13": Hybrid(1, 3), "hub": Hub(), "independent2": Independent(2),
-    "joint": Joint(_table),
+    "hybrid01": Hybrid(0, 1), "hybrid13": Hybrid(1, 3), "hub": Hub(), "independent1": Independent(1),
+    "independent2": Independent(2), "joint": Joint(_table),
 }
-ONE_DRAFT = {"iid1", "wor1", "greedy1", "hybrid01"}
+ONE_DRAFT = {"iid1", "wor1", "greedy1", "hybrid01", "independent1"}
 TIE_RULE = {"greedy2", "greedy3", "hybrid13", "hub"}  # which token a tie drafts for certain depends on the ids
 
 # five tokens would all fit the published truncation: with three of them the contracts see it at work
@@ -68,8 +70,8 @@ def allowed_deviation(rule, key):
 
 
 def draft_for(scheme, draft):
-    """Draft argument of a scheme: for different drafters, the law and its reversal."""
-    return np.stack([draft, draft[::-1]]) if isinstance(scheme, Independent) else draft
+    """Draft argument of a scheme: for different drafters, the law and its reversal (one drafter: the law)."""
+    return np.stack([draft, draft[::-1]])[: scheme.k] if isinstance(scheme, Independent) else draft
 
 
 def first_law(scheme, draft):

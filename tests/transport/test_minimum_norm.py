@@ -1,11 +1,13 @@
 """Different drafters: both certified ends against brute force, and the plan played out."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.transport.laminar import laminar_plan
 from otspec.transport.minimum_norm import independent_capacity, minimum_norm_law
 from otspec.transport.race import race_increments
 from otspec.transport.winner import cumulative, ratio_order, replacement_capacity, universal_law
@@ -95,6 +97,39 @@ def test_three_hundred_tokens_are_certified(k):
     drafts = np.array([softmax((logits + 0.8 * rng.normal(size=300)) / t) for t in (0.5, 0.8, 1, 1.4)[:k]])
     found = minimum_norm_law(softmax(logits), independent_capacity(drafts))
     assert -1e-13 < found.value_upper - found.value_lower <= 1e-9  # rounding below, the contract above
+
+
+def test_a_first_plan_shares_the_weight_and_changes_no_value():
+    shares = []
+    for k in (2, 3, 4):
+        for target, drafts in instances(6, k, 17):
+            capacity = independent_capacity(drafts)
+            alone = minimum_norm_law(target, capacity)
+            first = laminar_plan(target, drafts)
+            found = minimum_norm_law(target, capacity, first=first)
+            assert found.value_upper == pytest.approx(alone.value_upper, abs=1e-12)  # sums of a dozen numbers
+            assert found.value_lower == pytest.approx(alone.value_lower, abs=2e-10)  # the default width
+            assert found.weights.sum() + found.first_weight == pytest.approx(1, abs=1e-14)  # a few roundings
+            law = found.first_weight * first.law
+            for order, weight in zip(found.orders, found.weights, strict=True):
+                law[order] += weight * np.diff(capacity(order))
+            assert np.abs(law - found.law).max() <= 1e-14  # the plan's law, summed in another order
+            masks = itertools.product([False, True], repeat=6)
+            slack = min(found.law[h].sum() - np.prod(drafts[:, h].sum(axis=1)) for h in map(np.array, masks))
+            assert slack >= -1e-14  # a mixture of winner laws is in the core up to rounding
+            shares.append(found.first_weight)
+    assert 0.0 < max(shares) <= 1.0
+
+
+def test_a_poor_first_plan_is_replaced():
+    drafts = np.random.default_rng(5).dirichlet(np.ones(6), 2)
+    target = np.random.default_rng(6).dirichlet(np.ones(6))
+    capacity = independent_capacity(drafts)
+    poor = dataclasses.replace(laminar_plan(target, drafts), law=np.diff(capacity(np.argsort(-target)))[
+        np.argsort(np.argsort(-target))], subset=target > 0.1)
+    assert np.minimum(poor.law, target).sum() < minimum_norm_law(target, capacity).value_upper - 0.01
+    found = minimum_norm_law(target, capacity, first=poor)
+    assert found.value_upper - found.value_lower <= 1e-10  # the default width
 
 
 FAMILIES = {

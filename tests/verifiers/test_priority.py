@@ -99,7 +99,7 @@ def test_losslessness_does_not_wait_for_the_optimum(monkeypatch):
     from otspec.transport import minimum_norm
     from otspec.verifiers.token import priority
 
-    def hasty(target, capacity, *, tol):
+    def hasty(target, capacity, *, first, tol):
         return minimum_norm.minimum_norm_law(target, capacity, tol=tol, max_iterations=1)
 
     monkeypatch.setattr(priority, "minimum_norm_law", hasty)

@@ -75,8 +75,8 @@ def test_sources_are_in_the_bibliography():
     (Hybrid(0, 3), "nss optimal lp"),
     (Greedy(3), "nss greedy optimal lp"),
     (Hub(), "nss spechub lp"),
-    (Independent(2), "nss importance optimal lp"),
-    (Independent, "nss importance optimal lp"),
+    (Independent(2), "nss importance optimal laminar lp"),
+    (Independent, "nss importance optimal laminar lp"),
 ])
 def test_rules_of_a_scheme(scheme, names):
     assert list(list_verifiers(scheme, kind="token")) == names.split()
