@@ -323,7 +323,7 @@ def _add_decode(commands: Any) -> None:
     command.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     _add_models_options(command)
     command.add_argument("--prompt", required=True)
-    command.add_argument("--verifier", default="block", help="a token or block rule, or a coupling")
+    command.add_argument("--verifier", default="block", help="a token, block or tree rule, or a coupling")
     command.add_argument("--scheme", default="with-replacement", help=SCHEMES)
     command.add_argument("-k", type=int, default=None, help="number of drafts (default: 1)")
     command.add_argument("--draft-length", type=int, default=4)

@@ -6,7 +6,8 @@ path and adds one token more. A `Method` says which tokens to draft and which to
 * `TokenPaths`: a token rule decides depth by depth. The paths that agree with the text so far hold i.i.d. drafts of
   the next token, so the rule bound to ``K`` draws with replacement applies with the number of survivors in place of
   ``K``; the text has the target's law because each emitted token has, given all before it.
-* `BlockPath`: a block rule looks at one whole path.
+* `BlockPath`: a block rule looks at one whole path; `otspec.decode.whole_paths` holds those that look at ``K`` whole
+  paths, or carry a state.
 * `Coupled`: both models select their tokens with the same noise, keyed by sequence and absolute position; the emitted
   tokens are those of the target, whatever was drafted.
 * `Plain`: no drafts, the reference.
@@ -15,6 +16,7 @@ path and adds one token more. A `Method` says which tokens to draft and which to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +63,10 @@ class Method:
     def propose(self, depth: int, law: Any, uniforms: Any, noise: Any) -> Any:
         """Next tokens ``[B K]`` of all paths from their laws ``[B K V]``."""
         raise NotImplementedError
+
+    def started(self, size: int) -> Method:
+        """Return the method for a batch of ``size`` texts that begin; one without memory serves every batch."""
+        return self
 
     def judge(self, target_rows: Any, draft_rows: Any, tokens: Any, uniforms: Any, noise: Any) -> Outcome:
         """Verify ``tokens [B K L]`` under ``target_rows [B K L+1 V]`` and ``draft_rows [B K L V]``."""
@@ -208,27 +214,45 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int) -> Metho
     """
     from otspec.core.block import BlockVerifier
     from otspec.core.coupling import Coupling
+    from otspec.core.tree_verifier import TreeVerifier
     from otspec.core.verifier import TokenVerifier
     from otspec.couplings import coupling, list_couplings
+    from otspec.decode.whole_paths import GreedyPath
     from otspec.verifiers import verifier as make_verifier
+    from otspec.verifiers.block.greedy_block import GreedyBlock
 
     scheme = as_scheme(scheme)
     if isinstance(verifier, str):
         verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, scheme)
-    elif isinstance(verifier, TokenVerifier):
+    elif isinstance(verifier, (TokenVerifier, TreeVerifier)):
         scheme = verifier.scheme
     if verifier is None or (isinstance(verifier, Coupling) and draft_length == 0):
         return Plain(1, 0) if verifier is None else Coupled(1, 0, verifier)
     draft_length = check_positive("draft_length", draft_length)
     if isinstance(verifier, TokenVerifier):
         return _token_paths(verifier, scheme, draft_length)
-    for kind, make in ((BlockVerifier, BlockPath), (Coupling, Coupled)):
+    if isinstance(verifier, TreeVerifier):
+        return _tree_paths(verifier, scheme, draft_length)
+    for kind, make in ((BlockVerifier, BlockPath), (GreedyBlock, partial(GreedyPath, states=[])), (Coupling, Coupled)):
         if isinstance(verifier, kind):
             if scheme != WithReplacement(1):
                 raise SchemeMismatch(f"{verifier!r} reads one path; got {scheme}. Fix: scheme=1.")
             return make(1, draft_length, verifier)
-    raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule or coupling. "
+    raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule, tree rule or coupling. "
                       f"Fix: give a name of otspec.list_verifiers() or otspec.list_couplings(), or None.")
+
+
+def _tree_paths(rule: Any, scheme: DraftScheme, draft_length: int) -> Method:
+    from otspec.core.walk import TokenWalk
+    from otspec.decode.whole_paths import TreePaths
+
+    if isinstance(rule, TokenWalk):  # the same tokens from the same numbers, and predicted exactly
+        return _token_paths(rule.rule, scheme, draft_length)
+    if not isinstance(scheme, WithReplacement):
+        raise SchemeMismatch(f"{rule!r} verifies drafted trees; the decoder drafts independent paths. "
+                             f"Fix: a tree rule bound to WithReplacement(k), or conditional(tree, ...) on a DraftTree.")
+    rule.num_uniforms(draft_length)  # a rule for trees only says so here, before any model runs
+    return TreePaths(scheme.num_drafts, draft_length, rule)
 
 
 def _token_paths(rule: Any, scheme: DraftScheme, draft_length: int) -> TokenPaths:
@@ -290,6 +314,15 @@ def shared_rows(law: Any, tokens: Any) -> Any:
     return torch.take_along_dim(law, leader[..., None], dim=1)
 
 
+def shared_targets(rows: Any, tokens: Any) -> Any:
+    """Target laws ``[B K L+1 V]`` of paths ``[B K L]``, those after one prefix bit-identical."""
+    import torch
+
+    if rows.shape[1] == 1:
+        return rows
+    return torch.stack([shared_rows(rows[:, :, i], tokens[:, :, :i]) for i in range(rows.shape[2])], dim=2)
+
+
 def _compact(tokens: Any, alive: Any) -> Any:
     """Move the living drafts ``[B K]`` to the front, in order, and replace the dead by -1."""
     order = (~alive).long().argsort(dim=1, stable=True)
@@ -317,7 +350,7 @@ def sequence_seeds(seed: int, first: int, count: int) -> np.ndarray:
     return np.asarray(words, dtype=np.uint64).view(np.int64)
 
 
-def _ask(function: Any, *arguments: Any) -> Any:
+def _ask(function: Any, *arguments: Any, dtype: Any = np.int64) -> Any:
     """Call a rule on tensors; on the CPU as NumPy views of them, which is what rules without a torch form need."""
     import torch
 
@@ -327,5 +360,5 @@ def _ask(function: Any, *arguments: Any) -> Any:
     views = [a.like(views[0]) if isinstance(a, Noise) else a for a in views]
     answer = function(*views)
     if isinstance(answer, tuple):
-        return tuple(torch.from_numpy(np.array(part, dtype=np.int64)) for part in answer)
-    return torch.from_numpy(np.array(answer, dtype=np.int64))
+        return tuple(torch.from_numpy(np.array(part, dtype=dtype)) for part in answer)
+    return torch.from_numpy(np.array(answer, dtype=dtype))

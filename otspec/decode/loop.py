@@ -38,7 +38,7 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     pair : Pair
     prompts : iterable of str or of token lists
     verifier : str, object or None
-        A token rule on ``K`` paths, a block rule or a coupling on one; None samples from the target alone.
+        A token or tree rule on ``K`` paths, a block rule or a coupling on one; None samples from the target alone.
     scheme : DraftScheme or int
         ``WithReplacement(K)``: K i.i.d. paths of ``draft_length`` tokens. Other schemes: ``draft_length=1``.
     draft_length : int
@@ -91,6 +91,7 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
     """Decode one batch; ``first`` is the place of its first prompt among all."""
     import torch
 
+    how = how.started(len(prompts))
     device, paths, length = torch.device(pair.device), how.paths, how.draft_length
 
     def on_device(array: np.ndarray) -> Any:
@@ -123,7 +124,7 @@ def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger
             logits = target.read(read, (position[..., None] + ahead).flatten(0, 1), mask.flatten(0, 1))
             target_rows = laws(logits, warp, "target").unflatten(0, (len(prompts), paths))
             outcome = how.judge(target_rows, draft_rows, drafted, uniforms, noise)
-            expected = expected_kept(how, target_rows, draft_rows, drafted, outcome) if predict else None
+            expected = expected_kept(how, target_rows, draft_rows, drafted, outcome, uniforms) if predict else None
             kept = drafted[each, outcome.path]
             # the one wait of a round: the host must know which sequences have ended
             numbers = torch.cat([outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()

@@ -7,7 +7,8 @@ their difference is far less noisy than either, and a rule that is implemented d
 
 ``E_r`` by method: token rules add, over the depths that were reached, the exact acceptance of the rule with as many
 drafts as there were survivors (where no formula exists, the mass that the rule's law gives to the drafts at hand);
-block rules give the expected number of kept tokens of the block; couplings add their agreement at the rows reached.
+block rules give the expected number of kept tokens of the block; tree rules an estimate with coins of its own, of the
+same mean; couplings add their agreement at the rows reached.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from otspec.core.laws import one_hot
 from otspec.core.schemes import WithReplacement
 from otspec.core.table import Table
 from otspec.decode.drafting import BlockPath, Coupled, Depth, Method, Outcome, TokenPaths
+from otspec.decode.whole_paths import GreedyPath, TreePaths
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,17 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
     return tqdm(total=total, unit=unit, disable=None if shown else True, initial=done)
 
 
-def expected_kept(how: Method, target_rows: Any, draft_rows: Any, tokens: Any, outcome: Outcome) -> np.ndarray:
+def expected_kept(how: Method, target_rows: Any, draft_rows: Any, tokens: Any, outcome: Outcome,
+                  uniforms: Any = None) -> np.ndarray:
     """Expected number of drafts kept, ``[B]`` float64; see the module for what it is conditioned on.
 
-    Computed in NumPy: on a GPU the laws of the round are copied to the host, which waits for them. Decode with
-    ``predict=False`` where speed is measured.
+    Computed in NumPy, but for tree rules, which are asked where the laws lie: on a GPU the laws of the round are copied
+    to the host, which waits for them. Decode with ``predict=False`` where speed is measured.
     """
+    if isinstance(how, TreePaths):
+        return _host(how.expected(target_rows, draft_rows, tokens, uniforms))
+    if isinstance(how, GreedyPath):
+        return how.expected(*map(_host, (target_rows, draft_rows, tokens)), outcome.trail)
     if isinstance(how, BlockPath):
         return _host(how.rule.expected_accepted(*map(_host, (target_rows[:, 0], draft_rows[:, 0], tokens[:, 0]))))
     expected = np.zeros(len(target_rows))

@@ -17,7 +17,7 @@ from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.schemes import WithReplacement
 from otspec.core.trace import Trace
 from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
-from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, shared_rows, streams
+from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, shared_targets, streams
 from otspec.decode.measure import progress_bar
 
 ENTRIES = 1 << 22  # of a batch's laws by default: 32 MB of float64
@@ -125,9 +125,7 @@ def _batch(pair: Any, texts: list[list[int]], first: int, shape: tuple[int, int,
         ahead = place.reshape(-1, 1) + torch.arange(length + 1, device=device)
         chain = torch.cat([last[..., None], tokens], dim=2).flatten(0, 1)
         target = laws(models[0].read(chain, ahead, full.repeat_interleave(copies, 0)), warp, "target")
-        target = target.unflatten(0, (size, copies))
-        # paths with one prefix have one law there; a batched model may differ between rows in the last digits
-        target = torch.stack([shared_rows(target[:, :, i], tokens[:, :, :i]) for i in range(length + 1)], dim=2)
+        target = shared_targets(target.unflatten(0, (size, copies)), tokens)
     sets_first = (array.reshape(size * sets, paths, *array.shape[2:]).cpu().numpy() for array in
                   (target, draft, tokens))
     return PathBatch(*sets_first)

@@ -14,7 +14,7 @@ from otspec.core.laws import at, one_hot  # noqa: E402
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.verifier import TokenVerifier  # noqa: E402
 from otspec.couplings import coupling, list_couplings  # noqa: E402
-from otspec.decode import drafting  # noqa: E402
+from otspec.decode import drafting, whole_paths  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
 from otspec.decode.record import load_trace  # noqa: E402
@@ -45,7 +45,9 @@ def cases():
         for name in token_rules(scheme):
             if name != "lp":
                 yield name, scheme, 1
-    for name in list_verifiers(1, kind="block"):
+    for name in list_verifiers(2, kind="tree"):
+        yield name, WithReplacement(2), 3
+    for name in [*list_verifiers(1, kind="block"), *list_verifiers(1, kind="stateful")]:
         yield name, WithReplacement(1), 3
     for name in list_couplings():
         yield name, WithReplacement(1), 3
@@ -120,32 +122,16 @@ class NoResidual(TokenVerifier):
         return np.minimum(target, draft).sum(axis=-1)
 
 
-def text_z_scores(rule, scheme, draft_length, count=3000):
-    """Distance of every two-token text's share from its exact probability, in standard errors."""
-    pair = TOY
-    run = generate(pair, [[1, 2]] * count, verifier=rule, scheme=scheme, draft_length=draft_length, max_new_tokens=2)
-    first = tiny.law(pair.target, [1, 2])
-    exact = np.array([first[a] * tiny.law(pair.target, [1, 2, a]) for a in range(8)])
-    assert exact.shape == (8, 8)
-    seen = np.zeros((8, 8))
-    for a, b in run.tokens:
-        seen[a, b] += 1
-    kept = exact > 5 / count  # rarer texts are pooled, where the normal approximation holds
-    shares = [*(seen[kept] / count), seen[~kept].sum() / count]
-    return np.array([(share - p) / np.sqrt(p * (1 - p) / count)
-                     for share, p in zip(shares, [*exact[kept], exact[~kept].sum()], strict=True)])
-
-
 @pytest.mark.parametrize("case", [("single_draft", 1, 1), ("recursive", 2, 2), ("k_seq", 3, 1), ("optimal", 2, 2),
                                   ("recursive_wor", WithoutReplacement(2), 1), ("spechub", Hub(), 1),
                                   ("greedy", Greedy(2), 1), ("token_wise", 1, 2), ("block", 1, 2), ("gumbel", 1, 2),
                                   ("minhash", 1, 1), (None, 1, 0)], ids=ids)
 def test_texts_have_the_law_of_the_target(case):
-    assert np.abs(text_z_scores(*case)).max() < 5
+    assert np.abs(tiny.text_z_scores(TOY, *case)).max() < 5
 
 
 def test_a_rule_without_residual_is_caught():
-    assert np.abs(text_z_scores(NoResidual(1), 1, 1)).max() > 10
+    assert np.abs(tiny.text_z_scores(TOY, NoResidual(1), 1, 1)).max() > 10
 
 
 @pytest.mark.parametrize(("name", "paths", "length"), [("single_draft", 1, 3), ("naive", 3, 2), ("nss", 2, 2),
@@ -239,7 +225,8 @@ def test_rules_decode_the_same_text_on_tensors(pair, case, monkeypatch):
     name, scheme, length = case
     settings = {"verifier": name, "scheme": scheme, "draft_length": length, "max_new_tokens": 5, "predict": False}
     here = generate(pair, PROMPTS, **settings)
-    monkeypatch.setattr(drafting, "_ask", lambda rule, *arguments: rule(*arguments))
+    for module in (drafting, whole_paths):
+        monkeypatch.setattr(module, "_ask", lambda rule, *arguments: rule(*arguments))
     assert generate(pair, PROMPTS, **settings).tokens == here.tokens
 
 

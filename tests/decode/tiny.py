@@ -11,8 +11,12 @@ from otspec.core.block import BlockVerifier
 from otspec.core.coupling import Coupling
 from otspec.core.laws import draw, law_from_logits
 from otspec.core.noise import Noise
+from otspec.core.tree_verifier import TreeVerifier
+from otspec.core.walk import TokenWalk
 from otspec.decode.drafting import sequence_seeds, streams
+from otspec.decode.loop import generate
 from otspec.decode.models import Pair
+from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock
 
 _SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
           "num_key_value_heads": 2, "max_position_embeddings": 256}
@@ -67,12 +71,17 @@ def laws_along(one, text, tokens, **warp):
 def decode(pair, prompt, rule, draft_length, max_new_tokens, *, paths=1, seed=0, place=0, **warp):
     """One sequence, decoded with a full forward pass per law; ``rule`` is an object."""
     stream, key = streams(seed, place, 1)[0], int(sequence_seeds(seed, place, 1)[0])
-    text = list(prompt)
+    text, state = list(prompt), FRESH
     while len(text) < len(prompt) + max_new_tokens:
         if isinstance(rule, Coupling):
             text += _coupled_round(pair, text, rule, draft_length, key, warp)
         elif isinstance(rule, BlockVerifier):
             text += _block_round(pair, text, rule, draft_length, stream, warp)
+        elif isinstance(rule, GreedyBlock):
+            kept, state = _greedy_round(pair, text, rule, draft_length, stream, warp, state)
+            text += kept
+        elif isinstance(rule, TreeVerifier):
+            text += _tree_round(pair, text, rule, draft_length, stream, warp)
         else:
             text += _paths_round(pair, text, rule, paths, draft_length, stream, warp)
     return text[len(prompt) : len(prompt) + max_new_tokens]
@@ -90,13 +99,40 @@ def _coupled_round(pair, text, rule, draft_length, key, warp):
 
 
 def _block_round(pair, text, rule, draft_length, stream, warp):
+    drafts, given = _block_drafts(pair, text, rule, draft_length, stream, warp)
+    verdict = rule.draw(*given)
+    return [*drafts[: int(verdict.accepted)], int(verdict.token)]
+
+
+def _greedy_round(pair, text, rule, draft_length, stream, warp, state):
+    drafts, given = _block_drafts(pair, text, rule, draft_length, stream, warp)
+    verdict, state = rule.draw(*given, state)
+    return [*drafts[: int(verdict.accepted)], int(verdict.token)], state
+
+
+def _block_drafts(pair, text, rule, draft_length, stream, warp):
+    """Drafts of one path, and what a rule is asked with."""
     uniforms = stream.random(draft_length + rule.num_uniforms(draft_length))
     drafts = []
     for i in range(draft_length):
         drafts.append(int(draw(law(pair.draft, text + drafts, **warp), uniforms[i])))
-    verdict = rule.draw(laws_along(pair.target, text, drafts, **warp),
-                        laws_along(pair.draft, text, drafts[:-1], **warp), np.array(drafts), uniforms[draft_length:])
-    return [*drafts[: int(verdict.accepted)], int(verdict.token)]
+    return drafts, (laws_along(pair.target, text, drafts, **warp), laws_along(pair.draft, text, drafts[:-1], **warp),
+                    np.array(drafts), uniforms[draft_length:])
+
+
+def _tree_round(pair, text, rule, draft_length, stream, warp):
+    paths, coins = rule.scheme.num_drafts, rule.num_uniforms(draft_length)
+    drafting = paths * draft_length
+    # the last of the numbers are the prediction's; that of a walk needs none
+    uniforms = stream.random(drafting + coins + (0 if isinstance(rule, TokenWalk) else coins))
+    drafts = [[] for _ in range(paths)]
+    for i in range(draft_length):
+        for path, level in zip(drafts, uniforms[i * paths :], strict=False):
+            path.append(int(draw(law(pair.draft, text + path, **warp), level)))
+    target = np.array([laws_along(pair.target, text, path, **warp) for path in drafts])
+    draft = np.array([laws_along(pair.draft, text, path[:-1], **warp) for path in drafts])
+    kept, token, path = rule.draw_paths(target, draft, np.array(drafts), uniforms[drafting : drafting + coins])
+    return [*drafts[int(path)][: int(kept)], int(token)]
 
 
 def _paths_round(pair, text, rule, paths, draft_length, stream, warp):
@@ -120,3 +156,19 @@ def _paths_round(pair, text, rule, paths, draft_length, stream, warp):
         if token not in tokens:
             return kept
     return [*kept, int(draw(law(pair.target, text + kept, **warp), uniforms[-1]))]
+
+
+def text_z_scores(pair, rule, scheme, draft_length, count=3000):
+    """Distance of every two-token text's share from its exact probability, in standard errors; 8 tokens."""
+    run = generate(pair, [[1, 2]] * count, verifier=rule, scheme=scheme, draft_length=draft_length, max_new_tokens=2,
+                   predict=False)
+    first = law(pair.target, [1, 2])
+    exact = np.array([first[a] * law(pair.target, [1, 2, a]) for a in range(8)])
+    assert exact.shape == (8, 8)
+    seen = np.zeros((8, 8))
+    for a, b in run.tokens:
+        seen[a, b] += 1
+    kept = exact > 5 / count  # rarer texts are pooled, where the normal approximation holds
+    shares = [*(seen[kept] / count), seen[~kept].sum() / count]
+    return np.array([(share - p) / np.sqrt(p * (1 - p) / count)
+                     for share, p in zip(shares, [*exact[kept], exact[~kept].sum()], strict=True)])
