@@ -30,6 +30,7 @@ from otspec.reporting.exact import agreement_summary, quantile_table
 from otspec.reporting.folder import FORMAT, ReportFolder
 from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
 from otspec.reporting.pictures import METADATA, PICTURES, save
+from otspec.reporting.sequences import check_sequences, toy_summary
 from otspec.reporting.settings import Settings
 from otspec.reporting.study import Study
 
@@ -119,7 +120,8 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
         tables = _tables(study)
         drawn = _draw(folder, tables, bar)
     skipped = study.no_models
-    verdict = judge(tables["acceptance"], tables["agreement_summary"], tables["decoding"], skipped)
+    verdict = judge(tables["acceptance"], tables["agreement_summary"], tables["decoding"], skipped,
+                    check_sequences(tables["toys"], tables["sequences"], study.no_paths))
     for name, table in tables.items():
         if len(table):
             table.to_csv(folder.file(f"tables/{name}.csv"))
@@ -155,14 +157,16 @@ def _tables(study: Study) -> dict[str, Table]:
     acceptance, gaps = study.acceptance(), study.gap_by_context()
     agreement = study.agreement()
     decoding, efficiency = study.decoding(), study.efficiency()
+    toys, sequences = study.toys(), study.sequences()
     return {"acceptance": acceptance, "gap_by_context": gaps,
             "gap_quantiles": Table(quantile_table(gaps).rows, acceptance.metadata), "agreement_vs_tv": agreement,
             "agreement_summary": Table(agreement_summary(agreement).rows, acceptance.metadata),
-            "decoding": decoding, "efficiency": efficiency}
+            "decoding": decoding, "efficiency": efficiency, "toys": toys,
+            "toy_summary": Table(toy_summary(toys).rows, acceptance.metadata), "sequences": sequences}
 
 
 TABLE_OF = {"acceptance_vs_k": "acceptance", "gap_by_context": "gap_by_context", "agreement_vs_tv": "agreement_vs_tv",
-            "predicted_vs_measured": "decoding"}
+            "predicted_vs_measured": "decoding", "gap_on_toys": "toys", "rules_on_paths": "sequences"}
 
 
 def _draw(folder: ReportFolder, tables: dict[str, Table], bar: Any) -> set[str]:
@@ -191,8 +195,9 @@ def _write(folder: ReportFolder, study: Study, tables: dict[str, Table], verdict
     about = {"contexts": len(trace), "vocab_size": trace.vocab_size, "fingerprint": trace.fingerprint,
              "provenance": trace.provenance}
     whole = {"format": FORMAT, "otspec": __version__, "ok": verdict.ok, "certified": verdict.certified,
-             "dominated": verdict.dominated, "confirmed": verdict.confirmed, "verdict": list(verdict.sentences),
-             "certificate": CERTIFICATE, "decoding_skipped": skipped, "settings": study.describe(), "trace": about,
+             "dominated": verdict.dominated, "confirmed": verdict.confirmed, "sequences": verdict.sequences,
+             "verdict": list(verdict.sentences), "certificate": CERTIFICATE, "decoding_skipped": skipped,
+             "paths_skipped": study.no_paths, "settings": study.describe(), "trace": about,
              "pair_fingerprint": None if skipped else study.pair_fingerprint, **around, "seconds": round(seconds, 2),
              "figures": sorted(drawn), "tables": {name: table.rows for name, table in tables.items()}}
     write_json(folder.file("report.json"), whole)

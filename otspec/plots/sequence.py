@@ -1,4 +1,4 @@
-"""Tokens per target call against the draft length, and how much of the certified optimum each rule reaches."""
+"""Sequence-level rules: tokens per target call against the draft length, beside the optimum, and beside each other."""
 
 from __future__ import annotations
 
@@ -46,6 +46,65 @@ def share_of_optimum(table: Table, ax: Any) -> Any:
         ax.plot([row["draft_length"] for row in rows], [100 * row["efficiency"] / row["optimum"] for row in rows],
                 label=rule, **rule_style(rule))
     ax.set(xlabel="draft length L (tokens)", ylabel="share of the optimum (%)")
+    return ax
+
+
+def gap_on_toys(table: Table, ax: Any) -> Any:
+    """One line per rule, one point per small model: distance to the optimum of its drafts; a bar marks the mean.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``rule``, ``efficiency``, ``gap_percent``, one number of paths.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    rules = _by_rule(table)
+    ax.axvline(0, color=INK, linestyle="--")
+    for place, (rule, rows) in enumerate(rules.items()):
+        gaps = [row["gap_percent"] for row in rows]
+        style = rule_style(rule)
+        ax.plot(gaps, [place] * len(gaps), linestyle="none", alpha=0.6, clip_on=False, **style)
+        ax.plot([sum(gaps) / len(gaps)] * 2, [place - 0.35, place + 0.35], color=style["color"], linewidth=2)
+    # equal steps up to 0.1 %, then decades: rules that are nearly optimal stay apart
+    ax.set_xscale("symlog", linthresh=0.1)
+    ax.set_xticks([0, 0.1, 1, 10], ["0", "0.1", "1", "10"])
+    ax.set_xlabel("below the optimum of the same drafts (%)")
+    return _named(ax, rules)
+
+
+def difference_to_reference(table: Table, ax: Any) -> Any:
+    """One line per rule, one point per draft length: tokens per target call beyond the reference rule, with its error.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``rule``, ``draft_length``, ``efficiency``, ``difference``, ``difference_stderr``, one number of paths.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    rules = {rule: rows for rule, rows in _by_rule(table).items() if rows[0]["difference"] is not None}
+    lengths = sorted(set(table.column("draft_length")))
+    ax.axvline(0, color=INK, linestyle="--")
+    for place, (rule, rows) in enumerate(rules.items()):
+        for row in rows:
+            last = row["draft_length"] == lengths[-1]
+            shift = 0.3 * (lengths.index(row["draft_length"]) / max(1, len(lengths) - 1) - 0.5) * (len(lengths) > 1)
+            ax.errorbar(row["difference"], place + shift, xerr=row["difference_stderr"], linestyle="none",
+                        mfc=None if last else "white", elinewidth=0.9, **rule_style(rule))
+    return _named(ax, rules)
+
+
+def _named(ax: Any, rules: dict[str, Any]) -> Any:
+    """Names of the rules on the vertical axis, the first on top."""
+    ax.set_yticks(range(len(rules)), list(rules))
+    ax.set_ylim(len(rules) - 0.4, -0.6)
     return ax
 
 

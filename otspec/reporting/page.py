@@ -11,6 +11,7 @@ from typing import Any
 from otspec.core.table import Table
 from otspec.plots.acceptance import scheme_name
 from otspec.reporting.pictures import PICTURES
+from otspec.reporting.sequences import Checked, pair_sentence, toys_sentence
 
 LARGEST_Z = 4.0
 LEFT_OUT = {"too_large": "Left out as too large for this vocabulary",
@@ -34,21 +35,24 @@ class Verdict:
         No rule exceeded the optimum of its scheme in any context, and no coupling left its bounds.
     confirmed : bool or None
         Every decoding run within four standard errors of its prediction; None where nothing was decoded.
+    sequences : bool
+        No sequence-level rule exceeded the certified optimum of its drafts, and the orders that are theorems held.
     sentences : tuple of str
     """
 
     certified: bool
     dominated: bool
     confirmed: bool | None
+    sequences: bool
     sentences: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
         """Whether no check failed."""
-        return self.certified and self.dominated and self.confirmed is not False
+        return self.certified and self.dominated and self.sequences and self.confirmed is not False
 
 
-def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | None) -> Verdict:
+def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | None, sequences: Checked) -> Verdict:
     """Check the tables of a report."""
     worst = max(acceptance.column("certificate"))
     known = [row for row in acceptance.rows if row["violations"] is not None]
@@ -71,6 +75,7 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     unbound = _where(acceptance, [not row["lossless"] and row["acceptance"] is not None for row in acceptance.rows])
     if unbound:
         sentences.append(f"Not lossless, so the optimum does not bind it: {', '.join(unbound)}.")
+    sentences += sequences.sentences
     confirmed = None
     if len(decoding):
         largest = max(decoding.rows, key=lambda row: abs(row["z"]))
@@ -80,7 +85,7 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
                          f"({largest['run']}); the limit is {LARGEST_Z:.0f}.")
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
-    return Verdict(certified, dominated and outside == 0, confirmed, tuple(sentences))
+    return Verdict(certified, dominated and outside == 0, confirmed, sequences.ok, tuple(sentences))
 
 
 def _where(acceptance: Table, chosen: list[bool]) -> list[str]:
@@ -173,6 +178,13 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
     if len(tables["efficiency"]):
         section("Block, token-wise and drafter-invariant", efficiency_sentence(tables["efficiency"]), "efficiency",
                 None, ("rule", "draft_length", "tokens_per_call", "stderr", "blocks"))
+    section("Blocks, paths and trees on small models", toys_sentence(tables["toys"]), "toy_summary", "gap_on_toys",
+            ("vocabulary", "paths", "draft_length", "rule", "efficiency", "optimum", "one_call", "mean_gap_percent",
+             "largest_gap_percent", "below_traversal", "below_token_wise", "below_chain", "toys"))
+    if len(tables["sequences"]):
+        section("Blocks, paths and trees on the pair", pair_sentence(tables["sequences"]), "sequences",
+                "rules_on_paths", ("target_tokens", "paths", "draft_length", "rule", "efficiency", "stderr",
+                                   "difference", "difference_stderr", "method"))
     section("Couplings without communication", agreement_sentence(tables["agreement_summary"]), "agreement_summary",
             "agreement_vs_tv", ("coupling", "agreement", "lower", "upper", "tv", "contexts", "outside"))
     return "\n".join(lines)

@@ -17,7 +17,8 @@ from otspec.core.files import replacing
 from otspec.core.table import Table
 from otspec.plots import acceptance_vs_k, agreement_vs_tv, context, gap_by_context, predicted_vs_measured
 from otspec.plots.acceptance import scheme_name
-from otspec.plots.style import WIDTH
+from otspec.plots.sequence import difference_to_reference, gap_on_toys
+from otspec.plots.style import INK, WIDTH
 from otspec.reporting.study import Study
 
 # dates and versions inside the files would make equal figures differ
@@ -109,12 +110,54 @@ def draw_decoding(table: Table) -> Any:
         return figure
 
 
+def draw_toys(table: Table) -> Any:
+    """One panel per number of paths, the most paths first."""
+    with context():
+        sizes = sorted(set(table.column("paths")), reverse=True)
+        figure, axes = _rows_of_rules(table, sizes)
+        for ax, paths in zip(axes, sizes, strict=True):
+            part = table.where(paths=paths)
+            gap_on_toys(part, ax)
+            lengths = " or ".join(str(length) for length in sorted(set(part.column("draft_length"))))
+            ax.set_title(f"{paths} path{'s' * (paths > 1)} of {lengths} tokens")
+        return figure
+
+
+def draw_sequences(table: Table) -> Any:
+    """One panel per number of paths; open markers are the shorter paths."""
+    with context():
+        sizes = sorted(set(table.column("paths")))
+        figure, axes = _rows_of_rules(table, sizes)
+        for ax, paths in zip(axes, sizes, strict=True):
+            difference_to_reference(table.where(paths=paths), ax)
+            ax.set_title(f"{paths} path{'s' * (paths > 1)}, against {'Traversal' if paths > 1 else 'block'}")
+        axes[len(axes) // 2].set_xlabel("difference in tokens per target call, same drafts (± 1 standard error)")
+        lengths = sorted(set(table.column("draft_length")))
+        for length in lengths:
+            axes[0].plot([], [], "o", color=INK, mfc=INK if length == lengths[-1] else "white",
+                         label=f"{length} tokens per path")
+        figure.legend(loc="outside lower right", ncols=len(lengths))
+        return figure
+
+
+def _rows_of_rules(table: Table, sizes: list[int]) -> tuple[Any, list[Any]]:
+    """Panels that do not share an axis, as high as the longest list of rules."""
+    from matplotlib.figure import Figure
+
+    most = max(len(set(table.where(paths=paths).column("rule"))) for paths in sizes)
+    figure = Figure(figsize=(0.95 * WIDTH * len(sizes), 0.9 + 0.24 * most), layout="constrained")
+    return figure, list(figure.subplots(1, len(sizes), squeeze=False)[0])
+
+
 PICTURES = {picture.name: picture for picture in (
     Picture("acceptance_vs_k", "Acceptance against the number of drafts", Study.acceptance, draw_acceptance),
     Picture("gap_by_context", "Distance to the optimum, context by context", Study.gap_by_context, draw_gaps),
     Picture("agreement_vs_tv", "Agreement without communication", Study.agreement, draw_agreement),
     Picture("predicted_vs_measured", "Predicted against measured tokens per target call", Study.decoding,
             draw_decoding),
+    Picture("gap_on_toys", "Distance of every sequence-level rule to the optimum on small models", Study.toys,
+            draw_toys),
+    Picture("rules_on_paths", "Every sequence-level rule on the same drafted paths", Study.sequences, draw_sequences),
 )}
 
 

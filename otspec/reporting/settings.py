@@ -56,6 +56,12 @@ class Settings:
         Contexts after which a block is recorded.
     draft_length : int
         Longest block.
+    toys : int
+        Small models on which sequence-level rules are compared exactly.
+    paths, path_lengths : tuple of int
+        Numbers of independent paths, and tokens of each, on which sequence-level rules are compared with the models.
+    path_contexts : int
+        Contexts after which those paths are drawn.
     seed : int
     """
 
@@ -67,6 +73,10 @@ class Settings:
     new_tokens: int
     blocks: int
     draft_length: int = 8
+    toys: int = 20
+    paths: tuple[int, ...] = (2, 4)
+    path_lengths: tuple[int, ...] = (4, 8)
+    path_contexts: int = 96
     seed: int = 0
 
 
@@ -80,4 +90,5 @@ def full(seed: int = 0) -> Settings:
 def quick(seed: int = 0) -> Settings:
     """Fewer contexts, rules and runs."""
     schemes = (*map(WithReplacement, (1, 2, 4)), *map(WithoutReplacement, (2, 4)), Greedy(2), Hub())
-    return Settings(schemes, 48, 8, QUICK_RUNS, 16, 12, 32, seed=seed)
+    return Settings(schemes, 48, 8, QUICK_RUNS, 16, 12, 32, toys=6, paths=(2,), path_lengths=(4,), path_contexts=32,
+                    seed=seed)

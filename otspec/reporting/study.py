@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from otspec import __version__
+from otspec.analysis.toys import compare_toys
 from otspec.core.errors import BadArgument
 from otspec.core.table import Table
 from otspec.core.trace import Trace
@@ -19,6 +20,7 @@ from otspec.reporting import exact
 from otspec.reporting.decoded import Models, check_pair, decoding_row, efficiency_rows, pair_of
 from otspec.reporting.folder import Store, compute_only
 from otspec.reporting.parallel import in_threads
+from otspec.reporting.sequences import sequence_rows
 from otspec.reporting.settings import Run, Settings
 
 GAP_SCHEMES = (("WithReplacement", 4), ("WithoutReplacement", 2), ("WithoutReplacement", 4))
@@ -65,6 +67,13 @@ class Study:
         return None
 
     @property
+    def no_paths(self) -> str | None:
+        """Why no paths can be drawn for sequence-level rules, or None."""
+        cut = [key for key in WARP[1:] if self._warp().get(key) is not None]
+        return self.no_models or (f"the trace was recorded with {cut[0]}, and paths are drawn from whole laws" if cut
+                                  else None)
+
+    @property
     def pair_fingerprint(self) -> str | None:
         """Name of the weights, known without loading them."""
         return self.trace.provenance.get("fingerprint") if self._given is None else self._given.fingerprint
@@ -77,7 +86,8 @@ class Study:
     @property
     def stages(self) -> int:
         """Number of stages of everything, for a progress bar."""
-        return len(self.schemes) + 1 + (0 if self.no_models else len(self.runs) + 1)
+        with_models = (0 if self.no_models else len(self.runs) + 1) + (0 if self.no_paths else 1)
+        return len(self.schemes) + 2 + with_models
 
     def results(self) -> list[dict[str, Any]]:
         """Acceptance by context, scheme by scheme (see `exact.scheme_result`)."""
@@ -133,6 +143,30 @@ class Study:
 
         inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length}
         return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_fingerprint}, compute)))
+
+    def toys(self) -> Table:
+        """Sequence-level rules on small models, exact, beside the optimum; these models are not the trace's."""
+        settings = self.settings
+
+        def compute(tick: Callable[[float], Any]) -> list[dict[str, Any]]:
+            return compare_toys(settings.toys, seed=settings.seed, tick=tick).rows
+
+        rows = self._stage("toys", {"toys": settings.toys}, compute)
+        return Table(rows, {"otspec": __version__, "seed": settings.seed, "toys": settings.toys})
+
+    def sequences(self) -> Table:
+        """Sequence-level rules on the same drafted paths; no rows without models (see `no_paths`)."""
+        if self.no_paths:
+            return self._noted(Table([]))
+        settings = self.settings
+
+        def compute(tick: Callable[[float], Any]) -> list[dict[str, Any]]:
+            with self._lent() as pair:
+                return sequence_rows(pair, self.trace.prompts, settings, self._warp().get("temperature", 1.0))
+
+        inputs = {"paths": settings.paths, "path_lengths": settings.path_lengths, "contexts": settings.path_contexts,
+                  "pair": self.pair_fingerprint}
+        return self._noted(Table(self._stage("sequences", inputs, compute)))
 
     def _lent(self) -> AbstractContextManager[Pair]:
         """Lend the models for a ``with`` block."""

@@ -1,0 +1,149 @@
+"""Section of a report on rules that verify whole paths: exact on small models, estimated on the pair.
+
+On small models every rule lies beside the certified optimum of its drafts, and rules that lose are named. With the
+models, all rules see the same drafted paths, so that their differences have small standard errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otspec.core.table import Table
+from otspec.decode.models import Pair
+from otspec.decode.sequence import compare_sequences
+from otspec.reporting.decoded import spread
+from otspec.reporting.settings import Settings
+from otspec.verifiers import list_verifiers
+
+LIMIT = 1e-9  # of exact differences and certificates: accuracy of the linear programmes, as for single tokens
+LARGEST_Z = 5.0  # standard errors of a paired difference that must not be positive
+
+
+def sequence_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settings,
+                  temperature: float) -> list[dict[str, Any]]:
+    """Tokens per target call of every block and tree rule on the same drafted paths, with paired differences."""
+    texts = spread(prompts, max(2, min(settings.path_contexts, len(prompts))))
+    table = compare_sequences(pair, texts, num_paths=settings.paths, draft_lengths=settings.path_lengths,
+                              temperature=temperature, seed=settings.seed, progress=False)
+    return [{"rule": row["rule"], "paths": row["paths"], "draft_length": row["draft_length"],
+             "target_tokens": row["paths"] * row["draft_length"], **row, "contexts": len(texts)}
+            for row in table.rows]
+
+
+def toy_summary(toys: Table) -> Table:
+    """Means over the toys, one row per shape of drafts and rule, with the number of toys on which it loses."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in toys.rows:
+        groups.setdefault((row["vocabulary"], row["paths"], row["draft_length"], row["rule"]), []).append(row)
+    return Table([_summary_row(*key, rows) for key, rows in groups.items()], toys.metadata)
+
+
+def _summary_row(vocabulary: int, paths: int, length: int, rule: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def mean(column: str) -> float:
+        return sum(row[column] for row in rows) / len(rows)
+
+    def losses(column: str) -> int:
+        return sum(row[column] < -LIMIT for row in rows)
+
+    return {"vocabulary": vocabulary, "paths": paths, "draft_length": length, "target_tokens": paths * length,
+            "rule": rule, "toys": len(rows), "efficiency": mean("efficiency"), "optimum": mean("optimum"),
+            "one_call": mean("one_call"), "certificate": max(row["certificate"] for row in rows),
+            "mean_gap_percent": mean("gap_percent"), "largest_gap_percent": max(row["gap_percent"] for row in rows),
+            "below_traversal": losses("to_traversal"), "below_token_wise": losses("to_token_wise"),
+            "below_chain": losses("to_chain"), "worst_to_traversal": min(row["to_traversal"] for row in rows)}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Whether every check of the section held, and what to say of it."""
+
+    ok: bool
+    sentences: tuple[str, ...]
+
+
+def check_sequences(toys: Table, sequences: Table, skipped: str | None) -> Checked:
+    """Check the exact table, and the estimated one where there is one."""
+    lossless = [row for row in toys.rows if "lossless" in list_verifiers()[row["rule"]].claims]
+    violations = sum(row["efficiency"] > row["optimum"] + LIMIT or row["optimum"] > row["one_call"] + LIMIT
+                     for row in lossless)
+    open_ends = max(row["certificate"] for row in toys.rows)
+    reached = all(row["gap_percent"] <= 100 * LIMIT for row in toys.where(rule="block").rows)
+    ordered = all(row["to_traversal"] <= LIMIT for row in toys.where(rule="token_wise").rows)
+    exact = violations == 0 and open_ends <= LIMIT and reached and ordered
+    sentences = [
+        f"Whole paths, exact on {_models(toys)} small models: no rule above the certified optimum of its drafts: "
+        f"{_yes(violations == 0)}; {len(lossless)} comparisons, {violations} violations, the ends of an optimum differ "
+        f"by at most {max(open_ends, 0.0):.1e}. Block verification reaches the optimum of one path: {_yes(reached)}; "
+        f"token-wise verification nowhere above it: {_yes(ordered)}.",
+        *_losers(toys)]
+    if not len(sequences):
+        return Checked(exact, (*sentences, f"Whole paths not compared on the pair: {skipped}."))
+    worst = max((row["difference"] - LARGEST_Z * row["difference_stderr"]
+                 for row in sequences.where(rule="token_wise").rows if row["difference"] is not None), default=0.0)
+    sentences.append(f"Whole paths on the pair, {sequences.rows[0]['contexts']} contexts: token-wise verification not "
+                     f"above block verification within {LARGEST_Z:.0f} standard errors of their paired difference: "
+                     f"{_yes(worst <= LIMIT)}.")
+    return Checked(exact and worst <= LIMIT, tuple(sentences))
+
+
+def _yes(held: bool) -> str:
+    return "yes" if held else "NO"
+
+
+def _models(toys: Table) -> int:
+    return len({(row["family"], row["vocabulary"], row["seed"]) for row in toys.rows})
+
+
+def _losers(toys: Table) -> list[str]:
+    """Sentences on the tree rules that lose on the same drafts: to Traversal, to the best token rule."""
+    count, sentences = _models(toys), []
+    for column, name in (("to_traversal", "Traversal"), ("to_token_wise", "the optimal token rule down the tree")):
+        worst: dict[str, list[float]] = {}
+        for row in toys.rows:
+            if row["paths"] > 1 and row[column] < -LIMIT:
+                worst.setdefault(row["rule"], []).append(-row[column])
+        listed = [f"{rule} (on {len(lost)}, by up to {max(lost):.2g} tokens)" for rule, lost in worst.items()]
+        sentences.append(f"Below {name} on the same paths of small models, of {count}: "
+                         f"{', '.join(listed) or 'none'}.")
+    return sentences
+
+
+def toys_sentence(toys: Table) -> str:
+    """Tree rules by their mean distance to the optimum, and how often a chain of as many tokens is better."""
+    trees = [row for row in toys.rows if row["paths"] > 1]
+    gaps: dict[str, list[float]] = {}
+    for row in trees:
+        gaps.setdefault(row["rule"], []).append(row["gap_percent"])
+    listed = ", ".join(f"{rule} {sum(gap) / len(gap):.2f} %" for rule, gap in
+                       sorted(gaps.items(), key=lambda item: sum(item[1])))
+    best = max({row["one_call"] / row["optimum"] for row in toys.rows})
+    chains = sum(max(row["to_chain"] for row in trees if _toy(row) == toy) < -LIMIT for toy in set(map(_toy, trees)))
+    return (f"What to see: every rule lies right of zero, the largest number of tokens that any stateless rule for the "
+            f"same drafts emits; mean distances with {trees[0]['paths']} paths: {listed}. Drafts are compared at equal "
+            f"target tokens: on {chains} of {_models(toys)} models every tree rule stays below block verification on "
+            f"one path of as many tokens. The one-call optimum, which a rule with a state may reach in one call, is up "
+            f"to {100 * best - 100:.1f} % above. Every model: [tables/toys.csv](tables/toys.csv).")
+
+
+def _toy(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["family"], row["vocabulary"], row["seed"]
+
+
+def pair_sentence(sequences: Table) -> str:
+    """Best rule at the most and longest paths, and the best shapes at equal target tokens."""
+    known = [row for row in sequences.rows if row["efficiency"] is not None]
+    top = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))
+    text = (f"What to see: with {top['paths']} paths of {top['draft_length']} tokens, {top['rule']} emits "
+            f"{top['efficiency']:.2f} ± {top['stderr']:.2f} tokens per target call")
+    if top["difference"] is not None:
+        text += f", {top['difference']:+.3f} ± {top['difference_stderr']:.3f} against Traversal on the same paths"
+    for tokens in sorted({row["target_tokens"] for row in known}):
+        best = {row["paths"]: row for row in sorted((row for row in known if row["target_tokens"] == tokens),
+                                                    key=lambda row: row["efficiency"])}
+        if len(best) > 1:
+            shapes = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f}"
+                               for _, row in sorted(best.items()))
+            text += f"; at {tokens} drafted tokens per call, best rule by shape: {shapes}"
+    return f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification)."
