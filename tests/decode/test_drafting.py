@@ -20,6 +20,7 @@ from otspec.decode.drafting import (  # noqa: E402
     method,
     sequence_seeds,
     shared_rows,
+    shared_targets,
     streams,
 )
 from otspec.decode.whole_paths import GreedyPath, TreePaths  # noqa: E402
@@ -86,6 +87,13 @@ def test_copies_of_a_prefix_share_the_first_one_s_law():
     law = torch.arange(3.0)[None, :, None].expand(1, 3, 2)
     assert shared_rows(law, torch.tensor([[[1], [2], [1]]]))[0, :, 0].tolist() == [0, 1, 0]
     assert shared_rows(law, torch.zeros(1, 3, 0, dtype=torch.long))[0, :, 0].tolist() == [0, 0, 0]
+
+
+def test_target_laws_are_shared_as_far_as_paths_agree():
+    rows = torch.arange(3.0)[None, :, None, None].expand(1, 3, 3, 2)  # [B K L+1 V], each path's own number
+    tokens = torch.tensor([[[1, 4], [2, 5], [1, 5]]])
+    assert shared_targets(rows, tokens)[0, :, :, 0].tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 2]]
+    assert shared_targets(rows[:, :1], tokens[:, :1]).equal(rows[:, :1])
 
 
 def one_hot_rows(paths, size=6):
