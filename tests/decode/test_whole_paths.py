@@ -40,9 +40,9 @@ def pair():
     return tiny.pair()
 
 
-def uncached(pair, name, paths, length, new, **settings):
+def uncached(pair, name, paths, length, new, prompts=PROMPTS, **settings):
     return [tiny.decode(pair, prompt, verifier(name, paths), length, new, place=i, **settings)
-            for i, prompt in enumerate(PROMPTS)]
+            for i, prompt in enumerate(prompts)]
 
 
 def test_the_registry_has_rules_of_every_kind():
@@ -53,8 +53,9 @@ def test_the_registry_has_rules_of_every_kind():
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize(("name", "paths"), [*itertools.product(TREES, (1, 2, 3)), ("greedy_block", 1)])
 def test_cached_equals_uncached_token_for_token(pair, name, paths, length):
-    run = generate(pair, PROMPTS, verifier=name, scheme=paths, draft_length=length, max_new_tokens=5, seed=4)
-    assert run.tokens == uncached(pair, name, paths, length, 5, seed=4)
+    two = PROMPTS[:2]  # one of them padded; test_loop has more of them
+    run = generate(pair, two, verifier=name, scheme=paths, draft_length=length, max_new_tokens=5, seed=4)
+    assert run.tokens == uncached(pair, name, paths, length, 5, two, seed=4)
 
 
 @pytest.mark.parametrize(("family", "name", "paths"), [("gpt2", "traversal", 3), ("mistral", "winner_block", 3),
