@@ -40,12 +40,15 @@ class Depth(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Number of drafts kept ``[B]``, the token after them ``[B]``, the path that holds them ``[B]``, and the trail."""
+    """Number of drafts kept ``[B]``, the token after them ``[B]``, the path that holds them ``[B]``, and the trail.
+
+    The trail is what a prediction needs beside the laws: the depths that were judged, or the states before the round.
+    """
 
     accepted: Any
     token: Any
     path: Any
-    trail: list[Depth]
+    trail: list[Any]
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,6 @@ class TokenPaths(Method):
         first = alive.int().argmax(dim=1)
         bonus = draw(target_rows[each, first, length], coins[:, -1])
         return Outcome(accepted, torch.where(reached, bonus, token), first, trail)
-
 
     def _emitted(self, rows: Depth, coins: Any) -> Any:
         """Token of every row; on the CPU the rule is spared the rows that were decided before."""
@@ -208,7 +210,8 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int) -> Metho
     UnknownName
         No verifier and no coupling has that name.
     SchemeMismatch
-        Several paths for a rule that reads one, or a scheme without replacement with ``draft_length > 1``.
+        Several paths for a rule that reads one, a scheme without replacement with ``draft_length > 1`` or for a tree
+        rule, or another scheme than that of an object.
     BadArgument
         ``draft_length < 1`` where something is to be drafted.
     """
@@ -225,7 +228,8 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int) -> Metho
     if isinstance(verifier, str):
         verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, scheme)
     elif isinstance(verifier, (TokenVerifier, TreeVerifier)):
-        scheme = verifier.scheme
+        # an object brings its scheme; one draft is what `generate` passes on where nothing was asked for
+        scheme = make_verifier(verifier, None if scheme == WithReplacement(1) else scheme).scheme
     if verifier is None or (isinstance(verifier, Coupling) and draft_length == 0):
         return Plain(1, 0) if verifier is None else Coupled(1, 0, verifier)
     draft_length = check_positive("draft_length", draft_length)

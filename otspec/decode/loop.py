@@ -81,8 +81,9 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
                          warp, seed, predict) for i in range(0, len(texts), size)]
     settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                 "device": str(pair.device), "verifier": verifier if isinstance(verifier, str) else repr(verifier),
-                "scheme": repr(scheme), "paths": how.paths, "draft_length": how.draft_length, **warp, "seed": seed,
-                "max_new_tokens": length, "stop_token": stop_token, "batch_size": size}
+                "scheme": repr(getattr(verifier, "scheme", scheme)), "paths": how.paths,
+                "draft_length": how.draft_length, **warp, "seed": seed, "max_new_tokens": length,
+                "stop_token": stop_token, "batch_size": size}
     return Ledger.joined(parts, predict, settings, time.perf_counter() - start)
 
 

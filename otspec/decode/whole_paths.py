@@ -22,7 +22,11 @@ from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock, State
 
 @dataclass(frozen=True)
 class TreePaths(Method):
-    """A tree rule on ``K`` independent paths."""
+    """A tree rule on ``K`` independent paths.
+
+    On a GPU `Traversal` never waits for the host; rules with winners ask it whether the edges of their hulls have
+    settled, several times a level.
+    """
 
     rule: Any
 
@@ -55,7 +59,7 @@ class TreePaths(Method):
 class GreedyPath(Method):
     """Greedy block verification of one path.
 
-    Every round asks for each sequence's law on the host, so on a GPU it waits once more than other methods.
+    Every round brings its laws to the host and verifies text by text: made for measuring, not for speed.
 
     Attributes
     ----------

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 
 from otspec.core.drafters import Independent  # noqa: E402
 from otspec.core.errors import BadArgument, SchemeMismatch  # noqa: E402
-from otspec.core.schemes import WithoutReplacement  # noqa: E402
+from otspec.core.schemes import Greedy, WithoutReplacement  # noqa: E402
+from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
 from otspec.couplings import coupling  # noqa: E402
 from otspec.decode.drafting import (  # noqa: E402
     BlockPath,
@@ -19,8 +20,10 @@ from otspec.decode.drafting import (  # noqa: E402
     method,
     sequence_seeds,
     shared_rows,
+    shared_targets,
     streams,
 )
+from otspec.decode.whole_paths import GreedyPath, TreePaths  # noqa: E402
 from otspec.verifiers import verifier  # noqa: E402
 
 
@@ -34,16 +37,44 @@ def test_names_and_objects_become_methods():
     # two drafts and two continuations drawn, three depths judged, one token after a full path
     assert method("recursive", 2, 3).num_uniforms == 2 + 2 * 2 + 3 + 1
     assert method("block", 1, 4).num_uniforms == 4 + 5
+    # six drafts; a number for each and one for the next token, once for the verdict and once for the prediction
+    assert (type(method("traversal", 2, 3)), method("traversal", 2, 3).num_uniforms) == (TreePaths, 6 + 2 * 7)
+    assert (type(method("greedy_block", 1, 4)), method("greedy_block", 1, 4).num_uniforms) == (GreedyPath, 4 + 5)
+    # a token rule walked down paths is the token rule
+    assert method("spectr_paths", 2, 3).num_uniforms == method("k_seq", 2, 3).num_uniforms
+    assert type(method("recursive_walk", WithoutReplacement(2), 1)) is TokenPaths
+    assert method(verifier("lookahead_block", 3), 1, 2).paths == 3
 
 
 @pytest.mark.parametrize(("verifier_", "scheme", "length", "kind"), [
     ("recursive_wor", WithoutReplacement(2), 2, SchemeMismatch), ("block", 2, 2, SchemeMismatch),
     ("gumbel", 2, 2, SchemeMismatch), ("recursive", WithoutReplacement(2), 1, SchemeMismatch),
     ("nss", Independent(2), 1, SchemeMismatch), ("recursive", 2, 0, BadArgument), ("block", 1, 1.5, BadArgument),
-    (object(), 1, 1, BadArgument)])
+    ("traversal", 2, 0, BadArgument), (object(), 1, 1, BadArgument)])
 def test_what_cannot_be_decoded_is_refused(verifier_, scheme, length, kind):
     with pytest.raises(kind, match="Fix"):
         method(verifier_, scheme, length)
+
+
+class OnTrees(TreeVerifier):
+    """A rule without a form for paths."""
+
+    def _joint(self, tree, target, draft):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("verifier_", "scheme", "says"), [
+    ("grouped_traversal", 2, "proved for WithoutReplacement"), ("traversal", Greedy(2), "proved for WithReplacement"),
+    ("grouped_traversal", WithoutReplacement(2), "drafts independent paths"),
+    (verifier("traversal", WithoutReplacement(2)), 1, "drafts independent paths"),
+    ("recursive_walk", WithoutReplacement(2), "2 tokens deep"), (OnTrees(2), 1, "not paths in a batch"),
+    ("greedy_block", 2, "one path"), (verifier("greedy_block"), 2, "one path"),
+    (verifier("lookahead_block", 3), 2, r"bound to WithReplacement\(k=3\); got WithReplacement\(k=2\)"),
+    (verifier("spectr_paths", 3), 2, "bound to"), (verifier("recursive", 3), 2, "bound to"),
+    (verifier("traversal", 2), WithoutReplacement(2), "bound to")])
+def test_rules_that_do_not_fit_say_why(verifier_, scheme, says):
+    with pytest.raises(SchemeMismatch, match=f"(?s){says}.*Fix"):
+        method(verifier_, scheme, 2)
 
 
 def test_living_drafts_move_to_the_front_in_order():
@@ -56,6 +87,13 @@ def test_copies_of_a_prefix_share_the_first_one_s_law():
     law = torch.arange(3.0)[None, :, None].expand(1, 3, 2)
     assert shared_rows(law, torch.tensor([[[1], [2], [1]]]))[0, :, 0].tolist() == [0, 1, 0]
     assert shared_rows(law, torch.zeros(1, 3, 0, dtype=torch.long))[0, :, 0].tolist() == [0, 0, 0]
+
+
+def test_target_laws_are_shared_as_far_as_paths_agree():
+    rows = torch.arange(3.0)[None, :, None, None].expand(1, 3, 3, 2)  # [B K L+1 V], each path's own number
+    tokens = torch.tensor([[[1, 4], [2, 5], [1, 5]]])
+    assert shared_targets(rows, tokens)[0, :, :, 0].tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 2]]
+    assert shared_targets(rows[:, :1], tokens[:, :1]).equal(rows[:, :1])
 
 
 def one_hot_rows(paths, size=6):
