@@ -19,14 +19,12 @@ from itertools import pairwise
 import numpy as np
 
 from otspec.core.errors import BadArgument, ShapeMismatch
-from otspec.transport.majorant import hull_cells, lower_hull, pick_race, pick_replacement
+from otspec.transport.majorant import hull_cells, lower_hull
 from otspec.transport.race import race_lead
 from otspec.transport.winner import remaining
 
 __all__ = [
     "cell_intervals",
-    "draw_winner_race",
-    "draw_winner_replacement",
     "lower_hull",
     "merge_tree",
     "winner_conditional_race",
@@ -305,95 +303,3 @@ def winner_conditional_race(
     for (a, b), length in lengths.items():
         odds += length * _race_odds(draft_sorted, a, b, ranks)
     return odds
-
-
-def draw_winner_replacement(
-    x: np.ndarray,
-    F: np.ndarray,
-    c: np.ndarray,
-    ranks: np.ndarray,
-    t: np.ndarray,
-    pick: np.ndarray,
-    *,
-    above: np.ndarray | None = None,
-) -> np.ndarray:
-    """Draw the winning slot among drafts with replacement.
-
-    Parameters
-    ----------
-    x, F, c : ndarray [V+1] or [*batch V+1]
-    ranks : int ndarray [*batch n]
-        Sorted positions of the drafts; -1 stands for an absent draft.
-    t, pick : ndarray [*batch]
-        Numbers in [0, 1): T, and the choice among the drafts in the top cell.
-    above : ndarray, optional
-        1 - x summed from the right.
-
-    Returns
-    -------
-    int ndarray [*batch]
-
-    Examples
-    --------
-    >>> x = np.array([0.0, 0.5, 1.0])
-    >>> int(draw_winner_replacement(x, x, x**2, [0, 1], 0.5, 0.75))
-    1
-    """
-    ranks = np.asarray(ranks, dtype=np.int64)
-    low, _ = winning_cell(x, F, c, t, ranks.max(axis=-1), above=above)
-    slots = np.empty(low.size, dtype=np.int64)
-    pick = np.broadcast_to(np.asarray(pick, dtype=np.float64), low.shape)
-    pick_replacement(low.ravel(), np.ascontiguousarray(ranks).reshape(low.size, -1), pick.ravel(), slots)
-    return slots.reshape(low.shape)
-
-
-def draw_winner_race(
-    draft_sorted: np.ndarray,
-    x: np.ndarray,
-    F: np.ndarray,
-    c: np.ndarray,
-    ranks: np.ndarray,
-    t: np.ndarray,
-    uniforms: np.ndarray,
-    *,
-    above: np.ndarray | None = None,
-) -> np.ndarray:
-    """Draw the winning slot among drafts without replacement.
-
-    Parameters
-    ----------
-    draft_sorted : ndarray [V] or [*batch V]
-    x, F, c : ndarray [V+1] or [*batch V+1]
-    ranks : int ndarray [*batch n]
-        Sorted positions in drawing order; -1 stands for an absent draft (support below k).
-    t : ndarray [*batch]
-        T, in [0, 1).
-    uniforms : ndarray [*batch m], m >= n
-        Numbers in [0, 1). Entry l < n - 1 decides step l of the continued race, as a mark on the free
-        tokens below the cell followed by those above it; the last entry is the draw Z inside the cell.
-    above : ndarray, optional
-        1 - x summed from the right; computed from ``draft_sorted`` when absent.
-
-    Returns
-    -------
-    int ndarray [*batch]
-
-    Examples
-    --------
-    >>> x = np.array([0.0, 0.5, 1.0])
-    >>> int(draw_winner_race([0.5, 0.5], x, x, [0.0, 0.0, 1.0], [0, 1], 0.5, [0.0, 0.0, 0.75]))
-    1
-    """
-    ranks = np.asarray(ranks, dtype=np.int64)
-    uniforms = np.asarray(uniforms, dtype=np.float64)
-    if uniforms.shape[-1] < ranks.shape[-1]:
-        raise ShapeMismatch(f"uniforms has {uniforms.shape[-1]} numbers for {ranks.shape[-1]} drafts; give one each")
-    above = remaining(draft_sorted) if above is None else above
-    low, high = winning_cell(x, F, c, t, ranks.max(axis=-1), above=above)
-    (law,) = _rows(draft_sorted)
-    _check_draws(law.shape[0], low.size, "draft_sorted")
-    slots = np.empty(low.size, dtype=np.int64)
-    uniforms = np.ascontiguousarray(uniforms).reshape(low.size, -1)
-    ranks = np.ascontiguousarray(ranks).reshape(low.size, -1)
-    pick_race(law, low.ravel(), high.ravel(), ranks, uniforms, slots)
-    return slots.reshape(low.shape)

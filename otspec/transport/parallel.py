@@ -30,6 +30,12 @@ def _slope(xp: Any, width: Array, height: Array) -> Array:
     return xp.where(wide, height / xp.where(wide, width, xp.ones_like(width)), xp.full_like(width, -BLOCKED))
 
 
+def _within(xp: Any, index: Array, size: int) -> Array:
+    """Indices moved to ``0 .. size-1``."""
+    index = xp.where(index > 0, index, xp.zeros_like(index))
+    return xp.where(index < size, index, xp.full_like(index, size - 1))
+
+
 def _last_of_equals(xp: Any, x: Array) -> Array:
     """Index of the last knot with the same ``x``, for each knot of ``[B n]``."""
     size = x.shape[-1]
@@ -50,7 +56,7 @@ def _tangents(xp: Any, point: tuple[Array, Array], chain: tuple[Array, Array], s
 
     near, _ = steepest(*(values[..., None, ::stride] for values in chain))
     window = (near[..., None] - 1) * stride + xp.arange(2 * stride, dtype=near.dtype, device=near.device)
-    window = xp.clip(window, 0, size - 1)
+    window = _within(xp, window, size)
     flat = xp.reshape(window, (*window.shape[:2], -1))
     best, slope = steepest(*(xp.reshape(xp.take_along_axis(values, flat, axis=-1), window.shape) for values in chain))
     return slope, xp.take_along_axis(window, best[..., None], axis=-1)[..., 0]
@@ -73,9 +79,9 @@ def _bridge(xp: Any, left: tuple[Array, Array], right: tuple[Array, Array]) -> t
     every = xp.arange(0, size, stride, dtype=xp.int64, device=own.device)
     looks, _, _ = over(xp.broadcast_to(every, (*batch, every.shape[0])))
     # the first that does not look over the right block, or one past the end
-    passed = xp.sum(xp.cumulative_prod(looks, axis=-1), axis=-1)
+    passed = xp.argmin(xp.concat([looks, xp.zeros_like(looks[..., :1])], axis=-1), axis=-1)
     index = (passed[..., None] - 1) * stride + 1 + xp.arange(stride, dtype=xp.int64, device=own.device)
-    index = xp.clip(index, 0, size - 1)
+    index = _within(xp, index, size)
     looks, slope, stop = over(index)
     first = xp.argmin(looks, axis=-1)[..., None]
     return tuple(xp.take_along_axis(values, first, axis=-1)[..., 0] for values in (index, stop, slope))
@@ -96,10 +102,9 @@ def majorant_slopes(x: Array, y: Array) -> Array:
     rows, size = x.shape
     padded = 1 << (size - 1).bit_length()
     # padding repeats the last knot, as do the ends of all chains below
-    place = xp.clip(xp.arange(padded, dtype=xp.int64, device=x.device), 0, size - 1)
-    place = xp.take(_last_of_equals(xp, x), place, axis=-1)
-    x, y = (xp.take_along_axis(values, place, axis=-1) for values in (x, y))
     token = xp.arange(padded, dtype=xp.int64, device=x.device)
+    place = xp.take(_last_of_equals(xp, x), _within(xp, token, size), axis=-1)
+    x, y = (xp.take_along_axis(values, place, axis=-1) for values in (x, y))
     slopes = xp.zeros_like(x)
     block = 1
     while block < padded:
@@ -114,7 +119,7 @@ def majorant_slopes(x: Array, y: Array) -> Array:
         # the same knot at both ends is kept once, or chains would hold copies before their end
         start = start[..., None] - xp.astype(low == high, xp.int64)
         along = xp.arange(2 * block, dtype=xp.int64, device=x.device)
-        behind = xp.clip(along - start - 1 + stop[..., None], 0, block - 1)
+        behind = _within(xp, along - start - 1 + stop[..., None], block)
         source = xp.where(along <= start, along, block + behind)
         x, y, place = (xp.reshape(xp.take_along_axis(values, source, axis=-1), x.shape) for values in pairs)
         block *= 2
@@ -159,11 +164,11 @@ def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, ra
     index = xp.arange(size, device=x.device)
     below = index <= rank[:, None]
 
-    def slopes(knot: Array, sign: int) -> Array:
-        """Slopes between every knot and one, and where there is width; next to a dominant token x has lost it."""
+    def slopes(knot: Array, sign: int) -> tuple[Array, Array]:
+        """Where there is width between every knot and one, and the slopes; next to a dominant token x has lost it."""
         at_x, at_above, at_y = (xp.take_along_axis(values, knot[:, None], axis=-1) for values in (x, above, curve))
-        far = (xp.where(below, at_x <= above, x <= at_above))
-        width = sign * xp.where(far, at_x - x, above - at_above)
+        from_left = xp.where(below, at_x <= above, x <= at_above)
+        width = sign * xp.where(from_left, at_x - x, above - at_above)
         wide = width > 0
         return wide, sign * (at_y - curve) / xp.where(wide, width, xp.ones_like(width))
 

@@ -126,8 +126,9 @@ def ratio_order(target: Array, draft: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = target / draft
     # a quotient that overflows still belongs before the tokens that cannot be drafted at all
-    ratio = xp.where(draft > 0, xp.clip(ratio, 0.0, LARGEST), xp.inf)
-    return np.argsort(ratio, axis=-1) if is_numpy_array(ratio) else xp.argsort(ratio, axis=-1)
+    if is_numpy_array(ratio):
+        return np.argsort(np.where(draft > 0, np.minimum(ratio, LARGEST, out=ratio), np.inf), axis=-1)
+    return xp.argsort(xp.where(draft > 0, xp.where(ratio < LARGEST, ratio, LARGEST), xp.inf), axis=-1)
 
 
 def _checked_draws(k: Array) -> Array:
@@ -190,13 +191,16 @@ def replacement_increments(draft_sorted: Array, k: int | Array, *, most: int | N
     draws = _checked_draws(k)
     draft = _floats(draft_sorted)
     xp = array_namespace(draft)
+    # one number for all rows is no array: it would have to be copied to the device
+    draws = k if isinstance(k, int) else draws
     most = int(np.max(draws)) if most is None else most
     x = cumulative(draft)
     below, upto = x[..., :-1], x[..., 1:]
     total, power = xp.ones_like(upto), xp.ones_like(upto)
     for step in range(1, most):
         power = power * upto
-        total = xp.where(xp.asarray(step < draws, device=total.device), total * below + power, total)
+        more = total * below + power
+        total = more if isinstance(draws, int) else xp.where(step < draws, more, total)
     return draft / xp.sum(draft, axis=-1, keepdims=True) * total
 
 

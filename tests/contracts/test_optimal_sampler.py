@@ -68,7 +68,7 @@ def drawn(rule, target, draft, rng):
 @pytest.mark.parametrize("kind", ["universal", "minimal"])
 @pytest.mark.parametrize("scheme", WHOLE_ARRAY, ids=str)
 def test_compiled_and_whole_array_draws_emit_the_same_tokens(scheme, kind, rng):
-    size, n = 200, 1000
+    size, n = 60, 400  # 4,800 rows over the cases
     # the minimal law depends on the order of ties, which libraries are free to choose: none for it
     zeros = kind == "universal"
     target, draft = (np.stack([random_law(rng, size, zeros=zeros) for _ in range(n)]) for _ in range(2))
@@ -77,14 +77,14 @@ def test_compiled_and_whole_array_draws_emit_the_same_tokens(scheme, kind, rng):
     compiled = rule._draw_on_host(*arrays)
     rounds = rule._draw_in_rounds(*(torch.from_numpy(a) for a in arrays)).numpy()
     np.testing.assert_array_equal(rounds, compiled)
-    few = [array_api_strict.asarray(a[:40]) for a in arrays]
-    np.testing.assert_array_equal(np.asarray(rule._draw_in_rounds(*few)), compiled[:40])
+    few = [array_api_strict.asarray(a[:8]) for a in arrays]
+    np.testing.assert_array_equal(np.asarray(rule._draw_in_rounds(*few)), compiled[:8])
 
 
 @pytest.mark.parametrize("scheme", [ot.WithReplacement(3), ot.WithoutReplacement(3), ot.Hybrid(1, 4)], ids=str)
 def test_whole_array_draws_on_short_peaked_and_dominated_laws(scheme, rng):
     """Supports below k, one dominant token, forty decades: where a difference of sums would lose every digit."""
-    size, n = 12, 600
+    size, n = 12, 400
     target = rng.dirichlet(np.ones(size), n)
     draft = rng.dirichlet(np.ones(size), n)
     draft[::4, 2:] = 0.0

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 import otspec as ot
+from otspec.transport import bounds
 from otspec.transport.cut import minimum_cut
 from tests.conftest import random_law
 from tests.oracles import drafting, golden, optimum
+from tests.oracles.waiting import NoWaiting
 
 SCHEMES = [ot.WithReplacement(1), ot.WithReplacement(2), ot.WithReplacement(3), ot.WithoutReplacement(2),
            ot.WithoutReplacement(3), ot.Greedy(2), ot.Greedy(3), ot.Hybrid(1, 3), ot.Hub()]
@@ -140,12 +142,10 @@ def test_winner_laws_attain_the_optimum_and_lie_in_the_core(kind, scheme, rng):
 
 
 def test_a_law_outside_the_core_is_not_believed():
-    from otspec.transport.bounds import _core_violation, _sampled
-
     target, draft = np.array([1.0, 0.0]), np.array([0.5, 0.5])
-    sampled = _sampled(target, draft, ot.WithReplacement(2))
+    sampled = bounds._sampled(target, draft, ot.WithReplacement(2))
     wish = np.take(target, sampled.game.order)  # always win with the target's favourite: no rule can
-    assert _core_violation(wish, sampled) == pytest.approx(0.25)
+    assert bounds._core_violation(wish, sampled) == pytest.approx(0.25)
 
 
 def test_large_vocabularies_are_certified(rng):
@@ -182,3 +182,46 @@ def test_torch_results_stay_torch():
         assert isinstance(ot.acceptance_bound(law, law, scheme).winner_law, torch.Tensor)
     with pytest.raises(ot.NotALaw, match="half-precision"):
         ot.optimal_acceptance(law.to(torch.bfloat16), law.to(torch.bfloat16), 2)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_whole_arrays_give_the_same_certificate_without_waiting(scheme, rng):
+    """What runs on a device, here on the CPU: the same ends, cut and winner laws as the compiled form."""
+    target, draft = (np.stack([random_law(rng, 40, zeros=i % 2 == 0) for i in range(8)]) for _ in range(2))
+    draft[-2:] = np.eye(40)[:2]
+    there = torch.from_numpy(target), torch.from_numpy(draft), scheme
+    with NoWaiting():
+        found = *bounds._both_ends(*there), bounds._prefix_value(*there)
+        minimal = bounds._sampled(*there)
+        minimal = minimal.game.by_token(minimal.game.law("minimal"))
+    bound = ot.acceptance_bound(target, draft, scheme)
+    tolerance = 64 * np.finfo(float).eps * 40  # exact routes
+    lower, upper, subset, law, value = (got.numpy() for got in found)
+    for got, want in ((lower, bound.lower), (upper, bound.upper), (value, bound.upper)):
+        assert np.abs(got - want).max() <= tolerance
+    # tokens that the target never emits are tied: which of them wins depends on their order
+    assert np.abs(law - bound.winner_law)[target > 0].max() <= tolerance
+    # the cut may differ between ties, its value may not
+    for row in range(8):
+        problem = ot.MembershipProblem(target[row], draft[row], scheme)
+        if scheme.num_drafts < 3:
+            value = 1 + problem.target[subset[row]].sum() - _containment(problem, subset[row])
+            assert value == pytest.approx(float(bound.upper[row]), abs=tolerance)
+    emitted = np.minimum(target, minimal.numpy()).sum(axis=-1)
+    assert emitted == pytest.approx(np.minimum(target, bound.winner_law).sum(axis=-1), abs=tolerance)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_cuda_tensors_stay_on_their_device(scheme, rng):
+    target, draft = (np.stack([random_law(rng, 300) for _ in range(8)]) for _ in range(2))
+    there = torch.from_numpy(target).cuda(), torch.from_numpy(draft).cuda(), scheme
+    bound, want = ot.acceptance_bound(*there), ot.acceptance_bound(target, draft, scheme)
+    tolerance = 64 * np.finfo(float).eps * 300  # exact routes
+    for got, expected in ((bound.lower, want.lower), (bound.upper, want.upper), (bound.winner_law, want.winner_law),
+                          (ot.winner_law(*there), want.winner_law), (ot.optimal_acceptance(*there), want.upper)):
+        assert got.is_cuda
+        assert np.abs(got.cpu().numpy() - expected).max() <= tolerance
+    with pytest.raises(ot.BadArgument, match=r"\.cpu\(\)"):
+        ot.optimal_acceptance(there[0], torch.stack([there[1]] * 2, dim=1), ot.Independent(2))

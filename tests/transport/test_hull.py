@@ -9,15 +9,16 @@ import pytest
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.transport.hull import (
     cell_intervals,
-    draw_winner_race,
-    draw_winner_replacement,
     lower_hull,
     merge_tree,
     winner_conditional_race,
     winner_conditional_replacement,
     winning_cell,
 )
+from otspec.transport.majorant import pick_race, pick_replacement
+from otspec.transport.parallel import pick_marked
 from otspec.transport.race import race_increments
+from otspec.transport.race_parallel import pick_race_parallel
 from otspec.transport.winner import (
     cumulative,
     minimal_law,
@@ -58,6 +59,23 @@ def curves(target, draft, k, *, replacement, kind=universal_law):
     c = replacement_capacity(q, k) if replacement else cumulative(race_increments(q, k))
     law = kind(p, c)
     return q, law, cumulative(q), cumulative(law), c
+
+
+def drawn_slots(q, x, F, c, ranks, t, uniforms, *, replacement):
+    """Winning slots [n] of drafts [n k] by the compiled pick, and by whole arrays the same ones."""
+    n = len(t)
+    ranks = np.ascontiguousarray(np.broadcast_to(ranks, (n, np.shape(ranks)[-1])), dtype=np.int64)
+    low, high = winning_cell(x, F, c, t, ranks.max(axis=-1), above=remaining(q))
+    slots = np.empty(n, dtype=np.int64)
+    if replacement:
+        pick_replacement(low, ranks, np.ascontiguousarray(uniforms[:, -1]), slots)
+        same = pick_marked(ranks >= low[:, None], uniforms[:, -1])
+    else:
+        laws = np.ascontiguousarray(np.broadcast_to(q, (n, q.shape[-1])))
+        pick_race(laws, low, high, ranks, uniforms, slots)
+        same = pick_race_parallel(laws, low, high, ranks, uniforms)
+    assert np.array_equal(slots, same)
+    return slots
 
 
 def list_probability(draft, tokens):
@@ -190,12 +208,9 @@ def test_draws_follow_the_conditional(replacement, k):
         ranks = rng.choice(6, size, replace=replacement, p=q)
         many = np.broadcast_to(ranks, (n, size))
         t = (np.arange(n) + 0.5) / n
-        if replacement:
-            want = winner_conditional_replacement(x, F, c, ranks)
-            slots = draw_winner_replacement(x, F, c, many, t, rng.random(n))
-        else:
-            want = winner_conditional_race(q, x, F, c, ranks)
-            slots = draw_winner_race(q, x, F, c, many, t, rng.random((n, k + 1)))
+        want = winner_conditional_replacement(x, F, c, ranks) if replacement else \
+            winner_conditional_race(q, x, F, c, ranks)
+        slots = drawn_slots(q, x, F, c, many, t, rng.random((n, k)), replacement=replacement)
         share = np.bincount(slots, minlength=size) / n
         sigma = np.sqrt(want * (1 - want) / n) + 1 / n
         assert np.all(np.abs(share - want) < 5 * sigma)  # five standard errors of n draws
@@ -206,11 +221,12 @@ def test_absent_drafts_are_skipped():
     c = np.array([0.0, 0.0, 1.0, 1.0])
     law = np.array([0.5, 0.5, 0.0])
     for t in (0.2, 0.9):
-        ranks = [[0, 1, -1], [1, 0, -1]]
-        slots = draw_winner_race(law, x, x, c, ranks, [t, t], np.full((2, 4), 0.4))
-        alone = [draw_winner_race(law, x, x, c, row[:2], t, np.full(4, 0.4)) for row in ranks]
-        assert slots.tolist() == [int(slot) for slot in alone]
-    assert draw_winner_replacement(x, x, x**2, [-1, 0, -1], 0.5, 0.99) == 1
+        coins = np.full((1, 3), 0.4)
+        for ranks in ([0, 1, -1], [1, 0, -1]):
+            for count in (3, 2):  # with and without the absent draft
+                slots = drawn_slots(law, x, x, c, ranks[:count], [t], coins[:, -count:], replacement=False)
+                assert slots == drawn_slots(law, x, x, c, ranks, [t], coins, replacement=False)
+    assert drawn_slots(law, x, x, x**2, [-1, 0, -1], [0.5], np.array([[0.99]]), replacement=True) == 1
 
 
 @pytest.mark.parametrize("replacement", [True, False])
@@ -236,10 +252,11 @@ def test_batched_curves_equal_their_rows():
     rows = [curves(target, draft, 3, replacement=False) for target, draft in laws]
     q, _, x, F, c = (np.stack(parts) for parts in zip(*rows, strict=True))
     ranks = rng.permuted(np.tile(np.arange(20), (5, 1)), axis=1)[:, :3]
-    t, u = rng.random(5), rng.random((5, 4))
-    whole = draw_winner_race(q, x, F, c, ranks, t, u)
+    t, u = rng.random(5), rng.random((5, 3))
+    whole = drawn_slots(q, x, F, c, ranks, t, u, replacement=False)
     for i in range(5):
-        assert whole[i] == draw_winner_race(q[i], x[i], F[i], c[i], ranks[i], t[i], u[i])
+        one = slice(i, i + 1)
+        assert whole[i] == drawn_slots(q[i], x[i], F[i], c[i], ranks[i], t[one], u[one], replacement=False)
 
 
 def test_bad_shapes_and_ranks_are_named():
@@ -249,5 +266,3 @@ def test_bad_shapes_and_ranks_are_named():
             winning_cell(x, x, x**2, 0.5, rank)
     with pytest.raises(ShapeMismatch, match="x has 2 rows for 3 draws"):
         winning_cell(np.stack([x, x]), x, x**2, np.full(3, 0.5), 0)
-    with pytest.raises(ShapeMismatch, match="uniforms has 1 numbers for 2 drafts"):
-        draw_winner_race([0.5, 0.5], x, x, x**2, [0, 1], 0.5, [0.5])

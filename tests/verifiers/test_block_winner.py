@@ -1,5 +1,6 @@
 """Winner and block: optimum at one position, planted bugs, laws, order of the rules on average."""
 
+import array_api_strict
 import numpy as np
 import pytest
 
@@ -7,13 +8,14 @@ from otspec.analysis.blocks import block_efficiency
 from otspec.analysis.instances import FAMILIES, random_models, random_pair
 from otspec.core.errors import BadArgument
 from otspec.core.markov import MarkovModel
-from otspec.core.schemes import WithoutReplacement
+from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
 from otspec.transport.bounds import optimal_acceptance
 from otspec.verifiers import verifier
 from otspec.verifiers.block.chosen_path import Choice
 from otspec.verifiers.block.winner_block import WinnerBlock
-from otspec.verifiers.tree.winners import game
+from otspec.verifiers.tree.winners import game, top_cells
+from tests.conftest import random_law
 from tests.oracles import block_rules
 from tests.verifiers.tree_draws import fixed, path_trees, shaped_trees, toys
 
@@ -133,3 +135,15 @@ def test_a_tree_may_be_shallow_in_places():
     law = WinnerBlock(WithoutReplacement(2)).conditional(tree, target, np.full((4, 3), 1 / 3))
     assert law.stop.sum() == pytest.approx(1)
     assert np.all(law.stop[[2, 3]] > 0)
+
+
+@pytest.mark.parametrize("law", ["universal", "minimal", "vertex"])
+def test_top_cells_of_whole_arrays_are_the_compiled_ones(law, rng):
+    target, draft = (np.stack([random_law(rng, 30) for _ in range(60)]) for _ in range(2))
+    tokens = WithReplacement(4).sample(draft, rng.random((60, 4)))
+    tokens[::3, 2:] = -1
+    arrays = target, draft, tokens, rng.random(60)
+    inside, laws = top_cells(*arrays, kind=law)
+    same, found = top_cells(*map(array_api_strict.asarray, arrays), kind=law)
+    np.testing.assert_array_equal(np.asarray(same), inside)
+    np.testing.assert_allclose(np.asarray(found), laws, atol=1e-14)  # roundings of sums up to 1
