@@ -113,13 +113,18 @@ def _check_vocabulary(laws: dict[str, Array]) -> None:
         raise ShapeMismatch(f"vocabularies differ: {listed}. Fix: both laws must live on one vocabulary.")
 
 
-def check_together(**arrays: Array) -> Any:
-    """Namespace of arrays that share library, dtype and device; an error that names the odd one otherwise."""
+def check_library(**arrays: Array) -> Any:
+    """Namespace of arrays that share a library; an error that names them otherwise."""
     try:
-        xp = array_namespace(*arrays.values())
+        return array_namespace(*arrays.values())
     except TypeError:
         kinds = ", ".join(f"{name} is {type(a).__module__.split('.')[0]}" for name, a in arrays.items())
         raise ShapeMismatch(f"array libraries differ: {kinds}. Fix: convert one of them.") from None
+
+
+def check_together(**arrays: Array) -> Any:
+    """Namespace of arrays that share library, dtype and device; an error that names the odd one otherwise."""
+    xp = check_library(**arrays)
     for what, read in (("dtypes", dtype_name), ("devices", lambda a: str(device(a)))):
         seen = {name: read(a) for name, a in arrays.items()}
         if len(set(seen.values())) > 1:

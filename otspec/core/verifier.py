@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
-from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
+from otspec.core.checks import as_law, check_library, check_together, check_tokens, check_uniforms
 from otspec.core.errors import SchemeMismatch, ShapeMismatch
 from otspec.core.laws import draw
 from otspec.core.schemes import DraftScheme, as_scheme
@@ -103,6 +103,7 @@ class TokenVerifier(ABC):
             ``token [*batch]`` and ``slot [*batch]``.
         """
         target, draft, tokens = self._checked(target, draft, tokens)
+        check_library(target=target, uniforms=uniforms)
         check_uniforms(uniforms, self.num_uniforms)
         token = self._draw(target, draft, tokens, uniforms)
         return Verdict(token, slot_of(token, tokens))
@@ -110,7 +111,7 @@ class TokenVerifier(ABC):
     def _checked(self, target: Array, draft: Array, tokens: Array) -> tuple[Array, Array, Array]:
         target, draft = checked_pair(target, draft, self.scheme)
         tokens = check_tokens(tokens, target.shape[-1], self.scheme.num_drafts)
-        xp = array_namespace(target, tokens)
+        xp = check_library(target=target, tokens=tokens)
         batch = tokens.shape[:-1]
         tail = draft.shape[-1 - self.scheme.draft_axes:]
         try:
@@ -130,7 +131,11 @@ class TokenVerifier(ABC):
 def checked_pair(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, Array]:
     """Check the laws of one problem against each other and against the scheme."""
     target = as_law("target", target)
-    draft = scheme.check(draft)
+    if draft is None:  # the scheme's own law, as the caller's kind of array
+        xp = array_namespace(target)
+        draft = xp.asarray(scheme.check(None), dtype=target.dtype, device=device(target))
+    else:
+        draft = scheme.check(draft)
     if type(target).__module__ == "numpy" and type(draft).__module__ == "numpy" and target.dtype != draft.dtype:
         raise ShapeMismatch(f"dtypes differ: target {target.dtype}, draft {draft.dtype}. Fix: cast one of them.")
     check_together(target=target, draft=draft)
