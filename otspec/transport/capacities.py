@@ -17,7 +17,7 @@ from otspec.core.errors import BadArgument
 from otspec.core.schemes import DraftScheme
 
 if TYPE_CHECKING:
-    from otspec.transport.laminar import LaminarPlan
+    from otspec.transport.laminar_mixture import LaminarMixture
 
 _EMPTY = 1e-12  # a sum over lists may round so far from zero
 _ROUNDING = 1e-9  # and one over all lists so far from one
@@ -44,13 +44,13 @@ def capacity_along(scheme: DraftScheme, draft: np.ndarray) -> Callable[[np.ndarr
     return _table_along(tokens, law, scheme.vocabulary(draft))
 
 
-def first_plan(scheme: DraftScheme, target: np.ndarray, draft: np.ndarray) -> LaminarPlan | None:
-    """Plan to start the search of the optimum from: the laminar one for different drafters, else None."""
+def first_plan(scheme: DraftScheme, target: np.ndarray, draft: np.ndarray, tol: float) -> LaminarMixture | None:
+    """Plan to start the search of the optimum from: laminar ones for different drafters, else None."""
     if not isinstance(scheme, Independent):
         return None
-    from otspec.transport.laminar import laminar_plan
+    from otspec.transport.laminar_mixture import laminar_mixture
 
-    return laminar_plan(target, draft)
+    return laminar_mixture(target, draft, tol=tol)
 
 
 def _table_along(tokens: np.ndarray, law: np.ndarray, size: int) -> Callable[[np.ndarray], np.ndarray]:
