@@ -80,9 +80,14 @@ class Joint(DraftScheme):
             raise BadArgument("Joint: give either a table or a capacity oracle. Fix: Joint(table) or "
                               "Joint(capacity=f, k=2, size=V).")
         if self.table is None:
+            if not callable(self.capacity):
+                raise BadArgument(f"capacity: {self.capacity!r} cannot be called. Fix: give a function of a subset "
+                                  f"[V] bool.")
             check_positive("k", self.k)
             check_positive("size", self.size)
             return
+        if getattr(self.table, "dtype", None) == np.float16:
+            as_law("table", np.reshape(self.table, -1))  # refuses half precision by name
         table = np.asarray(self.table, dtype=np.float64)
         if table.ndim == 0 or len(set(table.shape)) != 1:
             raise ShapeMismatch(f"table: shape {table.shape} is not [V] * k. Fix: one axis of length V per draft.")

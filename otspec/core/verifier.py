@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
 from otspec.core.errors import SchemeMismatch, ShapeMismatch
@@ -130,7 +130,11 @@ class TokenVerifier(ABC):
 def checked_pair(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, Array]:
     """Check the laws of one problem against each other and against the scheme."""
     target = as_law("target", target)
-    draft = scheme.check(draft)
+    if draft is None:  # the scheme's own law, as the caller's kind of array
+        xp = array_namespace(target)
+        draft = xp.asarray(scheme.check(None), dtype=target.dtype, device=device(target))
+    else:
+        draft = scheme.check(draft)
     if type(target).__module__ == "numpy" and type(draft).__module__ == "numpy" and target.dtype != draft.dtype:
         raise ShapeMismatch(f"dtypes differ: target {target.dtype}, draft {draft.dtype}. Fix: cast one of them.")
     check_together(target=target, draft=draft)

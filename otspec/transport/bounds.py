@@ -28,6 +28,7 @@ from otspec.transport.winner import cumulative, prefix_optimum, ratio_order
 
 Array = Any
 CERTIFIED_GAP = 1e-9
+_SEARCHED = 0.1 * CERTIFIED_GAP  # where a search may stop
 
 
 def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
@@ -321,8 +322,8 @@ def _minimum_norm_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftSche
     from otspec.transport.capacities import capacity_along, first_plan
     from otspec.transport.minimum_norm import minimum_norm_law
 
-    first = first_plan(scheme, target, draft)
-    return _as_bound(minimum_norm_law(target, capacity_along(scheme, draft), first=first))
+    first = first_plan(scheme, target, draft, _SEARCHED)
+    return _as_bound(minimum_norm_law(target, capacity_along(scheme, draft), first=first, tol=_SEARCHED))
 
 
 def _laminar_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:

@@ -9,8 +9,8 @@ Theorem used: Q is supermodular, so sorting solves every linear problem over the
 nearest to the target p, in a weighted Euclidean norm, maximises :math:`\sum_i \min(p_i, L_i)`. Wolfe's least-norm
 method finds it as a mixture of priority rules, which is a plan one can play; the best cut
 :math:`1 + P(H) - Q(H)` proves it. `otspec.transport.priority_search` stops as soon as the two meet. A plan found
-otherwise may be its first point and stay in the mixture: for different drafters `otspec.transport.laminar` gives one
-that is nearly optimal.
+otherwise may be its first point and stay in the mixture: for different drafters `otspec.transport.laminar_mixture`
+gives one that is nearly optimal.
 """
 
 from dataclasses import dataclass
@@ -147,7 +147,7 @@ def minimum_norm_law(
     """Winner law that is optimal for the target, as a mixture of priority rules, with a certified interval.
 
     Hardest are instances whose optimum is within about 1e-4 of 1: the plan must then reproduce the target itself on
-    the whole vocabulary, and the interval may stay open by 1e-8 to 1e-4. It holds as it stands.
+    the whole vocabulary, and without a first plan the interval may stay open by 1e-8 to 1e-4. It holds as it stands.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def minimum_norm_law(
     capacity_along : callable
         Maps an order of the tokens to the capacities [V+1] of its prefixes, from 0 to 1.
     first : FirstPlan, optional
-        A plan to start from, of which only its exact winner law and its cut are used, such as `laminar_plan`.
+        A plan to start from, of which only its exact winner law and its cut are used, such as `laminar_mixture`.
     tol : float
         Stop when the interval is at most this wide.
     max_iterations : int

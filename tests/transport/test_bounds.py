@@ -106,6 +106,67 @@ def test_joint_tables_and_oracles_agree(rng):
         ot.optimal_acceptance(target, None, ot.Joint(capacity=lambda subset: 0.5, k=2, size=4))
 
 
+@pytest.mark.parametrize(("capacity", "complaint"), [
+    (lambda subset: np.nan if subset.sum() == 2 else subset.mean(), "returned nan for a subset of 2 tokens"),
+    (lambda subset: None, "returned None for a subset of 0 tokens, which is no finite number"),
+    (lambda subset: subset / 4, r"returned array\(\[0., 0., 0., 0.\]\)"),
+    (lambda subset: 2 * subset.mean(), "runs from 0 to 2 with"),
+    (lambda subset: [0, 0.8, 0.6, 0.4, 1][subset.sum()], "with smallest step -0.2"),
+    (lambda subset: np.sqrt(subset.mean()), "0.707106781 for a subset of 2 .* 0.292893219 only, so it is not supermod"),
+    (lambda subset: (subset.fill(True), 1.0)[1], "runs from 1 to 1"),
+])
+@pytest.mark.parametrize("solve", [ot.optimal_acceptance, ot.acceptance_bound,
+                                   lambda *given: ot.verifier("optimal", given[2]).acceptance(*given[:2])])
+def test_a_wrong_capacity_oracle_is_refused(capacity, complaint, solve):
+    with pytest.raises(ot.BadArgument, match=f"^capacity: .*{complaint}"):
+        solve(np.array([0.4, 0.3, 0.2, 0.1]), None, ot.Joint(capacity=capacity, k=2, size=4))
+
+
+def test_right_capacities_pass_the_checks_of_wrong_ones(rng):
+    for k in (1, 2, 4):
+        drafts, target = rng.dirichlet(np.full(8, 0.3), k), rng.dirichlet(np.ones(8))
+        drafts[0, :4] = 0.0
+        drafts[0] /= drafts[0].sum()
+        scheme = ot.Joint(capacity=lambda subset, d=drafts: d[:, subset].sum(axis=1).prod(), k=k, size=8)
+        found, want = (ot.acceptance_bound(target, *given).upper
+                       for given in ((None, scheme), (drafts, ot.Independent(k))))
+        assert found == pytest.approx(want, abs=1e-12)  # sums of eight numbers
+
+
+def test_a_joint_law_without_a_draft_argument_follows_the_target():
+    table, target = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([0.5, 0.5])
+    value = ot.acceptance_bound(target, None, ot.Joint(table)).upper
+    single = ot.acceptance_bound(target.astype(np.float32), None, ot.Joint(table)).upper
+    assert single == pytest.approx(value, abs=1e-7)  # a target of 24 bits
+    other = ot.acceptance_bound(torch.tensor(target), None, ot.Joint(table)).upper
+    assert isinstance(other, torch.Tensor)
+    assert float(other) == value
+
+
+def test_other_bad_schemes_of_drafts_are_named():
+    law = np.full(2, 0.5)
+    with pytest.raises(ot.BadArgument, match=r"capacity: 0.5 cannot be called"):
+        ot.Joint(capacity=0.5, k=2, size=4)
+    for k, size in ((0, 4), (2, 0)):
+        with pytest.raises(ot.BadArgument, match="0 is smaller than 1"):
+            ot.Joint(capacity=lambda subset: 1.0, k=k, size=size)
+    with pytest.raises(ot.BadArgument, match=r"draws 3 drafts from a vocabulary of 2"):
+        ot.acceptance_bound(law, None, ot.Joint(np.full((2, 2, 2), 0.125)))
+    with pytest.raises(ot.BadArgument, match=r"draws 3 drafts from a vocabulary of 2"):
+        ot.acceptance_bound(law, np.tile(law, (3, 1)), ot.Independent(3), method="laminar")
+    with pytest.raises(ot.NotALaw, match="table: dtype float16 is refused"):
+        ot.Joint(np.full((2, 2), 0.25, dtype=np.float16))
+    with pytest.raises(ot.NotALaw, match="draft: dtype float16 is refused"):
+        ot.acceptance_bound(law, np.full((2, 2), 0.5, dtype=np.float16), ot.Independent(2))
+    with pytest.raises(ot.ShapeMismatch, match="dtypes differ: target float64, draft float32"):
+        ot.acceptance_bound(law, np.full((2, 2), 0.5, dtype=np.float32), ot.Independent(2))
+    rule = ot.verifier("laminar", ot.Independent(2))
+    with pytest.raises(ot.ShapeMismatch, match="libraries differ: target is torch, tokens is numpy"):
+        rule.conditional(torch.tensor(law), torch.full((2, 2), 0.5, dtype=torch.float64), np.array([0, 1]))
+    with pytest.raises(ot.ShapeMismatch, match="libraries differ: target is torch, uniforms is numpy"):
+        rule.draw(torch.tensor(law), torch.full((2, 2), 0.5, dtype=torch.float64), torch.tensor([0, 1]), np.zeros(3))
+
+
 @pytest.mark.parametrize("scheme", [ot.WithReplacement(4), ot.WithoutReplacement(4), ot.Greedy(3)], ids=str)
 def test_batches_libraries_and_dtypes_give_the_rows(scheme, convert, rng):
     target, draft = (np.stack([random_law(rng, 50) for _ in range(6)]).reshape(2, 3, 50) for _ in range(2))

@@ -16,6 +16,7 @@ from tests.conftest import random_law
 
 ENUMERATED = 1e-12  # at most 6^4 lists, each mass a few eps off
 CROSSED = np.array([0.55, 0.15, 0.05, 0.15, 0.10]), np.array([[0, 1, 2, 5, 12], [12, 5, 2, 1, 0]]) / 20
+BELOW = np.array([0.1, 0.5, 0.2, 0.1, 0.1]), np.array([[5, 12, 2, 1, 0], [0, 1, 2, 12, 5]]) / 20  # optimum 0.99
 
 
 def emitted(rule, target, drafts):
@@ -59,9 +60,10 @@ def test_a_wrong_plan_loses_the_target(rng, bug):
     assert seen >= 5
 
 
+@pytest.mark.parametrize("instance", [CROSSED, BELOW], ids=["crossed", "below"])
 @pytest.mark.parametrize("kind", [Laminar, PriorityMixture])
-def test_draws_have_the_law_of_the_conditional(rng, kind):
-    n, (target, drafts) = 40_000, CROSSED
+def test_draws_have_the_law_of_the_conditional(rng, kind, instance):
+    n, (target, drafts) = 40_000, instance
     rule = kind(Independent(2))
     for row in ([1, 3], [4, 0], [2, 2], [3, 1]):
         exact = rule.conditional(target, drafts, np.array(row))
@@ -86,15 +88,27 @@ def test_a_draw_that_ignores_the_lives_of_the_cells_is_seen(rng):
 
 def test_the_optimal_rule_mixes_the_plan_with_orders_and_loses_nothing(rng):
     mixed = 0
-    for target, drafts in [CROSSED, *instances(rng, 60)]:
+    for target, drafts in [CROSSED, BELOW, *instances(rng, 60)]:
         rule = PriorityMixture(Independent(len(drafts)))
         out, accepted = emitted(rule, target, drafts)
         assert np.abs(out - target).max() <= ENUMERATED
         upper = float(acceptance_bound(target, drafts, rule.scheme).upper)
         assert accepted == pytest.approx(upper, abs=ENUMERATED)
         (plan,) = rule._plans.values()
-        mixed += plan.winner.first is not None and len(plan.winner.rank) > 0
+        mixed += plan.winner.first is not None and 0.01 < plan.winner.weights[-1] < 0.99
     assert mixed > 0  # or the mixture of both was never played
+
+
+def test_leaving_the_first_plan_out_of_the_mixture_is_seen():
+    target, drafts = BELOW
+    rule = PriorityMixture(Independent(2))
+    rule.acceptance(target, drafts)
+    ((key, plan),) = rule._plans.items()
+    share = 1.0 - plan.winner.weights[-1]
+    bare = dataclasses.replace(plan.winner, first=None, weights=plan.winner.weights[:-1] / share)
+    rule._plans[key] = plan._replace(winner=bare)
+    out, _ = emitted(rule, target, drafts)
+    assert np.abs(out - target).max() > 1e-3  # far above rounding
 
 
 def test_two_thousand_tokens_and_four_drafters_draw_at_the_stated_rate(rng):

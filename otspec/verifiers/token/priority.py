@@ -4,8 +4,8 @@ Definitions. A *priority order* lists all tokens; its rule lets the last drafted
 probability that every draft lies in H, and L is the winner's law under a random order drawn from the mixture.
 
 Theorem used: the law of one order is the increments of Q along it, an extreme point of the winner laws, so every winner
-law is such a mixture, the optimal one included (`otspec.transport.minimum_norm` finds it). For different drafters the
-laminar plan (`otspec.transport.laminar`) may stand in the mixture beside the orders, and often is all of it.
+law is such a mixture, the optimal one included (`otspec.transport.minimum_norm` finds it). For different drafters
+laminar plans (`otspec.transport.laminar_mixture`) stand in the mixture beside the orders, and often are all of it.
 `otspec.verifiers.token.winner_by_context` turns the winner into a lossless rule, however far the search went.
 """
 
@@ -21,7 +21,7 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.laws import draw
 from otspec.core.verifier import checked_pair
 from otspec.transport.capacities import capacity_along, first_plan
-from otspec.transport.laminar import LaminarPlan
+from otspec.transport.laminar_mixture import LaminarMixture
 from otspec.transport.minimum_norm import MinimumNorm, minimum_norm_law
 from otspec.verifiers.token.winner_by_context import WinnerByContext
 
@@ -32,13 +32,13 @@ WIDTH = {True: 1e-13, False: 1e-10}  # by small vocabulary: rounding of the sums
 
 @dataclass(frozen=True)
 class Mixture:
-    """Winner of one context: a random priority order, or a laminar plan with the weight that is left."""
+    """Winner of one context: a random priority order, or laminar plans with the weight that is left."""
 
     law: np.ndarray  # [V]
     acceptance: float
     rank: np.ndarray  # [m V], place of each token in each order
     weights: np.ndarray  # [m], and that of `first` last where there is one
-    first: LaminarPlan | None
+    first: LaminarMixture | None
 
     def conditional(self, lists: np.ndarray) -> np.ndarray:
         """Probability ``[n k]`` that each draft of a list ``[n k]`` wins."""
@@ -57,10 +57,10 @@ class Mixture:
         ordered = which < len(self.rank)
         slots[ordered] = self.rank[which[ordered][:, None], lists[ordered]].argmax(axis=-1)
         if self.first is not None and not ordered.all():
-            # given that the uniform chose the plan, its place in the plan's share is uniform again
+            # given that the uniform chose the plans, its place in their share is uniform again
             share = self.weights[-1] / self.weights.sum()
             again = np.clip((uniforms[~ordered] - (1.0 - share)) / share, 0.0, 1.0)
-            slots[~ordered] = draw(self.first.conditional(lists[~ordered]), again)
+            slots[~ordered] = self.first.pick(lists[~ordered], again)
         return slots
 
 
@@ -80,13 +80,13 @@ class PriorityMixture(WinnerByContext):
         return xp.asarray(values.reshape(batch))
 
     def _find(self, target: np.ndarray, draft: np.ndarray) -> Mixture:
-        first = first_plan(self.scheme, target, draft)
         tol = WIDTH[target.size <= SMALL]
+        first = first_plan(self.scheme, target, draft, tol)
         found = minimum_norm_law(target, capacity_along(self.scheme, draft), first=first, tol=tol)
         return _mixture(found, first)
 
 
-def _mixture(found: MinimumNorm, first: LaminarPlan | None) -> Mixture:
+def _mixture(found: MinimumNorm, first: LaminarMixture | None) -> Mixture:
     size = found.orders.shape[-1]
     rank = np.empty(found.orders.shape, dtype=np.int32)
     np.put_along_axis(rank, found.orders, np.arange(size, dtype=np.int32)[None], axis=1)

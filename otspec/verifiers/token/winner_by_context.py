@@ -23,7 +23,7 @@ from otspec.core.schemes import DraftScheme
 from otspec.core.verifier import TokenVerifier
 
 Array = Any
-KEPT = 64  # contexts: a plan of a few hundred orders of a few thousand tokens fills a megabyte
+KEPT = 32  # contexts: a plan of a few hundred orders, or a dozen laminar plans, of 2048 tokens fills some megabytes
 
 
 class Winner(Protocol):
