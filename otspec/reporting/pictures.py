@@ -133,7 +133,7 @@ def draw_sequences(table: Table) -> Any:
             ax.set_title(f"{paths} path{'s' * (paths > 1)}, against {'Traversal' if paths > 1 else 'block'}")
             ax.margins(x=0.1)
             ax.locator_params(axis="x", nbins=5)
-        axes[len(axes) // 2].set_xlabel("difference in tokens per target call, same drafts (± 1 standard error)")
+        figure.supxlabel("difference in tokens per target call, same drafts (± 1 standard error)", fontsize="medium")
         lengths = sorted(set(table.column("draft_length")))
         for length in lengths:
             axes[0].plot([], [], "o", color=INK, mfc=INK if length == lengths[-1] else "white",

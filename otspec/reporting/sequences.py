@@ -50,16 +50,19 @@ def _summary_row(vocabulary: int, paths: int, length: int, rule: str, rows: list
     def mean(name: str) -> float:
         return sum(column[name]) / len(rows)
 
+    def shown(value: float) -> float:
+        return round(value, DIGITS) + 0.0  # no negative zero
+
     def losses(name: str) -> int:
         return sum(value < -LIMIT for value in column[name])
 
     return {"vocabulary": vocabulary, "paths": paths, "draft_length": length, "target_tokens": paths * length,
             "rule": rule, "toys": len(rows), "efficiency": mean("efficiency"), "optimum": mean("optimum"),
             "one_call": mean("one_call"), "certificate": max(column["certificate"]),
-            "mean_gap_percent": round(mean("gap_percent"), DIGITS),
-            "largest_gap_percent": round(max(column["gap_percent"]), DIGITS),
+            "mean_gap_percent": shown(mean("gap_percent")),
+            "largest_gap_percent": shown(max(column["gap_percent"])),
             "below_traversal": losses("to_traversal"), "below_token_wise": losses("to_token_wise"),
-            "below_chain": losses("to_chain"), "worst_to_traversal": round(min(column["to_traversal"]), DIGITS)}
+            "below_chain": losses("to_chain"), "worst_to_traversal": shown(min(column["to_traversal"]))}
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,13 @@ def pair_sentence(sequences: Table) -> str:
     if top["difference"] is not None:
         text += f", {top['difference']:+.3f} ± {top['difference_stderr']:.3f} against Traversal on the same paths"
     for tokens in sorted({row["target_tokens"] for row in known}):
-        best = {row["paths"]: row for row in sorted((row for row in known if row["target_tokens"] == tokens),
-                                                    key=lambda row: row["efficiency"])}
+        shapes = [[row for row in known if row["target_tokens"] == tokens and row["paths"] == paths]
+                  for paths in sorted({row["paths"] for row in known})]
+        best = [max(rows, key=lambda row: row["efficiency"]) for rows in shapes if rows]
         if len(best) > 1:
-            shapes = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f} "
-                               f"± {row['stderr']:.2f}" for _, row in sorted(best.items()))
-            text += f"; at {tokens} drafted tokens per call, best rule by shape: {shapes}"
+            listed = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f} ± "
+                               f"{row['stderr']:.2f}" for row in best)
+            text += f"; at {tokens} drafted tokens per call, best rule by shape: {listed}"
     return f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification)."
 
 
