@@ -36,6 +36,7 @@ _ROOMS = {
     "otspec.analysis.blocks": "block_efficiency text_law trace_block_efficiency",
     "otspec.analysis.compare": "compare",
     "otspec.analysis.block_optimum": "block_optimum",
+    "otspec.analysis.toys": "compare_toys",
     "otspec.analysis.worst_case": "worst_case",
     "otspec.analysis.ceiling": "kl_ceiling zero_rejection",
     "otspec.analysis.sweep": "sweep",

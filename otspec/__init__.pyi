@@ -14,6 +14,7 @@ from otspec.analysis.exact import acceptance as acceptance
 from otspec.analysis.exact import output_law as output_law
 from otspec.analysis.monte_carlo import sampled_acceptance as sampled_acceptance
 from otspec.analysis.sweep import sweep as sweep
+from otspec.analysis.toys import compare_toys as compare_toys
 from otspec.analysis.worst_case import worst_case as worst_case
 from otspec.core.block import BlockVerifier as BlockVerifier
 from otspec.core.bound import AcceptanceBound as AcceptanceBound

@@ -229,28 +229,25 @@ def _add_compare(commands: Any) -> None:
     command.add_argument("--out", metavar="FILE", help="also write the table as CSV")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--sequence", action="store_true", help="block and tree rules on drafted paths of a pair")
-    command.add_argument("--pair", default="pocket", help="pocket or pocket-small (with --sequence)")
+    command.add_argument("--pair", default="pocket",
+                         help="pocket or pocket-small; toys: every rule exactly on small models (with --sequence)")
     command.add_argument("--temperature", type=float, default=1.0, help="of both models (with --sequence)")
 
 
 def _compare_sequences(given: Any) -> int:
-    """Compare rules on the drafts of a pair after the contexts of a trace; ``-k`` paths of 4 and 8 tokens."""
+    """Compare rules on the drafts of a pair after the contexts of a trace, or on small models; ``-k`` paths."""
     from otspec.core.errors import BadArgument
-    from otspec.decode.models import load_pair
-    from otspec.decode.record import load_trace
-    from otspec.decode.sequence import compare_sequences
+    from otspec.reporting.sequences import compare_drafts
 
     if given.target or given.draft:
         raise BadArgument("--sequence: it drafts from a pair, not from two laws. Fix: --pair pocket.")
-    pair, trace = load_pair(given.pair), load_trace("pocket" if given.trace is None else given.trace)
     rules = "all" if given.rules == "all" else given.rules.split(",")
-    table = compare_sequences(pair, trace, rules=rules, num_paths=(2, 4) if given.k is None else (given.k,),
-                              temperature=given.temperature, contexts=min(given.contexts, len(trace)), seed=given.seed,
-                              progress=not given.quiet)
+    table, text, ok = compare_drafts(given.pair, given.trace, rules=rules, num_paths=given.k, contexts=given.contexts,
+                                     temperature=given.temperature, seed=given.seed, progress=not given.quiet)
     if given.out:
         table.to_csv(given.out)
-    _show(given, table.rows, str(table))
-    return 0
+    _show(given, table.rows, text)
+    return 0 if ok else FAILED
 
 
 def _compare(given: Any) -> int:

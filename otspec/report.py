@@ -1,8 +1,9 @@
 """One call from a pair of models to a certified comparison: tables, figures and a page that shows them.
 
 A report holds, for every draft scheme, the certified optimum and the acceptance of every rule; their distance over
-contexts; decoding runs beside their own predictions; efficiency over the draft length; agreement of couplings. Each
-part is a stage whose result stays in the output folder, so that a report can be interrupted and run again.
+contexts; decoding runs beside their own predictions; efficiency over the draft length; rules for whole paths beside
+their optimum; agreement of couplings. Each part is a stage whose result stays in the output folder, so that a report
+can be interrupted and run again.
 """
 
 from __future__ import annotations

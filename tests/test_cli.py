@@ -135,6 +135,22 @@ def test_compare_on_drafted_paths_of_the_pocket_pair(tmp_path, capsys):
     assert "token rule" in refused(capsys, "compare", "--sequence", "--rules", "optimal")
 
 
+def test_compare_on_small_models_is_exact(tmp_path, capsys, monkeypatch):
+    from otspec.reporting import sequences
+
+    whole = sequences.compare_toys
+    monkeypatch.setattr(sequences, "compare_toys", lambda **options: whole(2, **options))
+    out = tmp_path / "toys.csv"
+    asked = ["compare", "--sequence", "--pair", "toys", "--out", str(out)]
+    assert main(asked) == 0
+    assert "no rule above the certified optimum of its drafts: yes; 20 comparisons" in capsys.readouterr().out
+    assert Table.from_csv(out).rows == whole(2).rows
+    assert "no --trace" in refused(capsys, *asked, "--rules", "block")
+    assert "num_paths: 1" in refused(capsys, *asked, "-k", "1")
+    monkeypatch.setattr(sequences, "LIMIT", -1.0)  # every rule counts as above its optimum
+    assert main(asked) == 1
+
+
 def test_compare_reads_traces(trace, capsys):
     assert main(["compare", "--trace", str(trace), "--scheme", "greedy", "--contexts", "3"]) == 0
     assert "Greedy" in capsys.readouterr().out

@@ -52,7 +52,7 @@ def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):
     assert "none.csv" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["acceptance_vs_k", "gap_by_context", "agreement_vs_tv"])
+@pytest.mark.parametrize("name", ["acceptance_vs_k", "gap_by_context", "agreement_vs_tv", "gap_on_toys"])
 def test_data_then_drawing(name, trace, tmp_path, capsys):
     assert figures.main(name, ["--out", str(tmp_path), "--trace", str(trace), "--quick", "--seed", "3"]) == 0
     csv = tmp_path / f"{name}.csv"
@@ -73,13 +73,23 @@ def test_decoding_figure_from_its_csv(tmp_path):
     assert csv.with_suffix(".pdf").stat().st_size > 1000
 
 
+def test_paths_figure_from_its_csv(tmp_path):
+    csv = tmp_path / "rules_on_paths.csv"
+    Table([{"rule": rule, "paths": paths, "draft_length": 4, "efficiency": 2.5, "difference": 0.1,
+            "difference_stderr": 0.05}
+           for rule, paths in (("block", 1), ("traversal", 2), ("winner_block", 2))]).to_csv(csv)
+    assert figures.main("rules_on_paths", ["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".pdf").stat().st_size > 1000
+
+
 def test_missing_trace_is_one_line(tmp_path, capsys):
     assert figures.main("gap_by_context", ["--trace", str(tmp_path / "none.safetensors")]) == 2
     assert capsys.readouterr().err.startswith("figures.gap_by_context: error: ")
 
 
-def test_decoding_figure_needs_models(trace, tmp_path, capsys):
-    assert figures.main("predicted_vs_measured", ["--trace", str(trace), "--out", str(tmp_path)]) == 2
+@pytest.mark.parametrize("name", ["predicted_vs_measured", "rules_on_paths"])
+def test_figures_of_a_pair_need_models(name, trace, tmp_path, capsys):
+    assert figures.main(name, ["--trace", str(trace), "--out", str(tmp_path)]) == 2
     assert "models" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

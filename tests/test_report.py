@@ -16,13 +16,16 @@ from otspec.reporting import exact, study
 from otspec.reporting.decoded import spread
 from otspec.reporting.folder import ReportFolder
 from otspec.reporting.page import judge
+from otspec.reporting.sequences import Checked, check_sequences, pair_sentence, toy_summary, toys_sentence
 from otspec.reporting.settings import Run, Settings, full, quick
+from otspec.verifiers import list_verifiers
 from tests.decode import tiny
 
 SIZE = Settings(schemes=(WithReplacement(1), WithReplacement(2), WithReplacement(4), WithoutReplacement(2), Greedy(2),
                          Hub(), WithReplacement(99)),
                 contexts=6, lists=6, runs=(Run("optimal", WithReplacement(2), 2), Run("gumbel", draft_length=2)),
-                sequences=6, new_tokens=5, blocks=5, draft_length=3)
+                sequences=6, new_tokens=5, blocks=5, draft_length=3, toys=2, paths=(2,), path_lengths=(2, 4),
+                path_contexts=6)
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +69,13 @@ def test_all_parts_are_there_and_every_check_holds(finished):
     assert finished.verdict.ok, str(finished)
     assert finished.exit_code == 0
     names = {file.relative_to(finished.out).as_posix() for file in finished.out.rglob("*") if file.is_file()}
-    figures = ("acceptance_vs_k", "gap_by_context", "agreement_vs_tv", "predicted_vs_measured")
+    figures = ("acceptance_vs_k", "gap_by_context", "agreement_vs_tv", "predicted_vs_measured", "gap_on_toys",
+               "rules_on_paths")
     assert {f"figures/{figure}.{kind}" for figure in figures for kind in ("pdf", "png")} <= names
     assert {f"tables/{table}.csv" for table in finished.tables} <= names
     page = (finished.out / "report.md").read_text(encoding="utf-8")
     assert all(f"figures/{figure}.png" in page for figure in figures)
-    assert page.count("What to see: ") == 5
+    assert page.count("What to see: ") == 7
 
 
 def test_the_json_holds_all_numbers(finished):
@@ -116,7 +120,7 @@ def test_a_second_run_computes_nothing(finished, pair, trace, monkeypatch):
         raise AssertionError("computed again")
 
     for module, name in ((exact, "scheme_result"), (exact, "agreement_rows"), (study, "decoding_row"),
-                         (study, "efficiency_rows")):
+                         (study, "efficiency_rows"), (study, "compare_toys"), (study, "sequence_rows")):
         monkeypatch.setattr(module, name, fail)
     (finished.out / "figures" / "gap_by_context.png").unlink()
     again = build_report(trace=trace, pair=pair, out=finished.out, settings=SIZE, progress=False)
@@ -158,6 +162,38 @@ def test_without_models_the_report_says_so(plain):
     assert "Not confirmed by decoding: the trace was not recorded from models" in str(plain)
     assert not (plain.out / "figures" / "predicted_vs_measured.png").exists()
     assert plain.tables["decoding"].rows == []
+    assert "Whole paths not compared on the pair: the trace was not recorded from models" in str(plain)
+    assert plain.tables["sequences"].rows == []
+    assert not (plain.out / "figures" / "rules_on_paths.png").exists()
+
+
+def test_whole_paths_on_small_models_need_no_pair(plain):
+    assert "Whole paths, exact on 2 small models: no rule above the certified optimum of its drafts: yes" in str(plain)
+    assert (plain.out / "figures" / "gap_on_toys.png").is_file()
+    page = (plain.out / "report.md").read_text(encoding="utf-8")
+    assert "## Blocks, paths and trees on small models" in page
+    assert "## Blocks, paths and trees on the pair" not in page
+    rules = {row["rule"] for row in Table.from_csv(plain.out / "tables" / "toys.csv").rows}
+    assert rules == {*list_verifiers(1, kind="block"), *list_verifiers(2, kind="tree")}
+
+
+def test_whole_paths_share_their_drafts_on_the_pair(finished):
+    table = finished.tables["sequences"]
+    assert {(row["paths"], row["draft_length"], row["target_tokens"]) for row in table.rows} == {
+        (1, 2, 2), (1, 4, 4), (2, 2, 4), (2, 4, 8)}
+    assert {row["rule"] for row in table.where(paths=2).rows} == set(list_verifiers(2, kind="tree"))
+    assert set(table.column("contexts")) == {6}
+    assert all(1 <= row["efficiency"] <= 1 + row["draft_length"] for row in table.rows)
+    assert set(table.where(rule="traversal").column("difference")) == {0.0}
+    assert "at 4 drafted tokens per call, best rule by shape: 1 × 4 " in pair_sentence(table)
+
+
+def test_paths_are_not_drawn_from_truncated_laws(pair):
+    cut = record(pair, [[1, 2], [3, 4]], top_k=5, progress=False)
+    held = study.Study(cut, SIZE, pair=pair)
+    assert held.no_models is None
+    assert "top_k" in held.no_paths
+    assert held.sequences().rows == []
 
 
 def test_small_vocabularies_run_the_linear_programme(plain):
@@ -254,21 +290,70 @@ def test_an_open_certificate_is_seen():
 
 
 @pytest.mark.parametrize(("change", "field"), [("certified", "certified"), ("dominated", "dominated"),
-                                               ("outside", "dominated"), ("z", "confirmed")])
+                                               ("outside", "dominated"), ("z", "confirmed"),
+                                               ("paths", "sequences")])
 def test_each_failed_check_fails_the_verdict(change, field):
     acceptance = exact.acceptance_table([result("k_seq", [0.5])])
     agreement = Table([{"outside": 0}])
     decoding = Table([{"z": 1.0, "run": "block"}])
-    assert judge(acceptance, agreement, decoding, None).ok
+    paths = Checked(True, ())
+    assert judge(acceptance, agreement, decoding, None, paths).ok
     if change in acceptance.columns:
         acceptance.rows[0][change] = False
     elif change == "outside":
         agreement.rows[0]["outside"] = 1
-    else:
+    elif change == "z":
         decoding.rows[0]["z"] = -4.5
-    verdict = judge(acceptance, agreement, decoding, None)
+    else:
+        paths = Checked(False, ("no",))
+    verdict = judge(acceptance, agreement, decoding, None, paths)
     assert not verdict.ok
     assert getattr(verdict, field) is False
+
+
+def sound():
+    """Two rules on one path and two on two paths of one small model, at equal target tokens."""
+    def row(rule, paths, efficiency, optimum, reference):
+        return {"family": "ties", "vocabulary": 2, "seed": 0, "rule": rule, "paths": paths, "draft_length": 4 // paths,
+                "target_tokens": 4, "efficiency": efficiency, "optimum": optimum, "one_call": optimum + 0.1,
+                "certificate": 0.0, "gap_percent": 100 * (optimum - efficiency) / optimum,
+                "to_traversal": efficiency - reference, "to_token_wise": 0.1, "to_chain": efficiency - 2.5}
+
+    return Table([row("block", 1, 2.5, 2.5, 2.5), row("token_wise", 1, 2.4, 2.5, 2.5),
+                  row("traversal", 2, 2.2, 2.3, 2.2), row("vertex_block", 2, 2.0, 2.3, 2.2)])
+
+
+def on_pair(difference, stderr):
+    return Table([{"rule": "token_wise", "difference": difference, "difference_stderr": stderr, "contexts": 9}])
+
+
+def test_rules_that_lose_are_named():
+    checked = check_sequences(sound(), on_pair(-0.1, 0.02), None)
+    assert checked.ok
+    assert "Below Traversal on the same paths of small models, of 1: vertex_block (on 1, by up to 0.2 tokens)." in \
+        checked.sentences
+    assert toy_summary(sound()).where(rule="vertex_block").rows[0]["below_traversal"] == 1
+    assert "on 1 of 1 models every tree rule stays below block" in toys_sentence(sound())
+
+
+@pytest.mark.parametrize(("place", "change", "words"), [
+    (3, {"efficiency": 2.3 + 1e-6}, "NO; 4 comparisons, 1 violations"),
+    (2, {"one_call": 2.29}, "NO; 4 comparisons, 1 violations"),  # less freedom, a larger optimum
+    (2, {"certificate": 1e-6}, "at most 1.0e-06"),
+    (0, {"gap_percent": 0.01}, "reaches the optimum of one path: NO"),
+    (1, {"to_traversal": 1e-6}, "token-wise verification nowhere above it: NO"),
+])
+def test_checks_of_small_models_can_fail(place, change, words):
+    toys = sound()
+    toys.rows[place].update(change)
+    checked = check_sequences(toys, Table([]), "no models")
+    assert not checked.ok
+    assert words in checked.sentences[0]
+
+
+@pytest.mark.parametrize(("difference", "ok"), [(-0.1, True), (0.09, True), (0.11, False)])
+def test_the_check_of_the_pair_can_fail(difference, ok):  # 5 standard errors of 0.02
+    assert check_sequences(sound(), on_pair(difference, 0.02), None).ok is ok
 
 
 def test_prompts_are_spread_and_used_again():
@@ -279,3 +364,4 @@ def test_prompts_are_spread_and_used_again():
 def test_quick_is_a_part_of_full():
     assert set(quick().schemes) <= set(full().schemes)
     assert set(quick().runs) <= set(full().runs)
+    assert set(quick().paths) <= set(full().paths)

@@ -82,14 +82,15 @@ def difference_to_reference(table: Table, ax: Any) -> Any:
     Parameters
     ----------
     table : Table
-        Columns ``rule``, ``draft_length``, ``efficiency``, ``difference``, ``difference_stderr``, one number of paths.
+        Columns ``rule``, ``draft_length``, ``efficiency``, ``difference``, ``difference_stderr``, one number of paths;
+        rows without a difference are left out, and the markers of all but the longest drafts are open.
     ax : matplotlib axes
 
     Returns
     -------
     The same axes.
     """
-    rules = {rule: rows for rule, rows in _by_rule(table).items() if rows[0]["difference"] is not None}
+    rules = _by_rule(Table([row for row in table.rows if row["difference"] is not None]))
     lengths = sorted(set(table.column("draft_length")))
     ax.axvline(0, color=INK, linestyle="--")
     for place, (rule, rows) in enumerate(rules.items()):

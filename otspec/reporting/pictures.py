@@ -131,7 +131,9 @@ def draw_sequences(table: Table) -> Any:
         for ax, paths in zip(axes, sizes, strict=True):
             difference_to_reference(table.where(paths=paths), ax)
             ax.set_title(f"{paths} path{'s' * (paths > 1)}, against {'Traversal' if paths > 1 else 'block'}")
-        axes[len(axes) // 2].set_xlabel("difference in tokens per target call, same drafts (± 1 standard error)")
+            ax.margins(x=0.1)
+            ax.locator_params(axis="x", nbins=5)
+        figure.supxlabel("difference in tokens per target call, same drafts (± 1 standard error)", fontsize="medium")
         lengths = sorted(set(table.column("draft_length")))
         for length in lengths:
             axes[0].plot([], [], "o", color=INK, mfc=INK if length == lengths[-1] else "white",
@@ -173,7 +175,8 @@ def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Pa
     """Data step and draw step of one figure outside a report: ``NAME.csv``, then ``NAME.pdf`` and ``NAME.png``."""
     table = picture.data(study)
     if not len(table):
-        reason = study.no_models or "the schemes need more tokens"
+        missing = study.no_paths if picture.data == Study.sequences else study.no_models
+        reason = missing or "the schemes need more tokens"
         raise BadArgument(f"{picture.name}: no rows to draw, because {reason}. Fix: another trace, or its models.")
     csv = Path(out) / f"{picture.name}.csv"
     table.to_csv(csv)

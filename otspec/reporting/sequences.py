@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from otspec.analysis.toys import compare_toys
+from otspec.core.errors import BadArgument
 from otspec.core.table import Table
-from otspec.decode.models import Pair
+from otspec.decode.models import Pair, load_pair
+from otspec.decode.record import load_trace
 from otspec.decode.sequence import compare_sequences
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import Settings
 from otspec.verifiers import list_verifiers
 
 LIMIT = 1e-9  # of exact differences and certificates: accuracy of the linear programmes, as for single tokens
+DIGITS = 9  # of differences in a summary: what equal sums leave is not shown; the table of all models keeps it
 LARGEST_Z = 5.0  # standard errors of a paired difference that must not be positive
 
 
@@ -41,18 +45,24 @@ def toy_summary(toys: Table) -> Table:
 
 
 def _summary_row(vocabulary: int, paths: int, length: int, rule: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    def mean(column: str) -> float:
-        return sum(row[column] for row in rows) / len(rows)
+    column = {name: [row[name] for row in rows] for name in rows[0]}
 
-    def losses(column: str) -> int:
-        return sum(row[column] < -LIMIT for row in rows)
+    def mean(name: str) -> float:
+        return sum(column[name]) / len(rows)
+
+    def shown(value: float) -> float:
+        return round(value, DIGITS) + 0.0  # no negative zero
+
+    def losses(name: str) -> int:
+        return sum(value < -LIMIT for value in column[name])
 
     return {"vocabulary": vocabulary, "paths": paths, "draft_length": length, "target_tokens": paths * length,
             "rule": rule, "toys": len(rows), "efficiency": mean("efficiency"), "optimum": mean("optimum"),
-            "one_call": mean("one_call"), "certificate": max(row["certificate"] for row in rows),
-            "mean_gap_percent": mean("gap_percent"), "largest_gap_percent": max(row["gap_percent"] for row in rows),
+            "one_call": mean("one_call"), "certificate": max(column["certificate"]),
+            "mean_gap_percent": shown(mean("gap_percent")),
+            "largest_gap_percent": shown(max(column["gap_percent"])),
             "below_traversal": losses("to_traversal"), "below_token_wise": losses("to_token_wise"),
-            "below_chain": losses("to_chain"), "worst_to_traversal": min(row["to_traversal"] for row in rows)}
+            "below_chain": losses("to_chain"), "worst_to_traversal": shown(min(column["to_traversal"]))}
 
 
 @dataclass(frozen=True)
@@ -63,29 +73,33 @@ class Checked:
     sentences: tuple[str, ...]
 
 
-def check_sequences(toys: Table, sequences: Table, skipped: str | None) -> Checked:
-    """Check the exact table, and the estimated one where there is one."""
+def check_toys(toys: Table) -> Checked:
+    """Check the exact table: certificates closed, no rule above its optimum, and two theorems on one path."""
     lossless = [row for row in toys.rows if "lossless" in list_verifiers()[row["rule"]].claims]
     violations = sum(row["efficiency"] > row["optimum"] + LIMIT or row["optimum"] > row["one_call"] + LIMIT
                      for row in lossless)
     open_ends = max(row["certificate"] for row in toys.rows)
     reached = all(row["gap_percent"] <= 100 * LIMIT for row in toys.where(rule="block").rows)
     ordered = all(row["to_traversal"] <= LIMIT for row in toys.where(rule="token_wise").rows)
-    exact = violations == 0 and open_ends <= LIMIT and reached and ordered
-    sentences = [
+    return Checked(violations == 0 and open_ends <= LIMIT and reached and ordered, (
         f"Whole paths, exact on {_models(toys)} small models: no rule above the certified optimum of its drafts: "
         f"{_yes(violations == 0)}; {len(lossless)} comparisons, {violations} violations, the ends of an optimum differ "
         f"by at most {max(open_ends, 0.0):.1e}. Block verification reaches the optimum of one path: {_yes(reached)}; "
         f"token-wise verification nowhere above it: {_yes(ordered)}.",
-        *_losers(toys)]
+        *_losers(toys)))
+
+
+def check_sequences(toys: Table, sequences: Table, skipped: str | None) -> Checked:
+    """Check the exact table, and the estimated one where there is one."""
+    exact = check_toys(toys)
     if not len(sequences):
-        return Checked(exact, (*sentences, f"Whole paths not compared on the pair: {skipped}."))
+        return Checked(exact.ok, (*exact.sentences, f"Whole paths not compared on the pair: {skipped}."))
     worst = max((row["difference"] - LARGEST_Z * row["difference_stderr"]
                  for row in sequences.where(rule="token_wise").rows if row["difference"] is not None), default=0.0)
-    sentences.append(f"Whole paths on the pair, {sequences.rows[0]['contexts']} contexts: token-wise verification not "
-                     f"above block verification within {LARGEST_Z:.0f} standard errors of their paired difference: "
-                     f"{_yes(worst <= LIMIT)}.")
-    return Checked(exact and worst <= LIMIT, tuple(sentences))
+    return Checked(exact.ok and worst <= LIMIT, (
+        *exact.sentences,
+        f"Whole paths on the pair, {sequences.rows[0]['contexts']} contexts: token-wise verification not above block "
+        f"verification within {LARGEST_Z:.0f} standard errors of their paired difference: {_yes(worst <= LIMIT)}."))
 
 
 def _yes(held: bool) -> str:
@@ -104,7 +118,8 @@ def _losers(toys: Table) -> list[str]:
         for row in toys.rows:
             if row["paths"] > 1 and row[column] < -LIMIT:
                 worst.setdefault(row["rule"], []).append(-row[column])
-        listed = [f"{rule} (on {len(lost)}, by up to {max(lost):.2g} tokens)" for rule, lost in worst.items()]
+        listed = [f"{rule} (on {len(lost)}, by up to {max(lost):.2g} tokens)" for rule, lost in
+                  sorted(worst.items(), key=lambda item: -len(item[1]))]
         sentences.append(f"Below {name} on the same paths of small models, of {count}: "
                          f"{', '.join(listed) or 'none'}.")
     return sentences
@@ -140,10 +155,44 @@ def pair_sentence(sequences: Table) -> str:
     if top["difference"] is not None:
         text += f", {top['difference']:+.3f} ± {top['difference_stderr']:.3f} against Traversal on the same paths"
     for tokens in sorted({row["target_tokens"] for row in known}):
-        best = {row["paths"]: row for row in sorted((row for row in known if row["target_tokens"] == tokens),
-                                                    key=lambda row: row["efficiency"])}
+        shapes = [[row for row in known if row["target_tokens"] == tokens and row["paths"] == paths]
+                  for paths in sorted({row["paths"] for row in known})]
+        best = [max(rows, key=lambda row: row["efficiency"]) for rows in shapes if rows]
         if len(best) > 1:
-            shapes = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f}"
-                               for _, row in sorted(best.items()))
-            text += f"; at {tokens} drafted tokens per call, best rule by shape: {shapes}"
+            listed = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f} ± "
+                               f"{row['stderr']:.2f}" for row in best)
+            text += f"; at {tokens} drafted tokens per call, best rule by shape: {listed}"
     return f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification)."
+
+
+def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], num_paths: int | None, contexts: int,
+                   temperature: float, seed: int, progress: bool) -> tuple[Table, str, bool]:
+    """Compare sequence-level rules for the command line: table, what to print, and whether no check failed.
+
+    Parameters
+    ----------
+    pair : str
+        Name of a pair; ``toys`` for small models, which have no trace and are compared under every rule.
+    trace : str or None
+        Whose contexts to draft after; by default those of the bundled trace.
+    rules : "all" or list of names
+    num_paths : int or None
+        By default 2, and on a pair also 4.
+    contexts, temperature, seed, progress
+        As in `compare_sequences`.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if pair == "toys":
+        if trace is not None or rules != "all":
+            raise BadArgument("--pair toys: every rule on random models, no --trace, no --rules. Fix: leave them out.")
+        table = compare_toys(num_paths=2 if num_paths is None else num_paths, seed=seed)
+        checked = check_toys(table)
+        return table, "\n".join([str(toy_summary(table)), *checked.sentences]), checked.ok
+    laws = load_trace("pocket" if trace is None else trace)
+    table = compare_sequences(load_pair(pair), laws, rules=rules, num_paths=(2, 4) if num_paths is None else
+                              (num_paths,), temperature=temperature, contexts=min(contexts, len(laws)), seed=seed,
+                              progress=progress)
+    return table, str(table), True

@@ -76,7 +76,7 @@ class Settings:
     toys: int = 20
     paths: tuple[int, ...] = (2, 4)
     path_lengths: tuple[int, ...] = (4, 8)
-    path_contexts: int = 96
+    path_contexts: int = 192
     seed: int = 0
 
 
