@@ -230,7 +230,7 @@ def _add_compare(commands: Any) -> None:
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--sequence", action="store_true", help="block and tree rules on drafted paths of a pair")
     command.add_argument("--pair", default="pocket",
-                         help="pocket or pocket-small; toys: every rule exactly on small models (with --sequence)")
+                         help="pocket or pocket-small (with --sequence); toys: block and tree rules on small models")
     command.add_argument("--temperature", type=float, default=1.0, help="of both models (with --sequence)")
 
 
@@ -251,7 +251,7 @@ def _compare_sequences(given: Any) -> int:
 
 
 def _compare(given: Any) -> int:
-    if given.sequence:
+    if given.sequence or given.pair == "toys":
         return _compare_sequences(given)
     from otspec.analysis.compare import compare
     from otspec.core.errors import BadArgument

@@ -141,7 +141,7 @@ def test_compare_on_small_models_is_exact(tmp_path, capsys, monkeypatch):
     whole = sequences.compare_toys
     monkeypatch.setattr(sequences, "compare_toys", lambda **options: whole(2, **options))
     out = tmp_path / "toys.csv"
-    asked = ["compare", "--sequence", "--pair", "toys", "--out", str(out)]
+    asked = ["compare", "--pair", "toys", "--out", str(out)]
     assert main(asked) == 0
     assert "no rule above the certified optimum of its drafts: yes; 20 comparisons" in capsys.readouterr().out
     assert Table.from_csv(out).rows == whole(2).rows

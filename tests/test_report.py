@@ -188,6 +188,13 @@ def test_whole_paths_share_their_drafts_on_the_pair(finished):
     assert "at 4 drafted tokens per call, best rule by shape: 1 × 4 " in pair_sentence(table)
 
 
+def test_rules_without_a_number_are_no_error():
+    silent = [{"rule": rule, "contexts": 9, **dict.fromkeys(("efficiency", "difference", "difference_stderr"))}
+              for rule in ("token_wise", "block")]
+    assert check_sequences(sound(), Table(silent), None).ok
+    assert "`method` says why" in pair_sentence(Table(silent))
+
+
 def test_paths_are_not_drawn_from_truncated_laws(pair):
     cut = record(pair, [[1, 2], [3, 4]], top_k=5, progress=False)
     held = study.Study(cut, SIZE, pair=pair)

@@ -149,11 +149,14 @@ def _toy(row: dict[str, Any]) -> tuple[Any, ...]:
 def pair_sentence(sequences: Table) -> str:
     """Best rule at the most and longest paths, and the best shapes at equal target tokens."""
     known = [row for row in sequences.rows if row["efficiency"] is not None]
+    if not known:
+        return "What to see: no rule gave a number here; `method` says why."
     top = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))
     text = (f"What to see: with {top['paths']} paths of {top['draft_length']} tokens, {top['rule']} emits "
             f"{top['efficiency']:.2f} ± {top['stderr']:.2f} tokens per target call")
     if top["difference"] is not None:
-        text += f", {top['difference']:+.3f} ± {top['difference_stderr']:.3f} against Traversal on the same paths"
+        other = "Traversal" if top["paths"] > 1 else "block verification"
+        text += f", {top['difference']:+.3f} ± {top['difference_stderr']:.3f} against {other} on the same paths"
     for tokens in sorted({row["target_tokens"] for row in known}):
         shapes = [[row for row in known if row["target_tokens"] == tokens and row["paths"] == paths]
                   for paths in sorted({row["paths"] for row in known})]
