@@ -109,5 +109,6 @@ def _by_count(increments: Callable[[np.ndarray, int], np.ndarray], draft: np.nda
     out = np.empty_like(draft)
     for count in np.unique(draws):
         rows = draws == count
-        out[rows] = increments(draft[rows], max(int(count), 1))
+        # one draft has the draft law itself, and a row without any may be all zeros
+        out[rows] = increments(draft[rows], int(count)) if count > 1 else draft[rows]
     return out
