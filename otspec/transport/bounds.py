@@ -56,8 +56,8 @@ def optimal_acceptance(target: Array, draft: Array, scheme: DraftScheme | int) -
 
     Notes
     -----
-    Sorted prefixes for draws with replacement and for greedy drafts; a race integral without replacement; a weighted
-    minimum-norm point for different drafters. [mdsd] [khisti]
+    Sorted prefixes for draws with replacement and for greedy drafts; a race integral without replacement; laminar
+    plans and a weighted minimum-norm point for different drafters. [mdsd] [khisti]
 
     Examples
     --------

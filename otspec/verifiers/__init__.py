@@ -80,7 +80,7 @@ REGISTRY = Registry(
     _line("global_resolution", GlobalResolution, "global-resolution", "small_vocabulary",
           "softmax plan of a convex problem: the target law up to 15 times its tolerance"),
     _line("optimal", _optimal, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
-          "exactly optimal: the convex-hull sampler, or a mixture of priority orders",
+          "exactly optimal: the convex-hull sampler, or a mixture of laminar plans and priority orders",
           schemes=(WithReplacement, Hybrid, Independent, Joint)),
     _line("laminar", Laminar, "mdsd", "lossless tight_at_one",
           "near-optimal for different drafters from one sort, with an exact winner law"),

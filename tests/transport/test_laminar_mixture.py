@@ -10,7 +10,7 @@ from otspec.transport import laminar_mixture as module
 from otspec.transport.laminar import laminar_plan
 from otspec.transport.laminar_mixture import laminar_mixture
 from otspec.transport.minimum_norm import independent_capacity, minimum_norm_law
-from tests.bench.drafters import noisy
+from tests.bench.drafters import noisy, unrelated, zipf
 from tests.conftest import random_law
 
 ENUMERATED = 1e-12  # at most 5^3 lists, each mass a few eps off
@@ -58,6 +58,21 @@ def test_noisy_copies_of_two_thousand_tokens_are_reproduced(k):
         assert single.value_lower < 1 - 1e-5
         assert mixture.value_upper - mixture.value_lower <= 1e-10  # the default width
         assert len(mixture.plans) <= 20
+
+
+@pytest.mark.parametrize("family", [noisy, unrelated, zipf])
+def test_the_law_of_two_thousand_tokens_gives_no_set_less_than_its_capacity(rng, family):
+    target, drafts = next(family(4))
+    law, capacity = laminar_mixture(target, drafts).law, independent_capacity(drafts)
+    assert law.sum() == pytest.approx(1.0, abs=1e-13)  # sums of 2048 numbers
+    weights = [rng.dirichlet(np.ones(4)) for _ in range(30)]
+    orders = [np.argsort(law / (w @ drafts)) for w in [*np.eye(4), *weights]]  # where a law is likeliest to miss
+    orders += [np.argsort(law / target), *(rng.permutation(2048) for _ in range(10))]
+    slack = [(np.append(0.0, np.cumsum(law[order])) - capacity(order)).min() for order in orders]
+    assert min(slack) >= -1e-13  # likewise
+    law = 0.999 * law + 0.001 * np.eye(2048)[drafts.max(axis=0).argmin()]  # drafted less often than that
+    order = np.argsort(law / drafts.max(axis=0))
+    assert (np.append(0.0, np.cumsum(law[order])) - capacity(order)).min() < -1e-4
 
 
 def test_aiming_at_the_target_itself_would_not_do(monkeypatch):
