@@ -161,9 +161,9 @@ def test_other_bad_schemes_of_drafts_are_named():
     with pytest.raises(ot.ShapeMismatch, match="dtypes differ: target float64, draft float32"):
         ot.acceptance_bound(law, np.full((2, 2), 0.5, dtype=np.float32), ot.Independent(2))
     rule = ot.verifier("laminar", ot.Independent(2))
-    with pytest.raises(ot.ShapeMismatch, match="libraries differ: target is torch, tokens is numpy"):
+    with pytest.raises(ot.ShapeMismatch, match="libraries differ: tokens is numpy, target is torch"):
         rule.conditional(torch.tensor(law), torch.full((2, 2), 0.5, dtype=torch.float64), np.array([0, 1]))
-    with pytest.raises(ot.ShapeMismatch, match="libraries differ: target is torch, uniforms is numpy"):
+    with pytest.raises(ot.ShapeMismatch, match="libraries differ: uniforms is numpy, target is torch"):
         rule.draw(torch.tensor(law), torch.full((2, 2), 0.5, dtype=torch.float64), torch.tensor([0, 1]), np.zeros(3))
 
 
