@@ -22,11 +22,7 @@ from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock, State
 
 @dataclass(frozen=True)
 class TreePaths(Method):
-    """A tree rule on ``K`` independent paths.
-
-    On a GPU `Traversal` never waits for the host; rules with winners ask it whether the edges of their hulls have
-    settled, several times a level.
-    """
+    """A tree rule on ``K`` independent paths; no verdict waits for a device."""
 
     rule: Any
 
