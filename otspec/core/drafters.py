@@ -86,9 +86,9 @@ class Joint(DraftScheme):
             check_positive("k", self.k)
             check_positive("size", self.size)
             return
-        if getattr(self.table, "dtype", None) == np.float16:
-            as_law("table", np.reshape(self.table, -1))  # refuses half precision by name
-        table = np.asarray(self.table, dtype=np.float64)
+        table = np.asarray(self.table)
+        if table.dtype != np.float16:  # which is refused by name below
+            table = table.astype(np.float64)
         if table.ndim == 0 or len(set(table.shape)) != 1:
             raise ShapeMismatch(f"table: shape {table.shape} is not [V] * k. Fix: one axis of length V per draft.")
         as_law("table", table.reshape(-1))

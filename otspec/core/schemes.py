@@ -124,9 +124,10 @@ class DraftScheme(ABC):
         [*batch k] int64
             In drawing order, -1 where a draft is absent.
         """
-        draft = self.check(draft)
-        check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": draft}))
-        return self._sample(draft, uniforms)
+        law = self.check(draft)
+        # a law that the scheme brings itself does not bind the uniforms to its library
+        check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
+        return self._sample(law, uniforms)
 
     @abstractmethod
     def _sample(self, draft: Array, uniforms: Array) -> Array:

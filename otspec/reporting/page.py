@@ -11,7 +11,7 @@ from typing import Any
 from otspec.core.table import Table
 from otspec.plots.acceptance import scheme_name
 from otspec.reporting.pictures import PICTURES
-from otspec.reporting.sequences import Checked, pair_sentence, toys_sentence
+from otspec.reporting.sequences import Checked, pair_sentence, toys_sentence, yes
 
 LARGEST_Z = 4.0
 LEFT_OUT = {"too_large": "Left out as too large for this vocabulary",
@@ -62,11 +62,11 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     sampled = sum(row["contexts"] for row in known if row["method"] == "sampled")
     certified = all(acceptance.column("certified"))
     sentences = [
-        f"Certified: {'yes' if certified else 'NO'}; the two ends of an optimum differ by at most {worst:.1e}.",
-        f"Optimum above every rule in every context: {'yes' if dominated else 'NO'}; {checks} comparisons, {broken} "
+        f"Certified: {yes(certified)}; the two ends of an optimum differ by at most {worst:.1e}.",
+        f"Optimum above every rule in every context: {yes(dominated)}; {checks} comparisons, {broken} "
         f"violations ({checks - sampled} exact up to rounding, {sampled} within 5 standard errors of the context's own "
         f"sample, and those also in the mean).",
-        f"Couplings between their bounds in every context: {'yes' if not outside else 'NO'}.",
+        f"Couplings between their bounds in every context: {yes(not outside)}.",
     ]
     for method, words in LEFT_OUT.items():
         left_out = _where(acceptance, [row["method"] == method for row in acceptance.rows])
@@ -80,7 +80,7 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     if len(decoding):
         largest = max(decoding.rows, key=lambda row: abs(row["z"]))
         confirmed = abs(largest["z"]) <= LARGEST_Z
-        sentences.append(f"Confirmed by decoding: {'yes' if confirmed else 'NO'}; of {len(decoding)} runs the largest "
+        sentences.append(f"Confirmed by decoding: {yes(confirmed)}; of {len(decoding)} runs the largest "
                          f"difference to the in-run prediction is {largest['z']:+.2f} standard errors "
                          f"({largest['run']}); the limit is {LARGEST_Z:.0f}.")
     else:

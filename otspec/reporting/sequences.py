@@ -83,9 +83,9 @@ def check_toys(toys: Table) -> Checked:
     ordered = all(row["to_traversal"] <= LIMIT for row in toys.where(rule="token_wise").rows)
     return Checked(violations == 0 and open_ends <= LIMIT and reached and ordered, (
         f"Whole paths, exact on {_models(toys)} small models: no rule above the certified optimum of its drafts: "
-        f"{_yes(violations == 0)}; {len(lossless)} comparisons, {violations} violations, the ends of an optimum differ "
-        f"by at most {max(open_ends, 0.0):.1e}. Block verification reaches the optimum of one path: {_yes(reached)}; "
-        f"token-wise verification nowhere above it: {_yes(ordered)}.",
+        f"{yes(violations == 0)}; {len(lossless)} comparisons, {violations} violations, the ends of an optimum differ "
+        f"by at most {max(open_ends, 0.0):.1e}. Block verification reaches the optimum of one path: {yes(reached)}; "
+        f"token-wise verification nowhere above it: {yes(ordered)}.",
         *_losers(toys)))
 
 
@@ -99,15 +99,16 @@ def check_sequences(toys: Table, sequences: Table, skipped: str | None) -> Check
     return Checked(exact.ok and worst <= LIMIT, (
         *exact.sentences,
         f"Whole paths on the pair, {sequences.rows[0]['contexts']} contexts: token-wise verification not above block "
-        f"verification within {LARGEST_Z:.0f} standard errors of their paired difference: {_yes(worst <= LIMIT)}."))
+        f"verification within {LARGEST_Z:.0f} standard errors of their paired difference: {yes(worst <= LIMIT)}."))
 
 
-def _yes(held: bool) -> str:
+def yes(held: bool) -> str:
+    """Result of a check; the bad one in capitals."""
     return "yes" if held else "NO"
 
 
 def _models(toys: Table) -> int:
-    return len({(row["family"], row["vocabulary"], row["seed"]) for row in toys.rows})
+    return len(set(map(_toy, toys.rows)))
 
 
 def _losers(toys: Table) -> list[str]:

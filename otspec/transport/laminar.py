@@ -26,8 +26,16 @@ _BETTER = 1e-12  # a cut from another start must be better by more than the roun
 _FAINT = 1e-12  # share of the common law given to tokens that only drafters of weight 0 draw
 
 
+class DrawnByChances:
+    """A winner that is drawn from its chances given the drafts; a subclass writes `conditional`."""
+
+    def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
+        return draw(self.conditional(lists), uniforms)
+
+
 @dataclass(frozen=True)
-class LaminarPlan:
+class LaminarPlan(DrawnByChances):
     """Cells with their life times, the law of the winner, and a cut that bounds what it may lack.
 
     Attributes
@@ -65,10 +73,6 @@ class LaminarPlan:
         ranks = self.rank[tokens.reshape(-1, tokens.shape[-1])]
         won = _win_chances(ranks, self.low, self.parent, self.stop - self.start, self.odds)
         return won.reshape(tokens.shape)
-
-    def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
-        return draw(self.conditional(lists), uniforms)
 
 
 def laminar_plan(target: np.ndarray, drafts: np.ndarray) -> LaminarPlan:

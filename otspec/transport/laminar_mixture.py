@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otspec.core.laws import draw
 from otspec.transport.corral import Corral
-from otspec.transport.laminar import LaminarPlan, laminar_plan
+from otspec.transport.laminar import DrawnByChances, LaminarPlan, laminar_plan
 
 __all__ = ["LaminarMixture", "laminar_mixture"]
 
@@ -28,7 +27,7 @@ _WIDER = 3.0  # how far apart the guesses tried beside the last one are
 
 
 @dataclass(frozen=True)
-class LaminarMixture:
+class LaminarMixture(DrawnByChances):
     """Laminar plans of one context, one of which is drawn by its weight.
 
     Attributes
@@ -54,10 +53,6 @@ class LaminarMixture:
     def conditional(self, tokens: np.ndarray) -> np.ndarray:
         """Probability that each draft of a list wins, ``[*batch k]`` for lists ``[*batch k]``."""
         return sum(weight * plan.conditional(tokens) for weight, plan in zip(self.weights, self.plans, strict=True))
-
-    def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
-        return draw(self.conditional(lists), uniforms)
 
 
 def laminar_mixture(target: np.ndarray, drafts: np.ndarray, *, tol: float = 1e-10) -> LaminarMixture:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 import otspec as ot
 from otspec.core.schemes import as_scheme
@@ -70,6 +71,12 @@ def test_joint_table_is_its_own_scheme(rng):
     np.testing.assert_array_equal(law, table[tokens[:, 0], tokens[:, 1]])
     drawn = scheme.sample(None, np.array([[0.0], [np.nextafter(1, 0)]]))
     np.testing.assert_array_equal(drawn, [[0, 0], [2, 2]])
+    # the table is the scheme's own, so the uniforms alone say where the drafts go
+    there = scheme.sample(None, torch.tensor([[0.0], [np.nextafter(1, 0)]], dtype=torch.float64))
+    assert isinstance(there, torch.Tensor)
+    assert there.tolist() == drawn.tolist()
+    with pytest.raises(ot.NotALaw, match="table: dtype float16 is refused"):
+        ot.Joint(torch.full((2, 2), 0.25, dtype=torch.float16))
 
 
 @pytest.mark.parametrize("make", [lambda: ot.WithReplacement(0), lambda: ot.WithoutReplacement(-1),

@@ -40,7 +40,7 @@ class Traversal(GroupWalk):
     def _winner(self, tree: DraftTree, group: tuple[int, ...], goal: np.ndarray,
                 left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if tree.scheme == "deterministic":
-            return np.eye(1, goal.size, tree.tokens[group[0]])[0], np.ones(1)
+            return one_hot(tree.tokens[list(group)], goal.size, goal.dtype, namespace(goal))[0], np.ones(1)
         return left / left.sum(), np.ones(1)
 
     def num_uniforms(self, draft_length: int) -> int:
