@@ -1,36 +1,39 @@
 """The decoder: batched speculative decoding of a pair of models, in one sitting.
 
-One *round* for all sequences: the draft model draws ``K`` paths of ``L`` tokens, the target model reads the last
-token and the paths in one call, a `Method` keeps a prefix of one path and adds one token. The text of a sequence is
-all that it has kept; the caches hold everything of it but the last token.
+One *round* for all sequences: a drafter proposes nodes, the target model reads the last token and the nodes in one call,
+a judge keeps the way to one node and adds one token. A sequence that has ended leaves the batch, and a waiting prompt
+takes its row. The text of a sequence is all that it has kept.
 
-Theorem: if the verification rule is lossless, the text has the law of sampling from the target alone, whatever the
-draft model, ``K`` and ``L`` are. `DecodeRun` holds the test of it: measured against predicted acceptance.
+Theorem: if the verification rule is lossless for drafts of that kind, the text has the law of sampling from the target
+alone, whatever drafts. `DecodeRun` holds the test of it: measured against predicted acceptance.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from otspec.core.checks import check_positive
-from otspec.core.noise import Noise
 from otspec.core.schemes import DraftScheme
-from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
-from otspec.decode.drafting import Method, check_seed, draft_paths, method, sequence_seeds, streams
-from otspec.decode.measure import DecodeRun, Ledger, expected_kept, progress_bar
-
-ENTRIES = 1 << 26  # of a round's target laws by default: 512 MB of float64
+from otspec.decode.arguments import as_token_lists, check_seed, check_warp
+from otspec.decode.drafters.base import Draft, Drafter
+from otspec.decode.judges import Judge
+from otspec.decode.ledger import Ledger
+from otspec.decode.measure import DecodeRun, progress_bar
+from otspec.decode.method import method
+from otspec.decode.room import Room, check_room
+from otspec.decode.speaking import DraftSide, TargetSide
+from otspec.decode.stopping import stop_tokens
+from otspec.decode.streams import sequence_seeds, streams
 
 
 def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", scheme: DraftScheme | int = 1,
-             draft_length: int = 4, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
-             seed: int = 0, max_new_tokens: int = 64, stop_token: int | None = None, batch_size: int | None = None,
-             predict: bool = True, progress: bool = False) -> DecodeRun:
+             draft_length: int = 4, drafter: Any = None, temperature: float = 1.0, top_k: int | None = None,
+             top_p: float | None = None, seed: int = 0, max_new_tokens: int = 64, stop_token: Any = "model",
+             batch_size: int | None = None, predict: bool = True, progress: bool = False) -> DecodeRun:
     """Continue prompts by speculative decoding.
 
     Parameters
@@ -38,23 +41,26 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     pair : Pair
     prompts : iterable of str or of token lists
     verifier : str, object or None
-        A token or tree rule on ``K`` paths, a block rule or a coupling on one; None samples from the target alone.
+        A token or tree rule, a block rule or a coupling on one path; None samples from the target alone.
     scheme : DraftScheme or int
         ``WithReplacement(K)``: K i.i.d. paths of ``draft_length`` tokens. Other schemes: ``draft_length=1``.
     draft_length : int
         Tokens per path, ``L``; 0 with a coupling decodes the target alone with the coupling's noise.
+    drafter : str or Drafter, optional
+        Instead of ``scheme`` and ``draft_length``: a name of `list_drafters`, or a drafter.
     temperature, top_k, top_p
         Applied to both models, as in ``law_from_logits``.
     seed : int
         Every sequence has its own stream: a text depends on seed and place in ``prompts``, not on the batch.
     max_new_tokens : int
-        Exact length of every text, unless it stops earlier.
-    stop_token : int, optional
-        Texts end after this token.
+        Length of every text, unless it stops earlier.
+    stop_token : "model", int, several of them, or None
+        Texts end after any of these tokens; by default after the target's own end of text, as its generation
+        configuration has it. None: every text gets its full length.
     batch_size : int, optional
-        Sequences decoded together; by default as many as keep a round's target laws within 512 MB.
+        Sequences decoded together; by default as many as fit, see `otspec.decode.room`.
     predict : bool
-        Also sum up the expected acceptance of every round (costs time, see `expected_kept`).
+        Also sum up the expected acceptance of every round (costs time, see `otspec.decode.judges`).
     progress : bool
         Show a progress bar.
 
@@ -64,83 +70,123 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
 
     Raises
     ------
-    BadArgument, SchemeMismatch, UnknownName
-        Bad prompts or settings, texts longer than the models can hold, a rule that cannot be decoded that way.
+    BadArgument, SchemeMismatch, UnknownName, TooLarge
+        Bad prompts or settings, texts longer than the models can hold, a rule that cannot verify such drafts, a model
+        that is no causal language model, a batch that does not fit.
     """
-    how = method(verifier, scheme, draft_length)
+    drafts, judge = method(verifier, scheme, draft_length, drafter)
     texts = as_token_lists(pair, prompts)
     seed, length = check_seed(seed), check_positive("max_new_tokens", max_new_tokens)
-    warp = check_warp(temperature, top_k, top_p)
-    longest = max(map(len, texts))
-    check_room(pair, slots=longest + length * (how.draft_length + 1), positions=longest + length + how.draft_length)
-    fitting = ENTRIES // (how.paths * (how.draft_length + 1) * pair.vocab_size)
-    size = max(1, fitting) if batch_size is None else check_positive("batch_size", batch_size)
+    warp, stops = check_warp(temperature, top_k, top_p), stop_tokens(pair, stop_token)
+    longest = max(map(len, texts)) + length
+    check_room(pair, drafts, longest)
+    room = Room.of(pair, drafts, longest)
+    size = min(room.batch(batch_size), len(texts))
     start = time.perf_counter()
     with progress_bar(len(texts) * length, "tokens", progress) as bar:
-        parts = [_decode(pair, how, texts[i : i + size], i, Ledger(len(texts[i : i + size]), length, stop_token, bar),
-                         warp, seed, predict) for i in range(0, len(texts), size)]
+        ledger = Ledger(len(texts), length, stops, bar)
+        _Batch(pair, drafts, judge, texts, ledger, warp, seed, size, room, predict).decode()
     settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                 "device": str(pair.device), "verifier": verifier if isinstance(verifier, str) else repr(verifier),
-                "scheme": repr(getattr(verifier, "scheme", scheme)), "paths": how.paths,
-                "draft_length": how.draft_length, **warp, "seed": seed, "max_new_tokens": length,
-                "stop_token": stop_token, "batch_size": size}
-    return Ledger.joined(parts, predict, settings, time.perf_counter() - start)
+                "scheme": repr(getattr(verifier, "scheme", scheme)), "drafter": repr(drafts),
+                "paths": (drafts.paths or 0) if drafts else 1, "draft_length": drafts.depth if drafts else 0, **warp,
+                "seed": seed, "max_new_tokens": length, "stop_token": sorted(stops), "batch_size": size,
+                "read": room.ways}
+    return ledger.run(predict, settings, time.perf_counter() - start)
 
 
-def _decode(pair: Any, how: Method, prompts: list[list[int]], first: int, ledger: Any, warp: dict[str, Any],
-            seed: int, predict: bool) -> Any:
-    """Decode one batch; ``first`` is the place of its first prompt among all."""
-    import torch
+class _Batch:
+    """The rows that are decoded together, and the prompts that wait for one."""
 
-    how = how.started(len(prompts))
-    device, paths, length = torch.device(pair.device), how.paths, how.draft_length
+    def __init__(self, pair: Any, drafts: Drafter | None, judge: Judge, prompts: list[list[int]], ledger: Ledger,
+                 warp: dict[str, Any], seed: int, size: int, room: Room, predict: bool) -> None:
+        import torch
 
-    def on_device(array: np.ndarray) -> Any:
-        return torch.from_numpy(array).to(device, non_blocking=True)
+        self.device = torch.device(pair.device)
+        self.drafts, self.judge, self.ledger, self.predict = drafts, judge, ledger, predict
+        self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
+        self.target = TargetSide(room.target(size), warp)
+        asked = drafts is not None and drafts.asks_model
+        self.draft = DraftSide(room.draft(size) if asked else None, pair.vocab_size, warp)
+        self.rows: list[int] = []  # the sequence of every row
+        self.waiting = list(range(len(prompts)))[::-1]
+        self.size = size
+        self.streams = streams(seed, 0, len(prompts))
+        self.seeds = sequence_seeds(seed, 0, len(prompts))
+        judge.begin(size)
 
-    with torch.inference_mode():
-        target = CachedModel(pair.target, pair.vocab_size)
-        draft = CachedModel(pair.draft, pair.vocab_size) if length else None
-        tokens, mask = map(on_device, left_pad(prompts))
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        # every sequence owns `paths` adjacent rows of both caches; between rounds they are equal
-        each, ahead = torch.arange(len(prompts), device=device), torch.arange(length + 1, device=device)
-        if tokens.shape[1] > 1:
-            for model in (target, draft) if draft is not None else (target,):
-                model.read(tokens[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
-                model.select(each.repeat_interleave(paths))
-        current, position = (array[:, -1:].expand(-1, paths) for array in (tokens, places))  # of the last token
-        mask = mask[:, None, :-1].expand(-1, paths, -1)
-        uniform_streams = streams(seed, first, len(prompts))
-        seeds = on_device(sequence_seeds(seed, first, len(prompts)))
-        while ledger.unfinished:
-            uniforms = on_device(np.stack([stream.random(how.num_uniforms) for stream in uniform_streams]))
-            noise = partial(_noise_ahead, seeds, position[:, 0])
-            mask = torch.cat([mask, mask.new_ones(len(prompts), paths, length + 1)], dim=2)
-            drafted, draft_rows = current.new_zeros(len(prompts), paths, 0), None
-            if draft is not None:
-                drafted, draft_rows = draft_paths(draft, how, current, position, mask, warp, uniforms, noise)
-            # one target call scores all paths: row i is the law after the first i drafts
-            read = torch.cat([current[..., None], drafted.clamp(min=0)], dim=2).flatten(0, 1)
-            logits = target.read(read, (position[..., None] + ahead).flatten(0, 1), mask.flatten(0, 1))
-            target_rows = laws(logits, warp, "target").unflatten(0, (len(prompts), paths))
-            outcome = how.judge(target_rows, draft_rows, drafted, uniforms, noise)
-            expected = expected_kept(how, target_rows, draft_rows, drafted, outcome, uniforms) if predict else None
-            kept = drafted[each, outcome.path]
-            # the one wait of a round: the host must know which sequences have ended
-            numbers = torch.cat([outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()
-            going = on_device(ledger.add(numbers, expected))
-            # rejected drafts keep their slots and are hidden; an ended sequence hides all and stays where it is
-            mask[..., -length - 1 :] = ((ahead <= outcome.accepted[:, None]) & going[:, None])[:, None]
-            position = torch.where(going[:, None], position + outcome.accepted[:, None] + 1, position)
-            current = outcome.token[:, None].expand(-1, paths)
-            if paths > 1:  # all rows of a sequence go on from the path that survived
-                survivors = (each * paths + outcome.path).repeat_interleave(paths)
-                target.select(survivors)
-                draft.select(survivors)
-    return ledger
+    def decode(self) -> None:
+        """Decode until every text has ended."""
+        import torch
 
+        with torch.inference_mode():
+            self._admit(list(range(self.size)))
+            while self.rows:
+                self._leave(self._round())
 
-def _noise_ahead(seeds: Any, position: Any, depth: int) -> Noise:
-    """Noise of the token ``depth + 1`` places after ``position``: keyed by its place in the text, not by the round."""
-    return Noise(seeds, position + 1 + depth)
+    def _admit(self, free: list[int]) -> None:
+        """Give free rows to waiting prompts."""
+        free = free[: len(self.waiting)]
+        if not free:
+            return
+        new = [self.waiting.pop() for _ in free]
+        self.rows += [-1] * (max(free) + 1 - len(self.rows))
+        for row, sequence in zip(free, new, strict=True):
+            self.rows[row] = sequence
+        texts = [self.texts[sequence] for sequence in new]
+        self.target.admit(free, texts)
+        self.draft.admit(free, texts)
+        self.judge.renew(free)
+
+    def _round(self) -> np.ndarray:
+        """Draft, verify and book one round of all rows; return which rows go on."""
+        import torch
+
+        texts = [self.texts[sequence] for sequence in self.rows]
+        lengths = self._on_device(np.array([len(text) for text in texts]))
+        ends = self._on_device(np.array([text[-2:] if len(text) > 1 else text * 2 for text in texts]))
+        seeds = self._on_device(self.seeds[self.rows])
+        drafting = self.drafts.num_uniforms if self.drafts else 0
+        uniforms = self._on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
+                                             for sequence in self.rows]))
+        self.draft.begin(texts, ends, lengths, seeds)
+        if self.drafts:
+            draft = self.drafts.propose(self.draft, uniforms[:, :drafting])
+        else:
+            draft = Draft(*ends.new_zeros(2, len(ends), 0), None)
+        # one target call scores all nodes
+        target_rows = self.target.rows(ends[:, -1], draft.tokens, draft.parents)
+        coins = uniforms[:, drafting:]
+        outcome = self.judge.judge(target_rows, draft, coins, self.draft.noise)
+        expected = self.judge.expected(target_rows, draft, outcome, coins) if self.predict else None
+        kept = torch.cat([draft.tokens.new_full((len(ends), 1), -1), draft.tokens], dim=1).gather(1, outcome.nodes)
+        # the one wait of a round: the host must know which sequences have ended
+        numbers = torch.cat([outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()
+        for text, row in zip(texts, numbers, strict=True):
+            text += [*row[2 : 2 + row[0]].tolist(), int(row[1])]
+        most, chain = max(map(len, texts)), self.drafts is None or not self.drafts.branches
+        self.target.keep(outcome.nodes, outcome.accepted, most, chain=chain)
+        if self.drafts:
+            single = any(len(text) - 1 - row[0] == 1 for text, row in zip(texts, numbers, strict=True))
+            self.draft.keep(outcome.nodes, outcome.accepted, draft.read_at, most, chain=chain and not single)
+        return self.ledger.add(self.rows, numbers, expected)
+
+    def _leave(self, going: np.ndarray) -> None:
+        """Let prompts take the rows of texts that have ended; without prompts, close the batch up."""
+        ended = np.flatnonzero(~going).tolist()
+        taken = ended[: len(self.waiting)]
+        self._admit(taken)
+        staying = sorted({*np.flatnonzero(going).tolist(), *taken})
+        if len(staying) == len(self.rows):
+            return
+        self.rows = [self.rows[row] for row in staying]
+        if staying:
+            self.judge.select(staying)
+            chosen = self._on_device(np.array(staying))
+            self.target.select(chosen)
+            self.draft.select(chosen)
+
+    def _on_device(self, array: np.ndarray) -> Any:
+        import torch
+
+        return torch.from_numpy(array).to(self.device, non_blocking=True)

@@ -14,11 +14,13 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch
-from otspec.core.schemes import WithReplacement
 from otspec.core.trace import Trace
-from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
-from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, shared_targets, streams
+from otspec.decode.along import laws_along
+from otspec.decode.arguments import as_token_lists, check_seed, check_warp
+from otspec.decode.drafters.paths import Paths
 from otspec.decode.measure import progress_bar
+from otspec.decode.room import check_room
+from otspec.decode.streams import streams
 
 ENTRIES = 1 << 22  # of a batch's laws by default: 32 MB of float64
 
@@ -29,15 +31,6 @@ class PathBatch(NamedTuple):
     target_rows: np.ndarray
     draft_rows: np.ndarray
     tokens: np.ndarray
-
-
-class _OnlyDraft:
-    """Stands for a rule where paths are drawn but not verified: no coins."""
-
-    num_uniforms = 0
-
-    def __init__(self, paths: int) -> None:
-        self.scheme = WithReplacement(paths)
 
 
 def record_paths(pair: Any, prompts: Trace | Iterable[Any], *, num_paths: int, draft_length: int,
@@ -81,7 +74,7 @@ def record_paths(pair: Any, prompts: Trace | Iterable[Any], *, num_paths: int, d
     paths, length = check_positive("num_paths", num_paths), check_positive("draft_length", draft_length)
     repeats, warp, seed = check_positive("sets", sets), check_warp(temperature, None, None), check_seed(seed)
     longest = max(map(len, texts))
-    check_room(pair, slots=longest + length + 1, positions=longest + length)
+    check_room(pair, Paths(paths, length), longest + length)
     size = max(1, ENTRIES // ((2 * length + 1) * paths * repeats * pair.vocab_size)) if batch_size is None else \
         check_positive("batch_size", batch_size)
     return _batches(pair, texts, (paths, length, repeats), warp, seed, size, progress)
@@ -98,37 +91,19 @@ def _batches(pair: Any, texts: list[list[int]], shape: tuple[int, int, int], war
     with progress_bar(len(texts), "contexts", progress) as bar:
         for start in range(0, len(texts), size):
             part = texts[start : start + size]
-            yield _batch(pair, part, start, shape, warp, seed)
+            yield _batch(pair, part, start, shape, warp, seed, max(map(len, texts)) + shape[1])
             bar.update(len(part))
 
 
 def _batch(pair: Any, texts: list[list[int]], first: int, shape: tuple[int, int, int], warp: dict[str, Any],
-           seed: int) -> PathBatch:
-    import torch
-
-    (paths, length, sets), device, size = shape, torch.device(pair.device), len(texts)
-    copies = paths * sets
-    with torch.inference_mode():
-        read, mask = (torch.from_numpy(array).to(device) for array in left_pad(texts))
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        models = [CachedModel(model, pair.vocab_size) for model in (pair.target, pair.draft)]
-        if read.shape[1] > 1:
-            for model in models:
-                model.read(read[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
-                model.select(torch.arange(size, device=device).repeat_interleave(copies))
-        last, place = (array[:, -1:].repeat(1, copies) for array in (read, places))
-        full = torch.cat([mask, mask.new_ones(size, length)], dim=1)
-        uniforms = np.stack([stream.random(copies * length) for stream in streams(seed, first, size)])
-        tokens, draft = draft_paths(models[1], TokenPaths(copies, length, _OnlyDraft(copies)), last, place,
-                                    full[:, None].repeat(1, copies, 1), warp,
-                                    torch.from_numpy(uniforms).to(device), None)
-        ahead = place.reshape(-1, 1) + torch.arange(length + 1, device=device)
-        chain = torch.cat([last[..., None], tokens], dim=2).flatten(0, 1)
-        target = laws(models[0].read(chain, ahead, full.repeat_interleave(copies, 0)), warp, "target")
-        target = shared_targets(target.unflatten(0, (size, copies)), tokens)
-    sets_first = (array.reshape(size * sets, paths, *array.shape[2:]).cpu().numpy() for array in
-                  (target, draft, tokens))
-    return PathBatch(*sets_first)
+           seed: int, longest: int) -> PathBatch:
+    paths, length, sets = shape
+    drawn = [stream.random(paths * sets * length) for stream in streams(seed, first, len(texts))]
+    # a text's numbers lie depth by depth, all its paths side by side
+    numbers = np.stack(drawn).reshape(len(texts), length, sets, paths).transpose(0, 2, 1, 3)
+    rows = laws_along(pair, texts, Paths(paths, length), warp, numbers.reshape(len(texts) * sets, length * paths),
+                      longest, sets)
+    return PathBatch(*(array.cpu().numpy() for array in rows))
 
 
 def shorter(batch: PathBatch, num_paths: int, draft_length: int) -> PathBatch:

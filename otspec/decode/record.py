@@ -24,13 +24,15 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import sha256, write_json
-from otspec.core.schemes import WithReplacement
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
-from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
-from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, streams
+from otspec.decode.along import laws_after, laws_along
+from otspec.decode.arguments import as_token_lists, check_seed, check_warp
+from otspec.decode.drafters.paths import Paths
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
+from otspec.decode.room import check_room
+from otspec.decode.streams import streams
 
 POCKET_TRACE = POCKET / "trace.safetensors"
 POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}
@@ -80,7 +82,7 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
         raise BadArgument(f"draft_length: {draft_length!r} is no whole number of at least 0. Fix: draft_length=0.")
     warp = check_warp(temperature, top_k, top_p)
     longest = max(map(len, texts))
-    check_room(pair, slots=longest + draft_length + 1, positions=longest + draft_length)
+    check_room(pair, Paths(1, max(1, int(draft_length))), longest + int(draft_length))
     size = max(1, ENTRIES // ((2 * draft_length + 2) * pair.vocab_size)) if batch_size is None else \
         check_positive("batch_size", batch_size)
     request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions)
@@ -222,43 +224,19 @@ def _provenance(pair: Any, texts: Sequence[Sequence[int]], warp: Mapping[str, An
 def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: int, warp: dict[str, Any],
                   draft_length: int, seed: int) -> Shard:
     """Laws of both models after each text, and along one drafted block each."""
-    import torch
-
-    device, size = torch.device(pair.device), len(texts)
-    with torch.inference_mode():
-        tokens, mask = (torch.from_numpy(array).to(device) for array in left_pad(texts))
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        models = [CachedModel(model, pair.vocab_size) for model in (pair.target, pair.draft)]
-        if draft_length == 0:
-            target, draft = (laws(model.read(tokens, places, mask, keep=1)[:, 0], warp, which)
-                             for model, which in zip(models, ("target", "draft"), strict=True))
-            stored = {"target": target, "draft": draft}
-        else:
-            if tokens.shape[1] > 1:
-                for model in models:
-                    model.read(tokens[:, :-1], places[:, :-1], mask[:, :-1], keep=1)
-            full = torch.cat([mask, mask.new_ones(size, draft_length)], dim=1)
-            how = TokenPaths(1, draft_length, _OnlyDraft())
-            uniforms = np.stack([stream.random(draft_length) for stream in streams(seed, first, size)])
-            drafted, draft_rows = draft_paths(models[1], how, tokens[:, -1:], places[:, -1:], full[:, None], warp,
-                                              torch.from_numpy(uniforms).to(device), None)
-            read = torch.cat([tokens[:, -1:], drafted[:, 0]], dim=1)
-            ahead = places[:, -1:] + torch.arange(draft_length + 1, device=device)
-            stored = {"target_rows": laws(models[0].read(read, ahead, full), warp, "target"),
-                      "draft_rows": draft_rows[:, 0]}
-        arrays = {name: log_probabilities(law.cpu().numpy()) for name, law in stored.items()}
-        if draft_length:
-            arrays["tokens"] = drafted[:, 0].cpu().numpy().astype(np.int32)
-    padded, _ = left_pad(texts, fill=-1)
-    fill = np.full((size, width - padded.shape[1]), -1)
-    return arrays | {"contexts": np.concatenate([fill, padded], axis=1).astype(np.int32)}
-
-
-class _OnlyDraft:
-    """Stands for a rule where blocks are drawn but not verified: one path, no coins."""
-
-    scheme = WithReplacement(1)
-    num_uniforms = 0
+    if draft_length == 0:
+        stored = dict(zip(("target", "draft"), laws_after(pair, texts, warp, width), strict=True))
+        tokens = {}
+    else:
+        uniforms = np.stack([stream.random(draft_length) for stream in streams(seed, first, len(texts))])
+        target, draft, drafted = (array[:, 0] for array in laws_along(pair, texts, Paths(1, draft_length), warp,
+                                                                      uniforms, width + draft_length))
+        stored, tokens = {"target_rows": target, "draft_rows": draft}, {"tokens": drafted.cpu().numpy().astype(np.int32)}
+    arrays = {name: log_probabilities(law.cpu().numpy()) for name, law in stored.items()} | tokens
+    contexts = np.full((len(texts), width), -1, dtype=np.int32)
+    for row, text in enumerate(texts):
+        contexts[row, width - len(text) :] = text
+    return arrays | {"contexts": contexts}
 
 
 def _to_folder(folder: Path, request: dict[str, Any], total: int, shards: Any) -> Trace:

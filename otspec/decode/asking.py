@@ -1,0 +1,29 @@
+"""Rules are asked on tensors where the laws lie; on the CPU as NumPy views of them, for rules without a torch form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from otspec.core.noise import Noise
+
+
+def ask(function: Any, *arguments: Any, dtype: Any = np.int64) -> Any:
+    """Call a rule; what it answers comes back as tensors."""
+    import torch
+
+    first = next(a for a in arguments if isinstance(a, torch.Tensor))
+    if first.device.type != "cpu":
+        return function(*arguments)
+    views = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
+    views = [a.like(views[0]) if isinstance(a, Noise) else a for a in views]
+    answer = function(*views)
+    if isinstance(answer, tuple):
+        return tuple(torch.from_numpy(np.array(part, dtype=dtype)) for part in answer)
+    return torch.from_numpy(np.array(answer, dtype=dtype))
+
+
+def host(array: Any) -> np.ndarray:
+    """Return an array as NumPy."""
+    return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)

@@ -1,0 +1,71 @@
+"""Ways to draft: one file each, one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otspec.core.errors import BadArgument
+from otspec.core.registry import Entry, Registry, Source
+from otspec.decode.drafters.base import Draft, Drafter
+from otspec.decode.drafters.heap import Heap
+from otspec.decode.drafters.lookup import Lookup
+from otspec.decode.drafters.paths import Paths
+from otspec.decode.drafters.rerank import Rerank
+from otspec.decode.drafters.tree import FixedTree
+
+DRAFTERS = Registry(
+    "drafter",
+    Entry("paths", Paths, Source("spectr"), "drafter", summary="K paths of L tokens; one path is a chain"),
+    Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
+    Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
+    Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
+    Entry("lookup", Lookup, Source("prompt-lookup"), "drafter", summary="what followed earlier in the text"),
+)
+
+
+def list_drafters() -> Mapping[str, Entry]:
+    """Ways to draft by name, in display order.
+
+    Examples
+    --------
+    >>> list(list_drafters())
+    ['paths', 'tree', 'heap', 'rerank', 'lookup']
+    """
+    return DRAFTERS
+
+
+def drafter(name: Any, **params: Any) -> Drafter:
+    """Make a drafter.
+
+    Parameters
+    ----------
+    name : str or Drafter
+        A name of `list_drafters`; an object is returned as it is.
+    **params
+        Its parameters, such as ``widths`` of ``"tree"``.
+
+    Raises
+    ------
+    UnknownName, BadArgument
+
+    Examples
+    --------
+    >>> drafter("heap", nodes=16)
+    Heap(nodes=16, max_depth=None)
+    """
+    if isinstance(name, Drafter):
+        if params:
+            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
+        return name
+    if not isinstance(name, str):
+        raise BadArgument(f"drafter: {name!r} is neither a name nor a drafter. Fix: one of {', '.join(DRAFTERS)}.")
+    entry = DRAFTERS[name]
+    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: it takes {', '.join(known)}.")
+    return entry.factory(**params)
+
+
+__all__ = ["DRAFTERS", "Draft", "Drafter", "drafter", "list_drafters"]

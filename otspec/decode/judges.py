@@ -1,0 +1,330 @@
+"""How the drafts of a round are judged: a verifier, seen from the decoder.
+
+A judge takes the laws after all nodes and gives the node where each text stops, the token after it, and, if asked, the
+number of drafts that it was expected to keep. It knows nothing of models or caches.
+
+* `TokenWalkJudge`: a token rule decides depth by depth. The paths that agree with the text so far hold i.i.d. drafts of
+  the next token, so the rule bound to ``K`` draws with replacement applies with the number of survivors in place of
+  ``K``; the text has the target's law because each emitted token has, given all before it.
+* `ChainJudge`: a block rule on one path; `StatefulJudge`: one with a memory, which makes it lossless over many rounds.
+* `PathsJudge`: a rule that sees ``K`` whole paths; `TreeJudge`: a rule on drafted trees.
+* `CoupledJudge`: the target's tokens are selected with shared noise, whatever was drafted; `PlainJudge`: no drafts.
+
+``E_r``, the expectation of what round ``r`` keeps, is conditioned on what was known before the coins it averages over:
+the acceptance of the rule at each depth reached, the expected length given the block, an unbiased estimate with coins of
+its own, or the agreement of the coupling at the rows reached.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from otspec.core.errors import BadArgument
+from otspec.core.laws import draw, one_hot
+from otspec.core.schemes import WithReplacement
+from otspec.decode.asking import ask, host
+from otspec.decode.drafters.base import Draft
+from otspec.decode.drafters.paths import along_paths, shared_targets
+
+
+class Depth(NamedTuple):
+    """What a rule saw at one depth: laws ``[B V]``, drafts ``[B K]`` (-1: dead), and which rows got there ``[B]``."""
+
+    target: Any
+    draft: Any
+    drafts: Any
+    reached: Any
+
+
+class Outcome(NamedTuple):
+    """Drafts kept ``[B]``, the token after them ``[B]``, and the nodes of a way that begins with those kept ``[B D]``.
+
+    The trail is what a prediction needs beside the laws: the depths that were judged, or the states before the round.
+    """
+
+    accepted: Any
+    token: Any
+    nodes: Any
+    trail: list[Any]
+
+
+class Judge:
+    """Base of the judges: one that keeps nothing from round to round.
+
+    Attributes
+    ----------
+    num_uniforms : int
+        Uniform numbers per text and round.
+    """
+
+    num_uniforms = 0
+
+    def begin(self, size: int) -> None:
+        """Make place for ``size`` texts."""
+
+    def renew(self, rows: list[int]) -> None:
+        """New texts begin in these rows."""
+
+    def select(self, rows: list[int]) -> None:
+        """Keep these rows, in this order."""
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Verify a draft under ``target_rows [B N+1 V]``, the law after the text first."""
+        raise NotImplementedError
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Expected number of drafts kept, ``[B]`` float64 on the host."""
+        raise NotImplementedError
+
+
+def path_nodes(path: Any, paths: int, depth: int) -> Any:
+    """Node numbers ``[B depth]`` of one path each of K paths."""
+    import torch
+
+    return path[:, None] + torch.arange(depth, device=path.device) * paths + 1
+
+
+class _OnPaths(Judge):
+    """Judges of K paths of L tokens: they see rows and tokens along the paths."""
+
+    def __init__(self, rule: Any, paths: int, length: int) -> None:
+        self.rule, self.paths, self.length = rule, paths, length
+
+    def _tokens(self, draft: Draft) -> Any:
+        return draft.tokens.unflatten(1, (self.length, self.paths)).transpose(1, 2)
+
+    def _views(self, target_rows: Any, draft: Draft) -> tuple[Any, Any, Any]:
+        return along_paths(target_rows, self.paths), draft.rows, self._tokens(draft)
+
+    def _outcome(self, accepted: Any, token: Any, path: Any, trail: list[Any]) -> Outcome:
+        return Outcome(accepted, token, path_nodes(path, self.paths, self.length), trail)
+
+
+class TokenWalkJudge(_OnPaths):
+    """A token rule, depth by depth."""
+
+    @property
+    def num_uniforms(self) -> int:
+        """The rule's numbers for every depth, then one for the token after a full path."""
+        return self.length * self.rule.num_uniforms + 1
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Apply the rule to the surviving copies."""
+        import torch
+
+        target, rows, tokens = target_rows, draft.rows, self._tokens(draft)
+        each = torch.arange(len(tokens), device=tokens.device)
+        alive = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
+        reached = torch.ones_like(each, dtype=torch.bool)
+        accepted, token, first = torch.zeros_like(each), torch.zeros_like(each), torch.zeros_like(each)
+        width, trail = self.rule.num_uniforms, []
+        for depth in range(self.length):
+            # survivors share their prefix, hence their laws; the first one's rows stand for all
+            node = first + (depth - 1) * self.paths + 1 if depth else first
+            here = Depth(target[each, node], rows[each, first, depth], _compact(tokens[:, :, depth], alive), reached)
+            trail.append(here)
+            emitted = self._emitted(here, uniforms[:, depth * width : (depth + 1) * width])
+            hit = alive & (tokens[:, :, depth] == emitted[:, None])
+            token = torch.where(reached, emitted, token)
+            reached = reached & hit.any(dim=1)
+            accepted = accepted + reached
+            alive = torch.where(reached[:, None], hit, alive)
+            first = alive.int().argmax(dim=1)
+        bonus = draw(target[each, first + (self.length - 1) * self.paths + 1], uniforms[:, -1])
+        return self._outcome(accepted, torch.where(reached, bonus, token), first, trail)
+
+    def _emitted(self, here: Depth, coins: Any) -> Any:
+        """Token of every row; on the CPU the rule is spared the rows that were decided before."""
+        if here.reached.device.type != "cpu":  # choosing rows would make the host wait for the device
+            return ask(self.rule._draw, here.target, here.draft, here.drafts, coins)
+        token = here.drafts.new_zeros(len(here.drafts))
+        if here.reached.any():
+            chosen = (array[here.reached] for array in (here.target, here.draft, here.drafts, coins))
+            token[here.reached] = ask(self.rule._draw, *chosen)
+        return token
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Acceptance of the rule at every depth reached, with as many drafts as there were survivors."""
+        return _over_depths(outcome.trail, len(target_rows), lambda here: _chance(self.rule, here))
+
+
+class ChainJudge(_OnPaths):
+    """A block rule on one path."""
+
+    @property
+    def num_uniforms(self) -> int:
+        """Those of the rule."""
+        return self.rule.num_uniforms(self.length)
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Ask the rule."""
+        accepted, token = ask(self.rule._draw, target_rows, draft.rows[:, 0], draft.tokens, uniforms)
+        return self._outcome(accepted, token, accepted * 0, [])
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Expected tokens kept of the block."""
+        return host(self.rule.expected_accepted(*map(host, (target_rows, draft.rows[:, 0], draft.tokens))))
+
+
+class StatefulJudge(_OnPaths):
+    """A block rule that carries a state from round to round; text by text on the host: for measuring, not for speed."""
+
+    def __init__(self, rule: Any, paths: int, length: int, fresh: Any) -> None:
+        super().__init__(rule, paths, length)
+        self._fresh, self._states = fresh, []
+
+    @property
+    def num_uniforms(self) -> int:
+        """Those of the rule."""
+        return self.rule.num_uniforms(self.length)
+
+    def begin(self, size: int) -> None:
+        """Every text begins with a fresh state."""
+        self._states = [self._fresh] * size
+
+    def renew(self, rows: list[int]) -> None:
+        """New texts begin."""
+        for row in rows:
+            self._states[row] = self._fresh
+
+    def select(self, rows: list[int]) -> None:
+        """Keep these rows."""
+        self._states = [self._states[row] for row in rows]
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Ask the rule; the trail holds the states it was asked with."""
+        import torch
+
+        before = list(self._states)
+        kept, emitted = np.zeros((2, len(before)), dtype=np.int64)
+        given = map(host, (target_rows, draft.rows[:, 0], draft.tokens, uniforms))
+        for i, rows in enumerate(zip(*given, strict=True)):
+            (kept[i], emitted[i]), self._states[i] = self.rule.draw(*rows, before[i])
+        accepted, token = (torch.from_numpy(numbers).to(target_rows.device) for numbers in (kept, emitted))
+        return self._outcome(accepted, token, torch.zeros_like(token), before)
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Mean number kept, given the path and the state before the round."""
+        given = map(host, (target_rows, draft.rows[:, 0], draft.tokens))
+        stops = [self.rule.conditional(*rows).stop for rows in zip(*given, outcome.trail, strict=True)]
+        return np.asarray(stops) @ np.arange(self.length + 1)
+
+
+class PathsJudge(_OnPaths):
+    """A rule on K independent paths."""
+
+    @property
+    def num_uniforms(self) -> int:
+        """The rule's own, and as many again for the prediction."""
+        return 2 * self.rule.num_uniforms(self.length)
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Ask the rule."""
+        target, rows, tokens = self._views(target_rows, draft)
+        coins = uniforms[:, : self.num_uniforms // 2]
+        return self._outcome(*ask(self.rule._draw_paths, shared_targets(target, tokens), rows, tokens, coins), [])
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """The rule's unbiased estimate on the same paths, with coins that no verdict depends on."""
+        target, rows, tokens = self._views(target_rows, draft)
+        coins = uniforms[:, self.num_uniforms // 2 :]
+        return host(ask(self.rule._expected_paths, shared_targets(target, tokens), rows, tokens, coins,
+                        dtype=np.float64))
+
+
+class CoupledJudge(_OnPaths):
+    """The target's own tokens by shared noise; drafts count where they guessed them."""
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Select the target's tokens and keep the drafts up to the first that differs."""
+        import torch
+
+        length, tokens = self.length, draft.tokens
+        chosen = torch.stack([ask(self.rule._select, target_rows[:, i], noise(i)) for i in range(length + 1)], dim=1)
+        same = (chosen[:, :length] == tokens).long().cumprod(dim=1)
+        accepted = same.sum(dim=1)
+        reached = torch.cat([torch.ones_like(accepted)[:, None], same], dim=1).bool()
+        trail = [Depth(target_rows[:, i], draft.rows[:, 0, i], tokens[:, i : i + 1], reached[:, i])
+                 for i in range(length)]
+        token = chosen.gather(1, accepted[:, None])[:, 0]
+        return self._outcome(accepted, token, torch.zeros_like(token), trail)
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Agreement of the coupling at every depth reached."""
+        return _over_depths(outcome.trail, len(target_rows), self._agreement)
+
+    def _agreement(self, here: Depth) -> np.ndarray:
+        agreement = self.rule.agreement(here.target, here.draft)
+        if agreement is None:
+            raise BadArgument(f"verifier: {self.rule!r} has no exact agreement to predict from. Fix: predict=False.")
+        return np.asarray(agreement)
+
+
+class PlainJudge(Judge):
+    """Autoregressive sampling from the target alone."""
+
+    num_uniforms = 1
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Draw from the target's law."""
+        import torch
+
+        token = draw(target_rows[:, 0], uniforms[:, 0])
+        return Outcome(torch.zeros_like(token), token, token.new_zeros(len(token), 0), [])
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """None."""
+        return np.zeros(len(target_rows))
+
+
+def _over_depths(trail: list[Depth], size: int, chance: Any) -> np.ndarray:
+    """Sum ``[size]`` of a chance over the depths that each row reached."""
+    expected = np.zeros(size)
+    for depth in trail:
+        depth = Depth(*map(host, depth))
+        rows = np.flatnonzero(depth.reached)
+        if rows.size == 0:
+            break
+        expected[rows] += chance(Depth(*(array[rows] for array in depth)))
+    return expected
+
+
+def _chance(rule: Any, depth: Depth) -> np.ndarray:
+    """Probability that the emitted token is a draft, row by row; only draws with replacement lose copies."""
+    if not isinstance(rule.scheme, WithReplacement):
+        return _chance_of(rule, depth)
+    present = (depth.drafts >= 0).sum(axis=1)
+    chance = np.empty(len(present))
+    for count in np.unique(present):
+        rows = np.flatnonzero(present == count)
+        part = Depth(*(array[rows] for array in depth))
+        chance[rows] = _chance_of(bound_to(rule, int(count)), part._replace(drafts=part.drafts[:, :count]))
+    return chance
+
+
+def _chance_of(rule: Any, depth: Depth) -> np.ndarray:
+    chance = rule.acceptance(depth.target, depth.draft)
+    if chance is not None:
+        return np.asarray(chance)
+    law = rule.conditional(depth.target, depth.draft, depth.drafts)
+    drafted = np.zeros(law.shape, dtype=bool)
+    for column in depth.drafts.T:  # a token drafted twice counts once
+        drafted |= one_hot(column, law.shape[-1], np.float64, np) > 0
+    return np.where(drafted, law, 0).sum(axis=-1)
+
+
+def bound_to(rule: Any, count: int) -> Any:
+    """Return the same rule, with the same parameters, for ``count`` draws with replacement."""
+    if rule.scheme == WithReplacement(count):
+        return rule
+    names = [name for name in inspect.signature(type(rule)).parameters if name != "scheme"]
+    return type(rule)(WithReplacement(count), **{name: getattr(rule, name) for name in names})
+
+
+def _compact(tokens: Any, alive: Any) -> Any:
+    """Move the living drafts ``[B K]`` to the front, in order, and replace the dead by -1."""
+    order = (~alive).long().argsort(dim=1, stable=True)
+    return tokens.masked_fill(~alive, -1).gather(1, order)

@@ -1,0 +1,118 @@
+"""Which drafter and which judge a call of the decoder stands for; pairs that are not lawful are refused here, by name.
+
+Lawful means: the verifier is proved for drafts of that kind. Any lossless rule on the wrong kind of draft is lossy, and
+the text does not show it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.core.block import BlockVerifier
+from otspec.core.checks import check_positive
+from otspec.core.coupling import Coupling
+from otspec.core.errors import BadArgument, SchemeMismatch
+from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
+from otspec.core.tree_verifier import TreeVerifier
+from otspec.core.verifier import TokenVerifier
+from otspec.core.walk import TokenWalk
+from otspec.couplings import coupling, list_couplings
+from otspec.decode.drafters import Drafter, Paths, drafter
+from otspec.decode.drafters.coupled import CoupledPath
+from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
+from otspec.decode.tree_judge import TreeJudge
+from otspec.verifiers import verifier as make_verifier
+from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock
+
+
+def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
+           drafted_by: Any = None) -> tuple[Drafter | None, Judge]:
+    """Return the drafter and the judge of a call; no drafter where nothing is drafted.
+
+    Parameters
+    ----------
+    verifier : str, object or None
+    scheme : DraftScheme or int
+    draft_length : int
+    drafted_by : str, Drafter or None
+        None: paths of `scheme` and `draft_length`.
+
+    Raises
+    ------
+    UnknownName
+        No verifier and no coupling has that name.
+    SchemeMismatch
+        A rule that is not proved for such drafts.
+    BadArgument
+        ``draft_length < 1`` where something is to be drafted.
+    """
+    if drafted_by is not None:
+        return _drafted(verifier, drafter(drafted_by))
+    scheme = as_scheme(scheme)
+    if isinstance(verifier, str):
+        verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, scheme)
+    elif isinstance(verifier, (TokenVerifier, TreeVerifier)):
+        # an object brings its scheme; one draft is what `generate` passes on where nothing was asked for
+        scheme = make_verifier(verifier, None if scheme == WithReplacement(1) else scheme).scheme
+    if verifier is None:
+        return None, PlainJudge()
+    if isinstance(verifier, Coupling):
+        _one_path(verifier, scheme)
+        if draft_length == 0:
+            return None, CoupledJudge(verifier, 1, 0)
+        return CoupledPath(verifier, draft_length), CoupledJudge(verifier, 1, draft_length)
+    check_positive("draft_length", draft_length)
+    if isinstance(verifier, (BlockVerifier, GreedyBlock)):
+        _one_path(verifier, scheme)
+    if not isinstance(verifier, (TokenVerifier, TreeVerifier, BlockVerifier, GreedyBlock)):
+        raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule, tree rule or coupling. "
+                          f"Fix: give a name of otspec.list_verifiers() or otspec.list_couplings(), or None.")
+    if isinstance(verifier, TreeVerifier) and not isinstance(verifier, TokenWalk) \
+            and not isinstance(scheme, WithReplacement):
+        raise SchemeMismatch(f"{verifier!r} verifies drafted trees; without a drafter the decoder drafts independent "
+                             f"paths. Fix: drafter=otspec.drafter('tree', widths=(4, 2, 1)), say, or "
+                             f"scheme=WithReplacement(k).")
+    paths = Paths(scheme, draft_length)
+    return paths, _path_judge(verifier, paths)
+
+
+def _one_path(rule: Any, scheme: DraftScheme) -> None:
+    if scheme != WithReplacement(1):
+        raise SchemeMismatch(f"{rule!r} reads one path; got {scheme}. Fix: scheme=1.")
+
+
+def _path_judge(rule: Any, paths: Drafter) -> Judge:
+    count, length = paths.paths, paths.depth
+    if isinstance(rule, TokenWalk):  # the same tokens from the same numbers, and predicted exactly
+        rule = rule.rule
+    if isinstance(rule, TokenVerifier):
+        return TokenWalkJudge(rule, count, length)
+    if isinstance(rule, GreedyBlock):
+        return StatefulJudge(rule, count, length, FRESH)
+    if isinstance(rule, BlockVerifier):
+        return ChainJudge(rule, count, length)
+    rule.num_uniforms(length)  # a rule for trees only says so here, before any model runs
+    return PathsJudge(rule, count, length)
+
+
+def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
+    """Bind a verifier to a drafter that was asked for by name or object."""
+    if drafts.tree == "paths":
+        scheme = drafts.scheme if isinstance(drafts, Paths) else WithReplacement(1)
+        if isinstance(verifier, str) and verifier in list_couplings():
+            raise drafts.mismatch(verifier, "a coupling drafts with noise of its own. Fix: leave the drafter out")
+        rule = make_verifier(verifier, scheme) if isinstance(verifier, str) else verifier
+        if rule is None or getattr(rule, "scheme", None) != scheme:
+            raise drafts.mismatch(rule, f"it is not bound to {scheme}. Fix: give its name, or bind it to that scheme")
+        return drafts, _path_judge(rule, drafts)
+    if isinstance(verifier, (str, type(None))) and (verifier is None or verifier in list_couplings()):
+        raise drafts.mismatch(verifier, "it judges no trees. Fix: a tree rule such as 'traversal'")
+    rule = verifier
+    if isinstance(verifier, str):
+        scheme = WithReplacement(1) if drafts.tree == "deterministic" else WithoutReplacement(drafts.most_draws)
+        rule = make_verifier(verifier, scheme)
+    if isinstance(rule, TokenVerifier):
+        rule = TokenWalk(rule)
+    if not isinstance(rule, TreeVerifier):
+        raise drafts.mismatch(rule, "it reads one path. Fix: a tree rule such as 'traversal'")
+    return drafts, TreeJudge(rule, drafts)

@@ -1,0 +1,123 @@
+"""What fits: positions that the models know, and memory, both found out before anything is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otspec.core.checks import check_positive
+from otspec.core.errors import BadArgument, TooLarge
+from otspec.decode.drafters.base import Drafter
+from otspec.decode.reading.behaviour import Behaviour, behaviour, positions
+from otspec.decode.reading.readers import Reader
+
+ENTRIES = 1 << 26  # of a round's target laws by default: 512 MB of float64
+SHARE = 0.8  # of the free memory that a batch may take
+COPIES = 4  # of a round's laws in float64 that exist at once: logits, laws, and what a rule makes of them
+
+
+def check_room(pair: Any, drafts: Drafter | None, longest: int) -> None:
+    """Refuse, before any model runs, texts that would outgrow what a model can hold.
+
+    Raises
+    ------
+    BadArgument
+        More tokens than a model that is read knows positions.
+    """
+    for which in read_models(drafts):
+        limit = positions(getattr(pair, which))
+        if limit is not None and longest > limit:
+            raise BadArgument(f"max_new_tokens: texts of up to {longest} tokens exceed the {limit} positions of the "
+                              f"{which} model. Fix: shorten the prompts or max_new_tokens.")
+
+
+def read_models(drafts: Drafter | None) -> tuple[str, ...]:
+    """Models of the pair that are read."""
+    return ("target", "draft") if drafts is not None and drafts.asks_model else ("target",)
+
+
+@dataclass(frozen=True)
+class Room:
+    """How the models are read, and how many sequences fit.
+
+    Attributes
+    ----------
+    readings : dict of str to Behaviour
+    bytes_per_sequence : int
+        Cache, laws and what is made of them, for one sequence.
+    default : int
+        Sequences that keep a round's target laws within 512 MB.
+    free : int or None
+        Bytes of memory that are free; None where nobody says.
+    first : int
+        Slots that the caches begin with.
+    """
+
+    readings: dict[str, Behaviour]
+    bytes_per_sequence: int
+    default: int
+    free: int | None
+    first: int
+
+    @classmethod
+    def of(cls, pair: Any, drafts: Drafter | None, longest: int) -> Room:
+        """Try the models and add up."""
+        nodes = drafts.num_nodes if drafts else 0
+        branches = drafts is not None and drafts.branches
+        readings = {which: behaviour(getattr(pair, which), pair.vocab_size, longest, which, trees=branches)
+                    for which in read_models(drafts)}
+        slots = longest + nodes + 2
+        cache = sum(reading.bytes_per_token for reading in readings.values()) * slots
+        laws = (COPIES * (nodes + 1) + 2 * nodes) * pair.vocab_size * 8
+        default = max(1, ENTRIES // ((nodes + 1) * pair.vocab_size))
+        return cls(readings, cache + laws, default, free_memory(pair.device), slots)
+
+    def batch(self, asked: int | None) -> int:
+        """Sequences to decode together.
+
+        Raises
+        ------
+        TooLarge
+            More than fit; the number that does is named.
+        """
+        fitting = None if self.free is None else int(SHARE * self.free) // self.bytes_per_sequence
+        if asked is not None:
+            check_positive("batch_size", asked)
+        if fitting is not None and fitting < (asked or 1):
+            need = (asked or 1) * self.bytes_per_sequence / 1e9
+            raise TooLarge(f"batch_size: {asked or 1} sequences need about {need:.1f} GB, {self.free / 1e9:.1f} GB are "
+                           f"free. Fix: " + (f"batch_size={fitting}." if fitting else
+                                             "fewer drafts, shorter texts or a smaller pair."))
+        return asked or min(self.default, fitting or self.default)
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """How each model is read, and why not better."""
+        return {which: reading.way + (f": {reading.lacks}" if reading.lacks else "")
+                for which, reading in self.readings.items()}
+
+    def target(self, rows: int) -> Reader:
+        """Reader of the target model."""
+        return self._reader("target", rows)
+
+    def draft(self, rows: int) -> Reader:
+        """Reader of the draft model."""
+        return self._reader("draft", rows)
+
+    def _reader(self, which: str, rows: int) -> Reader:
+        made = self.readings[which].make
+        return made(rows=rows, room=self.first) if "limit" in made.keywords else made(rows=rows)
+
+
+def free_memory(device: str) -> int | None:
+    """Free memory of a device in bytes, or None where the system does not say."""
+    import torch
+
+    if str(device).startswith("cuda"):
+        return torch.cuda.mem_get_info(torch.device(device))[0]
+    stated = Path("/proc/meminfo")
+    if not stated.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in stated.read_text(encoding="utf-8").splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024

@@ -1,0 +1,124 @@
+"""Both models of a round: the laws that a drafter draws from, and those that a judge verifies under.
+
+The text of a row is all that it has kept. The target's reader holds all of it but the last token; the draft's all but
+the last two, which every round reads first: so whatever the last round kept, one call of two tokens brings the draft
+model up to date, and the last token of a path is never read before it is known to be kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.core.errors import NotALaw
+from otspec.core.laws import law_from_logits
+from otspec.core.noise import Noise
+
+
+def laws(logits: Any, warp: dict[str, Any], which: str) -> Any:
+    """Laws in float64 of a model's logits at the settings of ``warp``; the model is named if they define none."""
+    try:
+        return law_from_logits(logits, **warp)
+    except NotALaw as error:
+        raise NotALaw(f"{which} model: {error}") from None
+
+
+class DraftSide:
+    """The draft model of a batch, as a drafter sees it.
+
+    Parameters
+    ----------
+    reader : Reader or None
+        None where the drafter reads no model.
+    vocab_size : int
+    warp : dict
+    """
+
+    def __init__(self, reader: Any, vocab_size: int, warp: dict[str, Any]) -> None:
+        self._reader, self.vocab_size, self._warp = reader, vocab_size, warp
+        self.texts: list[list[int]] = []
+        self.ends: Any = None
+        self._single: Any = None
+        self._seeds: Any = None
+        self._position: Any = None
+
+    def admit(self, rows: list[int], texts: list[list[int]]) -> None:
+        """Read all of the texts but their last two tokens."""
+        if self._reader is not None:
+            self._reader.admit(rows, [text[:-2] for text in texts])
+
+    def begin(self, texts: list[list[int]], ends: Any, lengths: Any, seeds: Any) -> None:
+        """Start a round: texts, their last two tokens ``[B 2]``, their lengths and noise seeds ``[B]``."""
+        self.texts, self.ends = texts, ends
+        self._single, self._position, self._seeds = lengths == 1, lengths - 1, seeds
+
+    def start(self) -> Any:
+        """Laws ``[B V]`` after the texts."""
+        import torch
+
+        # a text of one token is read twice, side by side: neither copy sees the other
+        parents = torch.stack([torch.full_like(self._position, -1), torch.where(self._single, -1, 0)], dim=1)
+        return laws(self._reader.read(self.ends, parents, last=1)[:, 0], self._warp, "draft")
+
+    def after(self, tokens: Any, parents: Any) -> Any:
+        """Laws ``[B n V]`` after new nodes; node ``j`` is the j-th that was read, 0 the end of the text."""
+        logits = self._reader.read(tokens.clamp(min=0), parents + 1, last=tokens.shape[1])
+        return laws(logits.flatten(0, 1), self._warp, "draft").unflatten(0, tuple(tokens.shape))
+
+    def noise(self, depth: int) -> Noise:
+        """Noise of a token of the texts to come, keyed by its place in the text, not by the round."""
+        return Noise(self._seeds, self._position + 1 + depth)
+
+    def keep(self, nodes: Any, accepted: Any, read_at: Any, most: int, *, chain: bool) -> None:
+        """Take over the drafts kept, all but the last one; ``chain``: they were read in their order, after two."""
+        import torch
+
+        if self._reader is None:
+            return
+        count = accepted + 1 - self._single.long()
+        if chain:
+            self._reader.keep(None, count, most - 2)
+            return
+        places = nodes + 1
+        if read_at is not None:
+            places = torch.cat([read_at[:, :1], read_at], dim=1).gather(1, nodes)
+        begun = torch.arange(2, device=nodes.device).expand(len(nodes), -1)
+        places = torch.cat([begun, places], dim=1)
+        # of a text of one token the second copy is kept, which then lies in slot 0
+        places = torch.where(self._single[:, None], places.roll(-1, dims=1), places)
+        self._reader.keep(places[:, : nodes.shape[1] + 1], count, most - 2)
+
+    def select(self, rows: Any) -> None:
+        """Keep some rows."""
+        if self._reader is not None:
+            self._reader.select(rows)
+
+
+class TargetSide:
+    """The target model of a batch."""
+
+    def __init__(self, reader: Any, warp: dict[str, Any]) -> None:
+        self._reader, self._warp = reader, warp
+
+    def admit(self, rows: list[int], texts: list[list[int]]) -> None:
+        """Read all of the texts but their last token."""
+        self._reader.admit(rows, [text[:-1] for text in texts])
+
+    def rows(self, last: Any, tokens: Any, parents: Any) -> Any:
+        """Laws ``[B N+1 V]`` after the texts, whose last tokens are ``last [B]``, and after every node."""
+        import torch
+
+        read = torch.cat([last[:, None], tokens.clamp(min=0)], dim=1)
+        above = torch.cat([torch.full_like(last, -1)[:, None], parents], dim=1)
+        logits = self._reader.read(read, above)
+        return laws(logits.flatten(0, 1), self._warp, "target").unflatten(0, tuple(read.shape))
+
+    def keep(self, nodes: Any, accepted: Any, most: int, *, chain: bool) -> None:
+        """Take over the drafts kept, after the token that was last."""
+        import torch
+
+        places = None if chain else torch.cat([torch.zeros_like(nodes[:, :1]), nodes], dim=1)
+        self._reader.keep(places, accepted + 1, most - 1)
+
+    def select(self, rows: Any) -> None:
+        """Keep some rows."""
+        self._reader.select(rows)
