@@ -21,7 +21,7 @@ from otspec.core.errors import BadArgument
 from otspec.core.files import write_json, write_text
 from otspec.core.table import Table
 from otspec.core.trace import Trace
-from otspec.decode.drafting import check_seed
+from otspec.decode.arguments import check_seed
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, Pair
 from otspec.decode.record import load_trace, record

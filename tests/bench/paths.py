@@ -16,7 +16,7 @@ import numpy as np
 
 import otspec as ot
 from otspec.analysis.instances import random_models
-from otspec.decode.drafting import streams
+from otspec.decode.streams import streams
 from otspec.decode.paths import PathBatch, record_paths, shorter
 from tests.bench.harness import save
 
