@@ -1,4 +1,4 @@
-"""Two ways to get a model's laws along drafted trees; both give what a pass over each text alone gives.
+"""Ways to get a model's laws along drafted trees; all give what a pass over each text alone gives.
 
 A reader holds the texts of a batch. `admit` reads a text, `read` adds drafted nodes behind the texts and returns the
 logits after each, `keep` makes some of them part of the texts and drops the others. A node is numbered by its place
@@ -6,6 +6,7 @@ among those read since the last `keep`; its parent is a number, or -1 for the en
 
 * `TreeReader` reads all nodes of all texts in one call, with one cache row a text. The mask shows a node its text and
   its ancestors, and nothing else.
+* `otspec.decode.reading.alone.AloneReader` reads text after text, each with the model's own cache.
 * `WholeReader` is the definition: the logits after a text are the last ones of a pass over exactly that text. It needs
   no cache, mask or position, so every causal model can be read with it; it costs a pass a node.
 """
@@ -50,14 +51,19 @@ def call(model: Any, vocab_size: int, last: int = 0, **arguments: Any) -> Any:
     ShapeMismatch
         Fewer logits than the vocabulary has tokens.
     """
+    return call_with(model, vocab_size, last, **arguments)[0]
+
+
+def call_with(model: Any, vocab_size: int, last: int = 0, **arguments: Any) -> tuple[Any, Any]:
+    """Logits as `call` gives them, and all that the model gave."""
     accepted = inspect.signature(model.forward).parameters
     if last and "logits_to_keep" in accepted:
         arguments["logits_to_keep"] = last
-    logits = model(**arguments).logits
-    if logits.shape[-1] < vocab_size:
-        raise ShapeMismatch(f"{type(model).__name__}: {logits.shape[-1]} logits, expected at least {vocab_size}. "
+    out = model(**arguments)
+    if out.logits.shape[-1] < vocab_size:
+        raise ShapeMismatch(f"{type(model).__name__}: {out.logits.shape[-1]} logits, expected at least {vocab_size}. "
                             f"Fix: load the pair with otspec.load_pair.")
-    return logits[:, -last:, :vocab_size]
+    return out.logits[:, -last:, :vocab_size], out
 
 
 class TreeReader:

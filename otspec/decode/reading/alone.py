@@ -1,0 +1,104 @@
+"""Reading one text at a time with the model's own cache: for models that count slots, or keep a state.
+
+The cache of a text holds the text and nothing else, so whatever a model counts, it counts right. Drafted chains are read
+behind a copy of it, those of one length together; what was kept is read once more, into the cache itself. Nothing has to
+be taken out of a cache, so a recurrent state serves as well as keys and values.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from otspec.decode.reading.readers import call_with
+
+_NAMES = ("cache", "past_key_values", "cache_params", "state")
+
+
+class AloneReader:
+    """Every text by itself, in a cache of its own; see `otspec.decode.reading.readers.Reader`.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    vocab_size : int
+    rows : int
+    plain : bool
+        Begin with a cache that grows by layers as they come, instead of the one that the model makes.
+    """
+
+    bytes_per_slot = 0
+
+    def __init__(self, model: Any, vocab_size: int, rows: int, *, plain: bool = False) -> None:
+        self._model, self._vocab_size, self._plain = model, vocab_size, plain
+        self._caches: list[Any] = [None] * rows
+        self._unread: list[list[int]] = [[] for _ in range(rows)]
+        self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
+        accepted = inspect.signature(model.forward).parameters
+        self._name = next((name for name in _NAMES if name in accepted), None)
+
+    def admit(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        """Begin texts; they are read with the first nodes."""
+        for row, text in zip(rows, texts, strict=True):
+            self._caches[row], self._unread[row], self._nodes[row] = None, list(text), []
+
+    def read(self, tokens: Any, parents: Any, last: int = 0) -> Any:
+        """Logits after nodes, text after text."""
+        import torch
+
+        shown, rows = last or tokens.shape[1], []
+        for b, (new, above) in enumerate(zip(tokens.tolist(), parents.tolist(), strict=True)):
+            nodes = self._nodes[b]
+            for token, parent in zip(new, above, strict=True):
+                nodes.append([*(nodes[parent] if parent >= 0 else []), token])
+            rows.append(self._after(b, nodes[-shown:]))
+        return torch.stack(rows)
+
+    def keep(self, nodes: Any, count: Any, most: int) -> None:
+        """Note what was kept; it is read with the next nodes."""
+        for b, kept in enumerate(count.tolist()):
+            places = range(kept) if nodes is None else nodes[b, :kept].tolist()
+            self._unread[b] += [self._nodes[b][place][-1] for place in places]
+            self._nodes[b] = []
+
+    def select(self, rows: Any) -> None:
+        """Keep some rows."""
+        chosen = rows.tolist()
+        self._caches, self._unread, self._nodes = (
+            [of[b] for b in chosen] for of in (self._caches, self._unread, self._nodes))
+
+    def _after(self, b: int, chains: list[list[int]]) -> Any:
+        """Logits ``[n V]`` after chains behind text ``b``."""
+        import torch
+
+        if self._unread[b]:
+            _, self._caches[b] = self._call([self._unread[b]], self._caches[b])
+            self._unread[b] = []
+        found: list[Any] = [None] * len(chains)
+        for length in sorted({len(chain) for chain in chains}):
+            group = [place for place, chain in enumerate(chains) if len(chain) == length]
+            cache = copy.deepcopy(self._caches[b])
+            if cache is not None and len(group) > 1:
+                cache.batch_repeat_interleave(len(group))
+            logits, _ = self._call([chains[place] for place in group], cache)
+            for place, row in zip(group, logits, strict=True):
+                found[place] = row
+        return torch.stack(found)
+
+    def _call(self, texts: list[list[int]], cache: Any) -> tuple[Any, Any]:
+        """Logits ``[g V]`` after texts of one length behind a cache, and the cache after them."""
+        import torch
+
+        if cache is None and self._plain:
+            from transformers import DynamicCache
+
+            cache = DynamicCache()
+        extra = {} if cache is None else {self._name: cache}
+        logits, out = call_with(self._model, self._vocab_size, 1, use_cache=True, **extra,
+                                input_ids=torch.tensor(texts, device=self._model.device))
+        made = next((getattr(out, name) for name in _NAMES if getattr(out, name, None) is not None), None)
+        if made is None:
+            raise TypeError("it gives back no cache")
+        return logits[:, 0], made
