@@ -27,12 +27,15 @@ class AloneReader:
     rows : int
     plain : bool
         Begin with a cache that grows by layers as they come, instead of the one that the model makes.
+    singly : bool
+        Read behind a cache token after token: some recurrences take up a state with one token only.
     """
 
     bytes_per_slot = 0
 
-    def __init__(self, model: Any, vocab_size: int, rows: int, *, plain: bool = False) -> None:
-        self._model, self._vocab_size, self._plain = model, vocab_size, plain
+    def __init__(self, model: Any, vocab_size: int, rows: int, *, plain: bool = False,
+                 singly: bool = False) -> None:
+        self._model, self._vocab_size, self._plain, self._singly = model, vocab_size, plain, singly
         self._caches: list[Any] = [None] * rows
         self._unread: list[list[int]] = [[] for _ in range(rows)]
         self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
@@ -79,12 +82,13 @@ class AloneReader:
         found: list[Any] = [None] * len(chains)
         for length in sorted({len(chain) for chain in chains}):
             group = [place for place, chain in enumerate(chains) if len(chain) == length]
-            cache = copy.deepcopy(self._caches[b])
-            if cache is not None and len(group) > 1:
-                cache.batch_repeat_interleave(len(group))
-            logits, _ = self._call([chains[place] for place in group], cache)
-            for place, row in zip(group, logits, strict=True):
-                found[place] = row
+            for part in ([group] if _repeats(self._caches[b]) else [[place] for place in group]):
+                cache = copy.deepcopy(self._caches[b])
+                if cache is not None and len(part) > 1:
+                    cache.batch_repeat_interleave(len(part))
+                logits, _ = self._call([chains[place] for place in part], cache)
+                for place, row in zip(part, logits, strict=True):
+                    found[place] = row
         return torch.stack(found)
 
     def _call(self, texts: list[list[int]], cache: Any) -> tuple[Any, Any]:
@@ -95,10 +99,16 @@ class AloneReader:
             from transformers import DynamicCache
 
             cache = DynamicCache()
-        extra = {} if cache is None else {self._name: cache}
-        logits, out = call_with(self._model, self._vocab_size, 1, use_cache=True, **extra,
-                                input_ids=torch.tensor(texts, device=self._model.device))
+        read = torch.tensor(texts, device=self._model.device)
+        for part in (read.split(1, dim=1) if self._singly and cache is not None else (read,)):
+            extra = {} if cache is None else {self._name: cache}
+            logits, out = call_with(self._model, self._vocab_size, 1, use_cache=True, input_ids=part, **extra)
         made = next((getattr(out, name) for name in _NAMES if getattr(out, name, None) is not None), None)
         if made is None:
             raise TypeError("it gives back no cache")
         return logits[:, 0], made
+
+
+def _repeats(cache: Any) -> bool:
+    """Whether all layers of a cache can be laid out for several chains; recurrent ones cannot."""
+    return all(hasattr(layer, "batch_repeat_interleave") for layer in getattr(cache, "layers", ()))

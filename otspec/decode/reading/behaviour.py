@@ -138,8 +138,8 @@ def _tried(trial: _Trial, which: str, trees: bool) -> Behaviour:
             return Behaviour("together", "", make, size)
         lacks = lacks or wrong
     trial.slack = 10.0  # recurrent states sum in another order; without masks, what is wrong is wrong by far
-    for plain in (False, True):
-        make = partial(AloneReader, trial.model, trial.vocab_size, plain=plain)
+    for how in ({}, {"plain": True}, {"singly": True}):
+        make = partial(AloneReader, trial.model, trial.vocab_size, **how)
         if not trial.differs(make, 2 if trees else 1)[0]:
             return Behaviour("alone", lacks, make)
     return Behaviour("whole", lacks, partial(WholeReader, trial.model, trial.vocab_size))
