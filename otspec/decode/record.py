@@ -27,8 +27,10 @@ from otspec.core.files import sha256, write_json
 from otspec.core.schemes import WithReplacement
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
+from otspec.core.versions import installed, warn_of_other
 from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
 from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, streams
+from otspec.decode.identity import identity
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
 
@@ -36,6 +38,7 @@ POCKET_TRACE = POCKET / "trace.safetensors"
 POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}
 SHARD_BYTES = 1 << 25
 ENTRIES = 1 << 25  # of a batch's laws by default: 256 MB of float64
+VERSIONS = ("created_by", "versions")  # of a request: they may change while it goes on
 Shard = dict[str, np.ndarray]
 
 
@@ -87,9 +90,9 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
 
     def shards(done: int) -> Iterator[Shard]:
         with progress_bar(len(texts), "contexts", progress, done) as bar:
-            for start in range(done, len(texts), size):
-                yield _record_batch(pair, texts[start : start + size], start, longest, warp, int(draft_length), seed)
-                bar.update(min(size, len(texts) - start))
+            for start, stop in _batches(done, len(texts), size):
+                yield _record_batch(pair, texts[start:stop], start, longest, warp, int(draft_length), seed)
+                bar.update(stop - start)
 
     if out is None:
         return Trace(list(shards(0)), request)
@@ -208,15 +211,22 @@ def _contexts(prompts: list[list[int]], positions: str | int) -> list[list[int]]
     return [prompt[:end] for prompt in prompts for end in reversed(range(len(prompt), 0, -stride))]
 
 
+def _batches(done: int, total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ends of the batches left, cut where a recording without an interrupt cuts them: logits depend on the batch."""
+    while done < total:
+        stop = min(total, (done // size + 1) * size)
+        yield done, stop
+        done = stop
+
+
 def _provenance(pair: Any, texts: Sequence[Sequence[int]], warp: Mapping[str, Any], draft_length: int, seed: int,
                 positions: str | int) -> dict[str, Any]:
     """All that the laws depend on; two recordings with equal provenance are the same recording."""
     tokens = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     return {"created_by": f"otspec {version('otspec')} record", "target": pair.target_name, "draft": pair.draft_name,
-            "fingerprint": pair.fingerprint, "vocab_size": pair.vocab_size, "contexts": len(texts),
+            **identity(pair), "vocab_size": pair.vocab_size, "contexts": len(texts),
             "prompts_sha256": tokens, "positions": positions, **warp, "draft_length": draft_length, "seed": seed,
-            "device": str(pair.device).split(":")[0], "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
-            "versions": {name: version(name) for name in ("torch", "transformers", "numpy")}}
+            "device": str(pair.device).split(":")[0], "versions": installed()}
 
 
 def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: int, warp: dict[str, Any],
@@ -307,9 +317,15 @@ def _open_folder(folder: Path, request: dict[str, Any], total: int) -> dict[str,
 
 def _refuse_other(found: Mapping[str, Any], request: Mapping[str, Any], where: Path) -> None:
     for key, value in request.items():
-        if found.get(key) != value:
-            raise BadFile(f"{where}: holds another recording: {key} is {found.get(key)!r} there, {value!r} here. "
-                          f"Fix: give a new folder or file, or repeat the recording with its settings.")
+        if key in VERSIONS:
+            continue
+        if key not in found:
+            raise BadFile(f"{where}: holds a recording that does not say its {key}, which an earlier version did not "
+                          f"note. Fix: give a new folder or file.")
+        if found[key] != value:
+            raise BadFile(f"{where}: holds another recording: {key} is {found[key]!r} there, {value!r} here. "
+                          f"Fix: give a new folder or file, or repeat the recording with its models and settings.")
+    warn_of_other(found.get("versions", {}), str(where))
 
 
 def _same_request(trace: Trace, request: Mapping[str, Any], where: Path) -> Trace:
