@@ -27,7 +27,7 @@ from otspec.core.files import sha256, write_json
 from otspec.core.schemes import WithReplacement
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
-from otspec.core.versions import installed, warn_of_other
+from otspec.core.versions import installed, major, warn_of_other
 from otspec.decode.cache import CachedModel, as_token_lists, check_room, check_warp, laws, left_pad
 from otspec.decode.drafting import TokenPaths, check_seed, draft_paths, streams
 from otspec.decode.identity import identity
@@ -151,7 +151,9 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
         return _at_temperature(bundled, temperature)
     recorded = {"temperature": float(temperature) if draft_length else 1.0, "draft_length": draft_length}
     weights = sha256(POCKET / "hashes.json")
-    key = hashlib.sha256(json.dumps([bundled.fingerprint, weights, draft, recorded]).encode()).hexdigest()[:24]
+    libraries = {name: major(number) for name, number in installed().items()}
+    made_from = [bundled.fingerprint, weights, draft, recorded, libraries]
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
     file = cache_folder() / f"pocket-{key}.safetensors"
     if not file.is_file():
         pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
@@ -295,7 +297,7 @@ def _to_folder(folder: Path, request: dict[str, Any], total: int, shards: Any) -
         flush()
     if "fingerprint" not in index:
         arrays = [map_arrays(folder / entry["file"])[0] for entry in index["shards"]]
-        write_json(folder / INDEX, index | {"fingerprint": Trace(arrays, request).fingerprint})
+        write_json(folder / INDEX, index | {"fingerprint": Trace(arrays, index["provenance"]).fingerprint})
     return Trace.load(folder)
 
 
