@@ -7,6 +7,7 @@ only the head is ranked, and the host is asked once how long a head suffices. Lo
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 
 Array = Any
+THREAD = 2**18  # entries that repay the start of a thread
 SHORT = 4  # a head of less than 1/4 of the vocabulary is ranked by itself, a longer one with the rest
 
 
@@ -89,26 +91,36 @@ def keep_top(law: Array, top_k: int | None, top_p: float | None, *, ours: bool) 
         return law
     xp = array_namespace(law)
     if is_numpy_namespace(xp):
-        return _keep_in_rows(law, top_k, top_p, ours)
+        return _keep_in_rows(law, top_k, top_p, ours, threads=1)
     if is_torch_namespace(xp) and law.device.type == "cpu" and not law.requires_grad:
-        return xp.asarray(_keep_in_rows(law.numpy(), top_k, top_p, ours))
+        return xp.asarray(_keep_in_rows(law.numpy(), top_k, top_p, ours, threads=xp.get_num_threads()))
     if top_k is not None:
         law = _only(xp, law, top_mask(law, top_k))
     return law if top_p is None else _only(xp, law, _nucleus(xp, law, top_p))
 
 
-def _keep_in_rows(law: np.ndarray, top_k: int | None, top_p: float | None, ours: bool) -> np.ndarray:
-    from otspec.core.largest_rows import keep_largest
-
+def _keep_in_rows(law: np.ndarray, top_k: int | None, top_p: float | None, ours: bool, threads: int) -> np.ndarray:
     # torch hands out arrays that are not aligned to 64 bytes, which costs nothing here; strides would
     law = np.ascontiguousarray(law) if ours and law.flags.writeable else np.array(law, order="C")
     rows = law.reshape(-1, law.shape[-1])
     if top_k is not None:
-        keep_largest(rows, top_k, 1.0)
+        _keep_in_threads(rows, top_k, 1.0, threads)
     if top_p is not None:
-        for row in np.flatnonzero(keep_largest(rows, 0, top_p)):
+        for row in np.flatnonzero(_keep_in_threads(rows, 0, top_p, threads)):
             rows[row] = _only(np, rows[row], _nucleus(np, rows[row], top_p))
     return law
+
+
+def _keep_in_threads(rows: np.ndarray, count: int, mass: float, threads: int) -> np.ndarray:
+    """`keep_largest` on as many threads as the library of the laws uses for a softmax of this size."""
+    from otspec.core.largest_rows import keep_largest
+
+    threads = min(threads, len(rows), rows.size // THREAD)
+    if threads < 2:
+        return keep_largest(rows, count, mass)
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(lambda part: keep_largest(part, count, mass), np.array_split(rows, threads))
+        return np.concatenate(list(parts))
 
 
 def _nucleus(xp: Any, law: Array, top_p: float) -> Array:

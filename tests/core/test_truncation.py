@@ -118,6 +118,21 @@ def test_laws_whose_sum_is_a_little_off_keep_enough():
     assert np.count_nonzero(truncate(law.astype(np.float32), top_p=1 - 1e-8)) == 1000
 
 
+def test_threads_change_nothing(monkeypatch, rng):
+    law = torch.from_numpy(rng.dirichlet(np.full(50, 0.3), 7))
+    monkeypatch.setattr(truncation, "THREAD", 50)
+    calls, real = [], truncation.ThreadPoolExecutor
+    monkeypatch.setattr(truncation, "ThreadPoolExecutor", lambda count: calls.append(count) or real(count))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for how in ({"top_p": 0.8}, {"top_k": 5}, {"top_k": 9, "top_p": 0.7}):
+            np.testing.assert_array_equal(truncate(law, **how).numpy(), truncate(law.numpy(), **how))
+    finally:
+        torch.set_num_threads(before)
+    assert calls == [3] * 4
+
+
 def test_the_argument_is_left_alone(convert, rng):
     law = law_of("peaked", 100, rng)
     mine = convert(law)
