@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "otspec.core.errors": "BadArgument BadFile MissingExtra NotALaw NotCertified OtspecError SchemeMismatch "
-    "ShapeMismatch TooLarge UnknownName",
+    "ShapeMismatch TooLarge UnknownName VersionWarning",
     "otspec.core.laws": "draw law_from_logits normalize overlap residual temper total_variation truncate",
     "otspec.core.noise": "Noise",
     "otspec.core.schemes": "DraftScheme Greedy Hub Hybrid WithReplacement WithoutReplacement",

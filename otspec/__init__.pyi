@@ -33,6 +33,7 @@ from otspec.core.errors import SchemeMismatch as SchemeMismatch
 from otspec.core.errors import ShapeMismatch as ShapeMismatch
 from otspec.core.errors import TooLarge as TooLarge
 from otspec.core.errors import UnknownName as UnknownName
+from otspec.core.errors import VersionWarning as VersionWarning
 from otspec.core.estimate import Estimate as Estimate
 from otspec.core.laws import draw as draw
 from otspec.core.laws import law_from_logits as law_from_logits

@@ -26,7 +26,7 @@ from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, Pair
 from otspec.decode.record import load_trace, record
 from otspec.reporting import settings as sizes
-from otspec.reporting.decoded import spread
+from otspec.reporting.decoded import changed_since, spread
 from otspec.reporting.exact import agreement_summary, quantile_table
 from otspec.reporting.folder import FORMAT, ReportFolder
 from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
@@ -138,7 +138,8 @@ def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: 
     if trace is not None:
         return load_trace(trace)
     bundled = load_trace("pocket")
-    if pair is None or (prompts is None and pair.fingerprint == bundled.provenance.get("fingerprint")):
+    shipped = pair is not None and pair.fingerprint == bundled.provenance.get("fingerprint")
+    if pair is None or (prompts is None and shipped and changed_since(pair, bundled.provenance) is None):
         return bundled
     if prompts is None:
         prompts = _pocket_texts(bundled, RECORDED_CONTEXTS[quick])

@@ -1,19 +1,23 @@
 """The report: its checks can fail, its folder is its own, and finished stages are not computed again."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from otspec.core.errors import BadArgument, BadFile
+from otspec.core.errors import BadArgument, BadFile, VersionWarning
 from otspec.core.schemes import Greedy, Hub, WithoutReplacement, WithReplacement
 from otspec.core.table import Table
 from otspec.core.trace import Trace
-from otspec.decode.record import record
-from otspec.report import build_report
+from otspec.decode import record as recording
+from otspec.decode.models import load_pair
+from otspec.decode.record import load_trace, record
+from otspec.report import _laws, build_report
 from otspec.reporting import exact, study
-from otspec.reporting.decoded import spread
+from otspec.reporting.decoded import ThreadLimit, changed_since, check_pair, spread
 from otspec.reporting.folder import ReportFolder
 from otspec.reporting.page import judge
 from otspec.reporting.sequences import Checked, check_sequences, pair_sentence, toy_summary, toys_sentence
@@ -259,6 +263,152 @@ def test_a_pair_is_recorded_into_the_folder(pair, tmp_path):
     assert (tmp_path / "out" / "trace" / "index.json").is_file()
     again = build_report(pair=pair, prompts=prompts, out=tmp_path / "out", settings=TINY, progress=False)
     assert again.tables["decoding"].rows == report.tables["decoding"].rows
+
+
+def single_precision(**config):
+    pair = tiny.pair(**config)
+    return replace(pair, target=pair.target.float(), draft=pair.draft.float())
+
+
+def contents(out):
+    """Files of a report without what says when and how fast it was made."""
+    found = {}
+    for file in sorted(out.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            found[file.relative_to(out).as_posix()] = file.read_bytes()
+    whole = json.loads(found.pop("report.json"))
+    del whole["seconds"]
+    order = json.loads(found.pop("manifest.json"))
+    return found | {"report.json": json.dumps(whole), "manifest.json": sorted(order["files"])}
+
+
+class Interrupts:
+    """Let a function be interrupted at its ``after``-th call."""
+
+    def __init__(self, real, after):
+        self.real, self.after, self.calls = real, after, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        if self.calls > self.after:
+            raise KeyboardInterrupt
+        return self.real(*args, **kwargs)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_resumed_report_is_the_uninterrupted_one_byte_for_byte(tmp_path, monkeypatch):
+    prompts = np.random.default_rng(3).integers(0, 64, (7, 6)).tolist()
+    monkeypatch.setattr(recording, "ENTRIES", 64 * 2 * 2)  # two contexts a batch
+    cases = [(recording, "_record_batch", after) for after in (1, 2, 3)]
+    cases += [(study, name, 0) for name in ("decoding_row", "efficiency_rows", "compare_toys", "sequence_rows")]
+    cases += [(study, "decoding_row", 1), (exact, "scheme_result", 1), (exact, "agreement_rows", 0)]
+
+    def report(out):
+        return build_report(pair=single_precision(), prompts=prompts, out=out, settings=TINY, progress=False)
+
+    report(tmp_path / "whole")
+    whole = contents(tmp_path / "whole")
+    assert {"report.md", "tables/decoding.csv", "trace/shard-00000.safetensors"} <= set(whole)
+    for number, (module, name, after) in enumerate(cases):
+        out = tmp_path / f"cut{number}"
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, Interrupts(getattr(module, name), after))
+            with pytest.raises(KeyboardInterrupt):
+                report(out)
+        report(out)
+        found = contents(out)
+        if module is recording:  # the files of a recording are cut where it was interrupted, its laws are not
+            assert Trace.load(out / "trace").fingerprint == Trace.load(tmp_path / "whole" / "trace").fingerprint
+            found = {file: value for file, value in found.items() if not file.startswith("trace/")}
+            expected = {file: value for file, value in whole.items() if not file.startswith("trace/")}
+        else:
+            expected = whole
+        assert found == expected
+
+
+def test_small_models_run_on_one_thread_whoever_leaves_first():
+    # sums are rounded by the number of threads: the ninth digit of a prediction hung on which stages were kept
+    limit, seen = ThreadLimit(), []
+    left, inside, done = threading.Event(), threading.Event(), threading.Event()
+
+    def comes_back():
+        with limit:
+            pass
+        left.set()
+        inside.wait(60)
+        with limit:
+            seen.append(torch.get_num_threads())
+        done.set()
+
+    def stays():
+        left.wait(60)
+        with limit:
+            inside.set()
+            done.wait(60)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        users = [threading.Thread(target=user) for user in (comes_back, stays)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_pair_changed_in_memory_is_not_reported_from_old_results(tmp_path):
+    prompts = np.random.default_rng(3).integers(0, 64, (6, 4)).tolist()
+    trace = record(single_precision(), prompts)
+    out, whole = tmp_path / "out", {"trace": trace, "settings": TINY, "progress": False}
+    first = build_report(pair=single_precision(), out=out, **whole)
+    changed = single_precision(rms_norm_eps=0.5)
+    with pytest.raises(BadArgument, match="pair: the trace was recorded from another configuration"):
+        build_report(pair=changed, out=out, **whole)
+    scaled = single_precision()
+    next(scaled.target.parameters()).mul_(0.5)
+    with pytest.raises(BadArgument, match="pair: the trace was recorded from other weights"):
+        build_report(pair=scaled, out=out, **whole)
+    double = build_report(pair=tiny.pair(), out=out, **whole)  # another precision may confirm, but is decoded anew
+    assert double.tables["decoding"].rows != first.tables["decoding"].rows
+    with pytest.raises(BadFile, match="holds another recording"):
+        build_report(pair=changed, prompts=prompts, out=build_own(tmp_path, prompts), settings=TINY, progress=False)
+
+
+def build_own(tmp_path, prompts):
+    """Folder of a report that recorded its own trace."""
+    out = tmp_path / "own"
+    build_report(pair=single_precision(), prompts=prompts, out=out, settings=TINY, progress=False)
+    return out
+
+
+def test_the_pocket_pair_changed_in_memory_is_recorded_anew(monkeypatch, tmp_path):
+    pocket = load_pair("pocket", device="cpu")
+    bundled = load_trace("pocket")
+    assert changed_since(pocket, bundled.provenance) is None
+    pocket.target.config.rms_norm_eps = 0.1
+    assert changed_since(pocket, bundled.provenance) == "another configuration"
+    monkeypatch.setattr("otspec.report.record", lambda pair, prompts, **how: "recorded anew")
+    folder = ReportFolder(tmp_path / "out")
+    assert _laws(None, pocket, None, folder, True, False) == "recorded anew"
+    with pytest.raises(BadArgument, match="another configuration"):
+        check_pair(pocket, bundled.provenance)
+
+
+def test_results_of_other_major_versions_are_taken_with_a_warning(tmp_path):
+    folder = ReportFolder(tmp_path)
+    folder.stage("one", {"a": 1}, lambda: [1])
+    file = tmp_path / "stages" / "one.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"versions": kept["versions"] | {"numpy": "1.26.4"}}))
+    with pytest.warns(VersionWarning, match=r"numpy 1\.26\.4 \(now 2\."):
+        assert folder.stage("one", {"a": 1}, lambda: [2]) == [1]
+    file.write_text(json.dumps(kept | {"versions": {"numpy": "2.0.0", "absent": "1"}}))
+    assert folder.stage("one", {"a": 1}, lambda: [2]) == [1]
 
 
 def test_prompts_need_a_pair(tmp_path):

@@ -65,5 +65,9 @@ class BadFile(OtspecError, ValueError):
     """A trace, a model folder or an output folder that cannot be used as it is."""
 
 
+class VersionWarning(UserWarning):
+    """A result that was kept comes from another major version of a library than the one installed."""
+
+
 class MissingExtra(OtspecError, ImportError):
     """An optional dependency is missing; the message gives the pip command."""

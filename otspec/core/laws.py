@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
-from otspec.core.checks import as_law, as_laws, check_positive
+from otspec.core.checks import SUM_TOLERANCE, as_law, as_laws, first_index
 from otspec.core.errors import BadArgument, NotALaw
+from otspec.core.truncation import check_cut, check_temperature, keep_top
 
 Array = Any
 
@@ -213,22 +214,9 @@ def descending_order(draft: Array) -> Array:
     return xp.argsort(-draft, axis=-1, stable=True)
 
 
-def top_mask(law: Array, count: int) -> Array:
-    """Boolean mask ``[*batch V]`` of the ``count`` largest masses; lower id counts as larger, zeros never count."""
-    xp = array_namespace(law)
-    count = min(count, law.shape[-1])
-    if is_numpy_namespace(xp):
-        least = -np.partition(-law, count - 1, axis=-1)[..., count - 1 : count]
-    else:
-        least = -xp.sort(-law, axis=-1)[..., count - 1 : count]
-    above, level = law > least, law == least
-    room = count - xp.sum(xp.astype(above, xp.int64), axis=-1)[..., None]
-    return (above | (level & (xp.cumulative_sum(xp.astype(level, xp.int64), axis=-1) <= room))) & (law > 0)
-
-
-def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None,
-                    top_p: float | None = None) -> Array:
-    """Softmax in float64, then temperature, top-k and top-p in that order.
+def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
+                    dtype: str = "float64") -> Array:
+    """Softmax at a temperature, then top-k and top-p in that order.
 
     Parameters
     ----------
@@ -238,15 +226,19 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
         0 puts all mass on the largest logit (lowest id on ties).
     top_k, top_p : int, float, optional
         Keep the ``top_k`` largest, then the smallest set of largest masses that reaches ``top_p``.
+    dtype : {"float64", "float32"}
+        Of the computation and of the laws. Half the memory at float32, whose laws sum to one within 1e-3 at worst.
 
     Returns
     -------
-    [*batch V] float64
+    [*batch V]
 
     Raises
     ------
     NotALaw
         NaN, ``+inf``, or a row of ``-inf``.
+    BadArgument
+        A setting outside its range.
 
     Examples
     --------
@@ -254,20 +246,41 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     array([0.5, 0.5, 0. ])
     """
     xp = array_namespace(logits)
-    logits = xp.astype(logits, xp.float64)
-    if bool(xp.any(xp.isnan(logits) | (logits == xp.inf))):
-        raise NotALaw("logits: NaN or +inf found. Fix: check the model's output (half-precision overflow?).")
+    temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
+    if dtype not in SUM_TOLERANCE:
+        raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}.")
+    number = getattr(xp, dtype)
     peak = xp.max(logits, axis=-1, keepdims=True)
-    if bool(xp.any(peak == -xp.inf)):
-        raise NotALaw("logits: a row is -inf everywhere, so no token can be emitted. Fix: unban at least one token.")
-    if temperature < 0:
-        raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
+    if not bool(xp.all(xp.isfinite(peak))):  # NaN and +inf are maxima too, so one pass finds all
+        raise _no_law(xp, peak)
     if temperature == 0:
-        return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], xp.float64, xp)
-    # a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
-    weights = xp.exp((logits - peak) / temperature)
-    law = weights / xp.sum(weights, axis=-1, keepdims=True)
-    return truncate(law, top_k=top_k, top_p=top_p)
+        return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], number, xp)
+    return keep_top(_softmax(xp, logits, peak, temperature, number), top_k, top_p, ours=True)
+
+
+def _no_law(xp: Any, peak: Array) -> NotALaw:
+    where = first_index(~xp.isfinite(peak[..., 0]))
+    row = f"row {list(where)}" if where else "the row"
+    if bool(peak[(*where, 0)] == -xp.inf):
+        return NotALaw(f"logits: {row} is -inf everywhere, so no token can be emitted. "
+                       f"Fix: unban at least one token.")
+    return NotALaw(f"logits: NaN or +inf found in {row}. Fix: check the model's output (half-precision overflow?).")
+
+
+def _softmax(xp: Any, logits: Array, peak: Array, temperature: float, dtype: Any) -> Array:
+    """Softmax of checked logits, ``[*batch V]``, in memory of its own."""
+    if is_torch_namespace(xp) and temperature == 1:
+        return xp.softmax(logits, -1, dtype=dtype)
+    # the peak first: a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
+    weights = xp.astype(logits, dtype) - xp.astype(peak, dtype)
+    if temperature != 1:
+        with np.errstate(over="ignore"):
+            weights /= max(temperature, float(xp.finfo(dtype).smallest_normal))  # none that is zero at float32
+    if is_torch_namespace(xp):
+        return xp.softmax(weights, -1)
+    weights = np.exp(weights, out=weights) if is_numpy_namespace(xp) else xp.exp(weights)
+    weights /= xp.sum(weights, axis=-1, keepdims=True)
+    return weights
 
 
 def temper(law: Array, temperature: float) -> Array:
@@ -279,7 +292,7 @@ def temper(law: Array, temperature: float) -> Array:
     array([1., 0., 0.])
     """
     xp, law = as_laws(law=law)
-    if temperature == 1:
+    if check_temperature(temperature) == 1:
         return law
     with np.errstate(divide="ignore"):
         logits = xp.log(law)
@@ -297,21 +310,19 @@ def truncate(law: Array, *, top_k: int | None = None, top_p: float | None = None
     top_p : float, optional
         Keep the fewest largest masses whose sum reaches ``top_p`` in (0, 1].
 
+    Returns
+    -------
+    [*batch V]
+        Same dtype; a set that is cut by ties keeps their lowest ids.
+
+    Raises
+    ------
+    NotALaw, BadArgument
+
     Examples
     --------
     >>> truncate([0.5, 0.3, 0.2], top_p=0.5)
     array([1., 0., 0.])
     """
-    xp, law = as_laws(law=law)
-    if top_k is not None:
-        check_positive("top_k", top_k)
-        law = normalized_or(xp.where(top_mask(law, top_k), law, xp.zeros_like(law)), law)
-    if top_p is not None and top_p < 1:
-        if not top_p > 0:
-            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
-        order = descending_order(law)
-        ranked = xp.take_along_axis(law, order, axis=-1)
-        before = cumulative_sum(ranked) - xp.astype(ranked, xp.float64)
-        kept = xp.take_along_axis(before < top_p, xp.argsort(order, axis=-1, stable=True), axis=-1)
-        law = normalized_or(xp.where(kept, law, xp.zeros_like(law)), law)
-    return law
+    _, law = as_laws(law=law)
+    return keep_top(law, *check_cut(top_k, top_p), ours=False)

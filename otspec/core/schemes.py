@@ -21,7 +21,8 @@ from array_api_compat import array_namespace
 
 from otspec.core.checks import as_law, check_positive, check_uniforms
 from otspec.core.errors import BadArgument, TooLarge
-from otspec.core.laws import at, descending_order, draw, one_hot, top_mask
+from otspec.core.laws import at, descending_order, draw, one_hot
+from otspec.core.truncation import top_mask
 
 Array = Any
 MAX_LISTS = 5_000_000

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_positive
+from otspec.core.checks import as_law
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
 from otspec.core.storage import digest, map_arrays, write_arrays
+from otspec.core.truncation import check_cut, check_temperature
 
 FORMAT = "otspec-trace-1"
 INDEX = "index.json"
@@ -204,16 +205,11 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
 
     def with_temperature(self, temperature: float) -> Trace:
         """Return the trace of both laws raised to ``1 / temperature``; 0 keeps the largest mass only."""
-        if not temperature >= 0:
-            raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
-        return self._with({"temperature": float(temperature)})
+        return self._with({"temperature": check_temperature(temperature)})
 
     def truncated(self, top_k: int | None = None, top_p: float | None = None) -> Trace:
         """Return the trace of both laws restricted to their ``top_k`` largest masses, then to mass ``top_p``."""
-        if top_k is not None:
-            top_k = check_positive("top_k", top_k)
-        if top_p is not None and not 0 < top_p <= 1:
-            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
+        top_k, top_p = check_cut(top_k, top_p)
         return self._with({"top_k": top_k, "top_p": top_p})
 
     def __len__(self) -> int:

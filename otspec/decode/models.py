@@ -39,8 +39,9 @@ class Pair:
     device : str
         ``"cpu"`` or ``"cuda:<index>"``.
     fingerprint : str
-        SHA-256 (hex) over the weight files of local folders, over name and commit for hub models: the same
-        string means the same pair of weights.
+        SHA-256 (hex) over weights, configuration and tokenizer of local folders, over name and commit for hub
+        models: the same string means the same laws. (Of the pocket pair the weights name the rest, which is
+        checked.) What was changed in memory since, `otspec.record` and `otspec.build_report` see for themselves.
     """
 
     target: Any
@@ -147,7 +148,7 @@ def load_pair(
         draft_name=f"{name}/draft" if pocket else str(draft),
         vocab_size=common_vocab_size(*(_width(model) for model in models), *tokenizers),
         device=place,
-        fingerprint=fingerprint(*sources),
+        fingerprint=_fingerprint(sources),
     )
 
 
@@ -221,6 +222,13 @@ def resolve_device(device: str) -> str:
     if index >= there:
         raise BadArgument(f"device: {device!r} was asked for, but torch sees {there} CUDA devices; use device='cpu'")
     return f"cuda:{index}"
+
+
+def _fingerprint(sources: list[str | Path]) -> str:
+    if all(Path(source).resolve().parent == POCKET for source in sources):
+        check_hashes(POCKET)
+        return fingerprint(*sources, weights_only=True)  # the name that the bundled trace gives the pair
+    return fingerprint(*sources)
 
 
 def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Path]:

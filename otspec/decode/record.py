@@ -26,9 +26,11 @@ from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import sha256, write_json
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
+from otspec.core.versions import installed, major, warn_of_other
 from otspec.decode.along import laws_after, laws_along
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.paths import Paths
+from otspec.decode.identity import identity
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
 from otspec.decode.room import check_room
@@ -38,6 +40,7 @@ POCKET_TRACE = POCKET / "trace.safetensors"
 POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}
 SHARD_BYTES = 1 << 25
 ENTRIES = 1 << 25  # of a batch's laws by default: 256 MB of float64
+VERSIONS = ("created_by", "versions")  # of a request: they may change while it goes on
 Shard = dict[str, np.ndarray]
 
 
@@ -89,9 +92,9 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
 
     def shards(done: int) -> Iterator[Shard]:
         with progress_bar(len(texts), "contexts", progress, done) as bar:
-            for start in range(done, len(texts), size):
-                yield _record_batch(pair, texts[start : start + size], start, longest, warp, int(draft_length), seed)
-                bar.update(min(size, len(texts) - start))
+            for start, stop in _batches(done, len(texts), size):
+                yield _record_batch(pair, texts[start:stop], start, longest, warp, int(draft_length), seed)
+                bar.update(stop - start)
 
     if out is None:
         return Trace(list(shards(0)), request)
@@ -150,7 +153,9 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
         return _at_temperature(bundled, temperature)
     recorded = {"temperature": float(temperature) if draft_length else 1.0, "draft_length": draft_length}
     weights = sha256(POCKET / "hashes.json")
-    key = hashlib.sha256(json.dumps([bundled.fingerprint, weights, draft, recorded]).encode()).hexdigest()[:24]
+    libraries = {name: major(number) for name, number in installed().items()}
+    made_from = [bundled.fingerprint, weights, draft, recorded, libraries]
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
     file = cache_folder() / f"pocket-{key}.safetensors"
     if not file.is_file():
         pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
@@ -210,15 +215,22 @@ def _contexts(prompts: list[list[int]], positions: str | int) -> list[list[int]]
     return [prompt[:end] for prompt in prompts for end in reversed(range(len(prompt), 0, -stride))]
 
 
+def _batches(done: int, total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ends of the batches left, cut where a recording without an interrupt cuts them: logits depend on the batch."""
+    while done < total:
+        stop = min(total, (done // size + 1) * size)
+        yield done, stop
+        done = stop
+
+
 def _provenance(pair: Any, texts: Sequence[Sequence[int]], warp: Mapping[str, Any], draft_length: int, seed: int,
                 positions: str | int) -> dict[str, Any]:
     """All that the laws depend on; two recordings with equal provenance are the same recording."""
     tokens = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     return {"created_by": f"otspec {version('otspec')} record", "target": pair.target_name, "draft": pair.draft_name,
-            "fingerprint": pair.fingerprint, "vocab_size": pair.vocab_size, "contexts": len(texts),
+            **identity(pair), "vocab_size": pair.vocab_size, "contexts": len(texts),
             "prompts_sha256": tokens, "positions": positions, **warp, "draft_length": draft_length, "seed": seed,
-            "device": str(pair.device).split(":")[0], "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
-            "versions": {name: version(name) for name in ("torch", "transformers", "numpy")}}
+            "device": str(pair.device).split(":")[0], "versions": installed()}
 
 
 def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: int, warp: dict[str, Any],
@@ -263,7 +275,7 @@ def _to_folder(folder: Path, request: dict[str, Any], total: int, shards: Any) -
         flush()
     if "fingerprint" not in index:
         arrays = [map_arrays(folder / entry["file"])[0] for entry in index["shards"]]
-        write_json(folder / INDEX, index | {"fingerprint": Trace(arrays, request).fingerprint})
+        write_json(folder / INDEX, index | {"fingerprint": Trace(arrays, index["provenance"]).fingerprint})
     return Trace.load(folder)
 
 
@@ -285,9 +297,15 @@ def _open_folder(folder: Path, request: dict[str, Any], total: int) -> dict[str,
 
 def _refuse_other(found: Mapping[str, Any], request: Mapping[str, Any], where: Path) -> None:
     for key, value in request.items():
-        if found.get(key) != value:
-            raise BadFile(f"{where}: holds another recording: {key} is {found.get(key)!r} there, {value!r} here. "
-                          f"Fix: give a new folder or file, or repeat the recording with its settings.")
+        if key in VERSIONS:
+            continue
+        if key not in found:
+            raise BadFile(f"{where}: holds a recording that does not say its {key}, which an earlier version did not "
+                          f"note. Fix: give a new folder or file.")
+        if found[key] != value:
+            raise BadFile(f"{where}: holds another recording: {key} is {found[key]!r} there, {value!r} here. "
+                          f"Fix: give a new folder or file, or repeat the recording with its models and settings.")
+    warn_of_other(found.get("versions", {}), str(where))
 
 
 def _same_request(trace: Trace, request: Mapping[str, Any], where: Path) -> Trace:

@@ -1,4 +1,4 @@
-"""Model folders on disk: finding, checking and loading one model, and naming a set of weights by its hash.
+"""Model folders on disk: finding, checking and loading one model, and naming what decides its laws by a hash.
 
 Weights are read from safetensors only and code that comes with a model is never run. A folder whose weights do
 not fill the whole model is an error: transformers would draw the rest at random and carry on.
@@ -15,9 +15,11 @@ from typing import Any
 
 from otspec.core.errors import BadFile, MissingExtra
 from otspec.core.files import sha256, write_json
+from otspec.decode.identity import canonical
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_TOKENIZER_SETTINGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 def need_transformers(caller: str) -> None:
@@ -100,6 +102,11 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
     return model.to(device).eval().requires_grad_(False)
 
 
+def tokenizer_folder(source: Path) -> Path | None:
+    """Return the folder with the tokenizer's files: the model's, or the one above it."""
+    return next((f for f in (source, source.parent) if any((f / name).is_file() for name in _TOKENIZER_FILES)), None)
+
+
 def load_tokenizer(source: str | Path) -> Any:
     """Load the tokenizer in a model folder or in the folder above it; None if there is none.
 
@@ -109,10 +116,10 @@ def load_tokenizer(source: str | Path) -> Any:
         There are tokenizer files, but they cannot be loaded.
     """
     if isinstance(source, Path):
-        folders = [f for f in (source, source.parent) if any((f / name).is_file() for name in _TOKENIZER_FILES)]
-        if not folders:
+        folder = tokenizer_folder(source)
+        if folder is None:
             return None
-        source = folders[0]
+        source = folder
     from transformers import AutoTokenizer
 
     try:
@@ -124,13 +131,24 @@ def load_tokenizer(source: str | Path) -> Any:
         raise BadFile(f"{source}: the tokenizer could not be loaded ({type(error).__name__}: {error})") from error
 
 
-def fingerprint(*sources: str | Path) -> str:
-    """Return a SHA-256 over the weight files of folders, and over name and commit of hub models."""
+def fingerprint(*sources: str | Path, weights_only: bool = False) -> str:
+    """Return a SHA-256 over the files of folders that decide the laws, and over name and commit of hub models.
+
+    Parameters
+    ----------
+    *sources : str or Path
+        From `locate`. Of a folder count the weights, the configuration without what says nothing about the laws,
+        and the tokenizer's files.
+    weights_only : bool
+        For folders whose other files are known to be as they were shipped.
+    """
     digest = hashlib.sha256()
     for source in sources:
         if isinstance(source, Path):
             for file in sorted(source.glob("*.safetensors")):
                 digest.update(bytes.fromhex(sha256(file)))
+            if not weights_only:
+                digest.update(json.dumps(_settings(source), sort_keys=True).encode())
         else:
             from huggingface_hub import try_to_load_from_cache
 
@@ -139,6 +157,19 @@ def fingerprint(*sources: str | Path) -> str:
             commit = Path(cached).parent.name if isinstance(cached, str) else "unknown"
             digest.update(f"{source}@{commit}".encode())
     return digest.hexdigest()
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return what decides the laws beside the weights: JSON values, or the hash of a file that holds none."""
+    found: dict[str, Any] = {}
+    for name in ("config.json", "adapter_config.json"):
+        if (folder / name).is_file():
+            found[name] = canonical(json.loads((folder / name).read_text(encoding="utf-8")))
+    tokenizer = tokenizer_folder(folder)
+    for name in (*_TOKENIZER_FILES, *_TOKENIZER_SETTINGS) if tokenizer else ():
+        if (file := tokenizer / name).is_file():
+            found[name] = sha256(file)
+    return found
 
 
 def check_hashes(folder: str | Path) -> None:

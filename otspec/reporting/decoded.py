@@ -17,6 +17,7 @@ import numpy as np
 from otspec.analysis.blocks import trace_block_efficiency
 from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
+from otspec.decode.identity import identity
 from otspec.decode.loop import generate
 from otspec.decode.models import Pair, load_pair
 from otspec.decode.record import record
@@ -38,22 +39,42 @@ def pair_of(provenance: dict[str, Any]) -> Callable[[], Pair] | None:
 
     def load() -> Pair:
         pair = load_pair(name, device="cpu")
-        check_pair(pair, provenance)
+        _check_file_names(pair, provenance)
         return pair
 
     return load
 
 
 def check_pair(pair: Pair, provenance: dict[str, Any]) -> None:
-    """Refuse models that a trace was not recorded from.
+    """Refuse models that a trace was not recorded from, or that were changed in memory since.
 
     Raises
     ------
     BadArgument
     """
+    _check_file_names(pair, provenance)
+    if (what := changed_since(pair, provenance)) is not None:
+        raise BadArgument(f"pair: the trace was recorded from {what} of these models. Fix: give the models as they "
+                          f"were, or record a trace of these.")
+
+
+def changed_since(pair: Pair, provenance: dict[str, Any]) -> str | None:
+    """What a trace was recorded from instead of the pair in memory, in words; None where nothing is known to differ."""
+    load = pair_of(provenance)
+    if "configuration" not in provenance and load is not None:
+        provenance = identity(load())  # the bundled trace names files that are known
+    here = identity(pair)
+    if provenance.get("configuration", here["configuration"]) != here["configuration"]:
+        return "another configuration"
+    # at another precision, which a report may use, the same weights differ by their rounding
+    same_precision = provenance.get("dtype") == here["dtype"]
+    return "other weights" if same_precision and provenance.get("weights", here["weights"]) != here["weights"] else None
+
+
+def _check_file_names(pair: Pair, provenance: dict[str, Any]) -> None:
     recorded = provenance.get("fingerprint")
     if recorded is not None and recorded != pair.fingerprint:
-        raise BadArgument(f"pair: weights {pair.fingerprint[:12]}..., but the trace was recorded from "
+        raise BadArgument(f"pair: fingerprint {pair.fingerprint[:12]}..., but the trace was recorded from "
                           f"{recorded[:12]}... Fix: give the trace's own models, or record a trace of these.")
 
 
@@ -65,20 +86,23 @@ def is_small(pair: Pair) -> bool:
 class ThreadLimit:
     """Give torch one CPU thread while small models run, on however many threads they run side by side.
 
-    The number of threads is a setting of the process, so the last user restores what the first one found.
+    The number is kept by torch for the process and for each thread that has used it, so every user sets its own;
+    else a run would compute on as many threads as the others left it, and sums are rounded by their number.
+    The last user restores what the first one found.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = self._before = 0
+        self._users = 0
+        self._before: int | None = None  # asked once: a thread that was not the last to leave keeps its own 1
 
     def __enter__(self) -> None:
         import torch
 
         with self._lock:
-            if self._users == 0:
+            if self._before is None:
                 self._before = torch.get_num_threads()
-                torch.set_num_threads(1)
+            torch.set_num_threads(1)
             self._users += 1
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +110,7 @@ class ThreadLimit:
 
         with self._lock:
             self._users -= 1
-            if self._users == 0:
+            if self._users == 0 and self._before is not None:
                 torch.set_num_threads(self._before)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from otspec.core.errors import BadFile
 from otspec.core.files import write_json
+from otspec.core.versions import installed, warn_of_other
 
 FORMAT = "otspec-report-1"
 MANIFEST = "manifest.json"
@@ -65,6 +66,8 @@ class ReportFolder:
     def stage(self, name: str, inputs: Any, compute: Callable[[], Any]) -> Any:
         """Result of ``compute()``, a JSON value; taken from the folder where it was made from the same inputs.
 
+        A result that another major version of a library made is taken with a `VersionWarning`.
+
         Parameters
         ----------
         name : str
@@ -76,9 +79,11 @@ class ReportFolder:
         file = self.path / "stages" / f"{name}.json"
         kept = _read_json(file)
         if isinstance(kept, dict) and kept.get("key") == key and "result" in kept:
+            warn_of_other(kept.get("versions", {}), str(file))
             return kept["result"]
         result = compute()
-        write_json(self.file(f"stages/{name}.json"), {"key": key, "inputs": inputs, "result": result})
+        write_json(self.file(f"stages/{name}.json"),
+                   {"key": key, "inputs": inputs, "versions": installed(), "result": result})
         return result
 
     def _read_manifest(self) -> list[str]:

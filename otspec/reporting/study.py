@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from otspec import __version__
@@ -15,6 +16,7 @@ from otspec.analysis.toys import compare_toys
 from otspec.core.errors import BadArgument
 from otspec.core.table import Table
 from otspec.core.trace import Trace
+from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
 from otspec.reporting.decoded import Models, check_pair, decoding_row, efficiency_rows, pair_of
@@ -78,6 +80,11 @@ class Study:
         """Name of the weights, known without loading them."""
         return self.trace.provenance.get("fingerprint") if self._given is None else self._given.fingerprint
 
+    @cached_property
+    def pair_identity(self) -> Any:
+        """All that results of the models depend on; of models that are still to be loaded, the name of their files."""
+        return self.pair_fingerprint if self._given is None else identity(self._given)
+
     @property
     def runs(self) -> list[Run]:
         """Decoding runs whose drafts the vocabulary can hold."""
@@ -129,7 +136,7 @@ class Study:
 
         inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
         name = f"decoding-{run.rule}-{type(run.scheme).__name__}-{run.scheme.num_drafts}-{run.draft_length}"
-        return self._stage(name, inputs | {"pair": self.pair_fingerprint}, compute)
+        return self._stage(name, inputs | {"pair": self.pair_identity}, compute)
 
     def efficiency(self) -> Table:
         """Tokens per target call against draft length; no rows without models."""
@@ -142,7 +149,7 @@ class Study:
                 return efficiency_rows(pair, self.trace.prompts, settings, self._warp(), tick)
 
         inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length}
-        return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_fingerprint}, compute)))
+        return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_identity}, compute)))
 
     def toys(self) -> Table:
         """Sequence-level rules on small models, exact, beside the optimum; these models are not the trace's."""
@@ -165,7 +172,7 @@ class Study:
                 return sequence_rows(pair, self.trace.prompts, settings, self._warp().get("temperature", 1.0))
 
         inputs = {"paths": settings.paths, "path_lengths": settings.path_lengths, "contexts": settings.path_contexts,
-                  "pair": self.pair_fingerprint}
+                  "pair": self.pair_identity}
         return self._noted(Table(self._stage("sequences", inputs, compute)))
 
     def _lent(self) -> AbstractContextManager[Pair]:

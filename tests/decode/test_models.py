@@ -155,6 +155,37 @@ def test_models_of_ones_own_load_with_a_fingerprint_of_their_weights(tmp_path):
         pair.encode("text")
 
 
+def with_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(POCKET / name, folder / name)
+
+
+def edit(file, **values):
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [
+    lambda folder: edit(folder / "config.json", rms_norm_eps=0.1),
+    lambda folder: edit(folder / "config.json", rope_parameters={"rope_type": "linear", "factor": 2.0}),
+    lambda folder: edit(folder / "config.json", sliding_window=4),
+    lambda folder: edit(folder / "tokenizer_config.json", add_bos_token=True),
+    lambda folder: edit(folder / "tokenizer.json", truncation={"max_length": 3}),
+    lambda folder: (folder.parent / "tokenizer.json").write_text("{}") and (folder / "tokenizer.json").unlink(),
+    lambda folder: (folder / "adapter_config.json").write_text('{"r": 4}'),
+])
+def test_what_decides_the_laws_is_in_the_fingerprint(tmp_path, change):
+    folder = tiny_llama(tmp_path / "model", 2048)
+    with_tokenizer(folder)
+    before = weights.fingerprint(folder)
+    edit(folder / "config.json", transformers_version="4.0.0", torch_dtype="bfloat16", use_cache=False)
+    (folder / "README.md").write_text("notes")
+    assert weights.fingerprint(folder) == before  # what says nothing about the laws
+    only = weights.fingerprint(folder, weights_only=True)
+    change(folder)
+    assert weights.fingerprint(folder, weights_only=True) == only
+    assert weights.fingerprint(folder) != before
+
+
 def test_different_vocabulary_sizes_are_refused(tmp_path):
     left, right = tiny_llama(tmp_path / "left", 16), tiny_llama(tmp_path / "right", 24)
     with pytest.raises(ShapeMismatch, match="target 16 and draft 24"):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from otspec.core.errors import BadArgument, BadFile, NotALaw, UnknownName
+from otspec.core.errors import BadArgument, BadFile, NotALaw, UnknownName, VersionWarning
 from otspec.core.laws import draw, total_variation
 from otspec.core.trace import Trace
 from otspec.decode import record as module
@@ -188,3 +190,98 @@ def test_prompts_are_named_by_their_tokens(pair):
     trace = record(pair, PROMPTS)
     assert trace.provenance["prompts_sha256"] == hashlib.sha256(json.dumps(PROMPTS).encode()).hexdigest()
     assert str(POCKET) not in json.dumps(trace.provenance)
+
+
+def test_an_interrupt_changes_no_bit_of_float32_laws(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "log_probabilities", lambda law: np.log(law))  # nothing hidden by half precision
+    prompts = np.random.default_rng(0).integers(0, 64, (11, 9)).tolist()
+    pair = single_precision()
+    for blocks in (0, 2):
+        whole = record(pair, prompts, out=tmp_path / f"whole{blocks}", batch_size=3, draft_length=blocks)
+        for after in (1, 2, 3):
+            out = tmp_path / f"cut{blocks}{after}"
+            with monkeypatch.context() as patch:
+                interrupt_after(patch, after)
+                with pytest.raises(KeyboardInterrupt):
+                    record(pair, prompts, out=out, batch_size=3, draft_length=blocks)
+            again = record(pair, prompts, out=out, batch_size=3, draft_length=blocks)
+            assert again.fingerprint == whole.fingerprint  # SHA-256 over every bit
+
+
+def test_batches_are_cut_by_the_request_wherever_it_goes_on():
+    assert list(module._batches(0, 10, 4)) == [(0, 4), (4, 8), (8, 10)]
+    assert list(module._batches(4, 10, 4)) == [(4, 8), (8, 10)]
+    assert list(module._batches(3, 10, 4)) == [(3, 4), (4, 8), (8, 10)]  # from a run with another batch size
+    assert list(module._batches(10, 10, 4)) == []
+
+
+def single_precision():
+    pair = tiny.pair()
+    return replace(pair, target=pair.target.float(), draft=pair.draft.float())
+
+
+def change_window(pair):
+    pair.target.config.sliding_window = 100
+
+
+def change_rotary_scaling(pair):
+    pair.draft.config.rope_parameters = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
+
+
+def change_epsilon(pair):
+    pair.target.config.rms_norm_eps = 0.1
+
+
+def change_precision(pair):
+    pair.draft.float()
+
+
+def change_attention(pair):
+    pair.target.set_attn_implementation("eager")
+
+
+def change_weights(pair):
+    next(pair.draft.parameters()).mul_(2)
+
+
+@pytest.mark.parametrize(("change", "key"), [
+    (change_window, "configuration"), (change_rotary_scaling, "configuration"), (change_epsilon, "configuration"),
+    (change_precision, "dtype"), (change_attention, "attention"), (change_weights, "weights")])
+@pytest.mark.parametrize("out", ["folder", "file.safetensors"])
+def test_models_changed_in_memory_are_another_recording(tmp_path, out, change, key):
+    pair = tiny.pair(size=16)
+    kept = record(pair, PROMPTS, out=tmp_path / out)
+    change(pair)
+    with pytest.raises(BadFile, match=f"holds another recording: {key} is"):
+        record(pair, PROMPTS, out=tmp_path / out)
+    assert record(tiny.pair(size=16), PROMPTS, out=tmp_path / out).fingerprint == kept.fingerprint
+
+
+def test_a_recording_that_does_not_say_its_configuration_is_refused(pair, tmp_path):
+    record(pair, PROMPTS, out=tmp_path / "r")
+    index = json.loads((tmp_path / "r" / "index.json").read_text())
+    del index["provenance"]["configuration"]
+    (tmp_path / "r" / "index.json").write_text(json.dumps(index))
+    with pytest.raises(BadFile, match="does not say its configuration"):
+        record(pair, PROMPTS, out=tmp_path / "r")
+
+
+@pytest.mark.parametrize(("old", "warns"), [("1.13.1", True), ("2.0.0+cu118", False), ("2.99", False)])
+def test_only_other_major_versions_warn(pair, tmp_path, old, warns):
+    kept = record(pair, PROMPTS, out=tmp_path / "r", batch_size=2)
+    index = json.loads((tmp_path / "r" / "index.json").read_text())
+    index["provenance"]["versions"]["torch"] = old
+    index["provenance"]["created_by"] = "otspec 0.0.9 record"
+    del index["fingerprint"]
+    (tmp_path / "r" / "index.json").write_text(json.dumps(index))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        again = record(pair, PROMPTS, out=tmp_path / "r", batch_size=2)
+    assert [one.category for one in seen] == [VersionWarning] * warns
+    assert all(f"torch {old} (now 2." in str(one.message) for one in seen)
+    np.testing.assert_array_equal(again.target, kept.target)
+
+
+def test_the_bundled_trace_is_the_pocket_pairs_by_name_and_by_folder():
+    by_folder = load_pair(target=POCKET / "target", draft=POCKET / "draft", device="cpu")
+    assert by_folder.fingerprint == load_trace("pocket").provenance["fingerprint"]
