@@ -17,6 +17,7 @@ from otspec import __version__
 from otspec.arguments import SCHEMES, read_law, read_prompts, read_scheme
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+LARGEST_SCORE = 1e9  # stands for infinity, which JSON has not
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -343,10 +344,12 @@ def _decode(given: Any) -> None:
     text = value["texts"][0]
     if given.samples > 1:
         measured, predicted, gap = run.block_efficiency, run.predicted_efficiency, run.difference
-        value |= {"tokens_per_call": measured.mean, "stderr": measured.stderr, "predicted": predicted.mean,
+        z = max(-LARGEST_SCORE, min(run.z_score, LARGEST_SCORE))
+        value |= {"sequences": given.samples, "z": z, "tokens_per_call": measured.mean, "stderr": measured.stderr,
+                  "predicted": predicted.mean,
                   "difference": gap.mean, "difference_stderr": gap.stderr}
         text += (f"\n\ntokens per target call: {measured}, predicted {predicted.mean:.4f} "
-                 f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f})")
+                 f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f}; {given.samples} sequences, z {z:+.2f})")
     _show(given, value, text)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import TooLarge
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.verifiers import verifier as make_verifier
@@ -21,8 +21,20 @@ MAX_ENTRIES = 2e8  # of the table lists x vocabulary: 1.6 GB of float64
 
 
 def token_rule(verifier: str | TokenVerifier, scheme: DraftScheme | int) -> TokenVerifier:
-    """Return the rule, bound to ``scheme``."""
-    return make_verifier(verifier, as_scheme(scheme))
+    """Return the rule, bound to ``scheme``.
+
+    Raises
+    ------
+    UnknownName, SchemeMismatch
+        No such rule; not proved for the scheme.
+    BadArgument
+        A rule for blocks or trees, which needs more than the laws of one token.
+    """
+    rule = make_verifier(verifier, as_scheme(scheme))
+    if not isinstance(rule, TokenVerifier):
+        raise BadArgument(f"verifier: {verifier!r} verifies blocks or trees, and one token's laws were given. Fix: "
+                          f"otspec.block_efficiency, or a rule of otspec.list_verifiers(scheme, kind='token').")
+    return rule
 
 
 def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:

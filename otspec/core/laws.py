@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
-from otspec.core.checks import as_law, as_laws, check_positive
-from otspec.core.errors import BadArgument, NotALaw
+from otspec.core.checks import as_array, as_law, as_laws, check_positive, check_temperature, check_top_p
+from otspec.core.errors import NotALaw
 
 Array = Any
 
@@ -253,15 +253,14 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     >>> law_from_logits(np.array([0.0, 0.0, -np.inf]))
     array([0.5, 0.5, 0. ])
     """
-    xp = array_namespace(logits)
+    xp, logits = as_array("logits", logits)
+    temperature = check_temperature(temperature)
     logits = xp.astype(logits, xp.float64)
     if bool(xp.any(xp.isnan(logits) | (logits == xp.inf))):
         raise NotALaw("logits: NaN or +inf found. Fix: check the model's output (half-precision overflow?).")
     peak = xp.max(logits, axis=-1, keepdims=True)
     if bool(xp.any(peak == -xp.inf)):
         raise NotALaw("logits: a row is -inf everywhere, so no token can be emitted. Fix: unban at least one token.")
-    if temperature < 0:
-        raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
     if temperature == 0:
         return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], xp.float64, xp)
     # a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
@@ -306,9 +305,7 @@ def truncate(law: Array, *, top_k: int | None = None, top_p: float | None = None
     if top_k is not None:
         check_positive("top_k", top_k)
         law = normalized_or(xp.where(top_mask(law, top_k), law, xp.zeros_like(law)), law)
-    if top_p is not None and top_p < 1:
-        if not top_p > 0:
-            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
+    if top_p is not None and check_top_p(top_p) < 1:
         order = descending_order(law)
         ranked = xp.take_along_axis(law, order, axis=-1)
         before = cumulative_sum(ranked) - xp.astype(ranked, xp.float64)

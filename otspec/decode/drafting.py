@@ -27,6 +27,7 @@ from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.laws import draw
 from otspec.core.noise import Noise
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
+from otspec.decode.arguments import check_seed as check_seed
 from otspec.decode.cache import CachedModel, laws
 
 
@@ -338,13 +339,6 @@ def streams(seed: int, first: int, count: int) -> list[np.random.Generator]:
     # an unsigned key: a list of large ints would pass through float64, and neighbouring streams would coincide
     keys = (np.array([seed, number], dtype=np.uint64) for number in range(first, first + count))
     return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed as an int in ``0 .. 2**64 - 1``."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
-        raise BadArgument(f"seed: {seed!r} is no whole number in 0 .. 2**64-1. Fix: seed=0.")
-    return int(seed)
 
 
 def sequence_seeds(seed: int, first: int, count: int) -> np.ndarray:

@@ -14,7 +14,6 @@ same mean; couplings add their agreement at the rows reached.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,11 +89,15 @@ class DecodeRun:
 
     @property
     def z_score(self) -> float:
-        """`difference` in units of its standard error; 0 where both agree to rounding, as greedy decoding does."""
+        """`difference` as a normal score; 0 where both agree to rounding, as greedy decoding does.
+
+        The quotient by the standard error has Student's t law, with one degree of freedom less than sequences. The
+        score is the normal one of the same tail probability, so ``|z| > 3`` is as rare with 6 sequences as with 600.
+        """
         gap = self.difference
         if abs(gap.mean) <= 1e-9:  # sums of float64 acceptances, each good to 64 eps V
             return 0.0
-        return gap.mean / gap.stderr if gap.stderr > 0 else math.copysign(math.inf, gap.mean)
+        return gap.score()
 
     def to_table(self) -> Table:
         """One row per sequence: target calls, drafts kept and predicted, tokens per call."""
