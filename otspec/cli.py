@@ -83,6 +83,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number in 0 .. 2**64-1")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
+
+
 def _set_threads(count: int | None) -> None:
     """Limit the threads of numerical libraries, loaded or not."""
     if count is None:
@@ -134,7 +150,7 @@ def _add_report(commands: Any) -> None:
     command.add_argument("--out", default="otspec-report", metavar="DIR", help="output folder")
     command.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
     command.add_argument("--force", action="store_true", help="write into a folder that holds other files; they stay")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
 
 
 def _report(given: Any) -> int:
@@ -160,7 +176,7 @@ def _add_figures(commands: Any) -> None:
     command.add_argument("--trace", default="pocket", metavar="PATH", help="recorded laws")
     command.add_argument("--out", default="otspec-figures", metavar="DIR")
     command.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
 
 
 def _figures(given: Any) -> None:
@@ -228,7 +244,7 @@ def _add_compare(commands: Any) -> None:
     command.add_argument("--rules", default="all", help="names separated by commas (default: all but lp)")
     command.add_argument("--lists", type=_count, default=64, help="draft lists per context for sampled rules")
     command.add_argument("--out", metavar="FILE", help="also write the table as CSV")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
     command.add_argument("--sequence", action="store_true", help="block and tree rules on drafted paths of a pair")
     command.add_argument("--pair", default="pocket",
                          help="pocket or pocket-small (with --sequence); toys: block and tree rules on small models")
@@ -294,7 +310,7 @@ def _add_record(commands: Any) -> None:
     command.add_argument("--draft-length", type=int, default=0, help="also record rows along blocks of this length")
     command.add_argument("--stride", type=_count, help="also record after prefixes shorter by multiples of this")
     _add_warp_options(command)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
 
 
 def _add_warp_options(command: argparse.ArgumentParser) -> None:
@@ -328,7 +344,7 @@ def _add_decode(commands: Any) -> None:
     command.add_argument("--samples", type=_count, default=4, help="texts, for a standard error")
     command.add_argument("--max-new-tokens", type=int, default=64)
     _add_warp_options(command)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_seed, default=0)
 
 
 def _decode(given: Any) -> None:
@@ -360,8 +376,8 @@ def _add_models(commands: Any) -> None:
     command.add_argument("name", nargs="?", choices=("pocket",), default="pocket")
     command.add_argument("--out", metavar="DIR", help="folder of a training run (train only)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
-    command.add_argument("--scale", type=float, default=1.0, help="factor on the number of training steps")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--scale", type=_scale, default=1.0, help="factor on the number of training steps")
+    command.add_argument("--seed", type=_seed, default=0)
 
 
 def _models(given: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from otspec.analysis.exact import acceptance, token_rule
 from otspec.analysis.monte_carlo import sampled_by_context
-from otspec.core.errors import NotCertified, TooLarge
+from otspec.core.errors import BadArgument, NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -119,6 +119,8 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     for name in names:
         token_rule(name, scheme)  # a rule that cannot be compared is refused before any work
     target, draft = checked_pair(target, draft, scheme)
+    if 0 in target.shape:
+        raise BadArgument(f"target: shape {tuple(target.shape)} holds no context. Fix: give at least one law.")
     bound = acceptance_bound(target, draft, scheme)
     optimum = float(np.mean(np.asarray(bound.upper)))
     single = _single_draft(target, draft, scheme)

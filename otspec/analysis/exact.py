@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.checks import check_no_grad
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -127,6 +128,7 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 
 def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Target and draft law of every context of a batch, in NumPy; one draft law may serve all contexts."""
+    check_no_grad(target=target, draft=draft)
     target, draft = np.asarray(target), np.asarray(draft)
     tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
     draft = np.broadcast_to(draft, (*target.shape[:-1], *tail))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.exact import contexts_of, member_mass, token_rule
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, check_seed
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.estimate import Estimate
 from otspec.core.schemes import DraftScheme
@@ -55,7 +55,7 @@ def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Arra
         raise BadArgument(f"n: {n} draft list per context has no standard error. Fix: n=2 at least.")
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     moments = [_one_context(rule, *laws, n, rng) for laws in contexts_of(rule, target, draft)]
     means, errors = np.array(moments).T
     return means, errors

@@ -70,7 +70,7 @@ def as_array(name: str, given: Any) -> tuple[Any, Array]:
         try:
             given = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError):
-            raise NotALaw(f"{name}: a list that is no array of numbers. Fix: rows of one length, numbers only.") from None
+            raise NotALaw(f"{name}: a list, but no array of numbers. Fix: rows of one length, all numbers.") from None
     try:
         return array_namespace(given), given
     except TypeError:
@@ -129,6 +129,19 @@ def _check_vocabulary(laws: dict[str, Array]) -> None:
         raise ShapeMismatch(f"vocabularies differ: {listed}. Fix: both laws must live on one vocabulary.")
 
 
+def check_no_grad(**arrays: Array) -> None:
+    """Refuse tensors that ask for gradients where a computation on the host would cut them.
+
+    Raises
+    ------
+    BadArgument
+    """
+    for name, array in arrays.items():
+        if getattr(array, "requires_grad", False):
+            raise BadArgument(f"{name}: the tensor requires gradients, which this computation does not pass on. "
+                              f"Fix: {name}.detach(), or torch.inference_mode() around the model.")
+
+
 def check_place(**arrays: Array) -> Any:
     """Namespace of arrays that share library and device; an error that names the odd one otherwise."""
     try:
@@ -168,6 +181,18 @@ def check_positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or number < 1:
         raise BadArgument(f"{name}: {value!r} is smaller than 1. Fix: give a whole number of at least 1.")
     return number
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as an int in ``0 .. 2**64 - 1``.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
+        raise BadArgument(f"seed: {seed!r} is no whole number in 0 .. 2**64-1. Fix: seed=0.")
+    return int(seed)
 
 
 def check_number(name: str, value: Any, wanted: str) -> float:

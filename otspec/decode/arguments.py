@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_positive, check_temperature, check_top_p
+from otspec.core.checks import check_seed as check_seed
 from otspec.core.errors import BadArgument
 
 
@@ -39,18 +40,6 @@ def check_warp(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
     return {"temperature": check_temperature(temperature),
             "top_k": None if top_k is None else check_positive("top_k", top_k),
             "top_p": None if top_p is None else check_top_p(top_p)}
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed as an int in ``0 .. 2**64 - 1``.
-
-    Raises
-    ------
-    BadArgument
-    """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
-        raise BadArgument(f"seed: {seed!r} is no whole number in 0 .. 2**64-1. Fix: seed=0.")
-    return int(seed)
 
 
 def as_token_ids(name: str, tokens: Any, vocab_size: int) -> list[int]:
@@ -111,7 +100,7 @@ def as_token_lists(pair: Any, prompts: Iterable[Any]) -> list[list[int]]:
         raise BadArgument(f"prompts: a mapping with the keys {keys} was given, and those are no prompts. "
                           f"Fix: pass its ['input_ids'] (without padding), or the texts themselves.")
     if not _iterable(prompts):
-        raise BadArgument(f"prompts: {_shown(prompts)} is no list of prompts. Fix: pass a list of texts or token lists.")
+        raise BadArgument(f"prompts: {_shown(prompts)} is no list of prompts. Fix: pass texts or token lists.")
     lists = []
     for number, prompt in enumerate(prompts):
         ids = pair.encode(prompt) if isinstance(prompt, str) else prompt

@@ -62,7 +62,8 @@ class Pair:
             If the pair was loaded without a tokenizer, or ``text`` is no string.
         """
         if not isinstance(text, str):
-            raise BadArgument(f"text: {text!r} is no string but a {type(text).__name__}. Fix: encode one text at a time.")
+            raise BadArgument(f"text: {text!r} is a {type(text).__name__}, not a string. "
+                              f"Fix: encode one text at a time.")
         return list(self._need_tokenizer("encode").encode(text))
 
     def decode(self, tokens: Any) -> str:

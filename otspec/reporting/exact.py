@@ -132,11 +132,14 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
 def allowance(found: dict[str, Any], lists: int) -> np.ndarray:
     """How far a sampled acceptance may lie above the optimum: 5 standard errors of its context, 0 if exact.
 
-    They are widened as Student's t with ``lists - 1`` degrees of freedom asks for. A sample without spread has standard error 0 but is not exact, so the error counts as at least ``1 / lists``. The
-    mean over contexts, which must lie below the optimum within 5 of its own standard errors, is the sharper check.
+    They are widened as Student's t with ``lists - 1`` degrees of freedom asks for. A sample without spread has standard
+    error 0 but is not exact, so the error counts as at least ``1 / lists``. The mean over contexts, which must lie
+    below the optimum within 5 of its own standard errors, is the sharper check.
     """
     errors = np.asarray(found["stderr"])
-    return critical(5, lists - 1) * np.maximum(errors, 1 / lists) if found["method"] == "sampled" else np.zeros_like(errors)
+    if found["method"] != "sampled":
+        return np.zeros_like(errors)
+    return critical(5, lists - 1) * np.maximum(errors, 1 / lists)
 
 
 def gap_table(results: Iterable[dict[str, Any]], schemes: Iterable[tuple[str, int]]) -> Table:
