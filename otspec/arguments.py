@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 SCHEMES = "with-replacement, without-replacement, greedy, hub or hybrid:TOP"
+
+
+def count(text: str) -> int:
+    """Whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Whole number of 64 bits."""
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number in 0 .. 2**64-1")
+    return int(text)
+
+
+def scale(text: str) -> float:
+    """Positive finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
 
 
 def read_prompts(path: str) -> list[str]:

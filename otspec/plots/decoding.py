@@ -18,8 +18,8 @@ def predicted_vs_measured(table: Table, ax: Axes) -> Axes:
     ----------
     table : Table
         Columns ``rule``, ``run`` (label), ``measured``, ``predicted``, ``difference_stderr``, and ``sequences``
-        (without it the errors count as known). The bar is missed as rarely as four standard errors of a normal law: it is
-        wider where the sequences are few (Student's t).
+        (without it the errors count as known). The bar is missed as rarely as four standard errors of a normal law: it
+        is wider where the sequences are few (Student's t).
     ax : matplotlib.axes.Axes
 
     Returns

@@ -83,8 +83,8 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
         counts = sorted({row["sequences"] for row in decoding.rows})
         sentences.append(f"Confirmed by decoding: {yes(confirmed)}; of {len(decoding)} runs of "
                          f"{' to '.join(map(str, counts[:: max(len(counts) - 1, 1)]))} sequences the largest "
-                         f"difference to the in-run prediction has normal score {largest['z']:+.2f} ({largest['run']}; Student's t "
-                         f"over sequences); the limit is {LARGEST_Z:.0f}.")
+                         f"difference to the in-run prediction has normal score {largest['z']:+.2f} "
+                         f"({largest['run']}; Student's t over sequences); the limit is {LARGEST_Z:.0f}.")
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
     return Verdict(certified, dominated and outside == 0, confirmed, sequences.ok, tuple(sentences))

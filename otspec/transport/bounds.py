@@ -290,7 +290,8 @@ def _prepared(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, 
         draft = np.broadcast_to(draft, target.shape)
 
     def give_back(value: np.ndarray) -> Array:
-        return xp.asarray(np.ascontiguousarray(value)) if in_library else value
+        # ascontiguousarray makes one axis of none
+        return xp.asarray(np.ascontiguousarray(value).reshape(np.shape(value))) if in_library else value
 
     return *_normalised(target, draft), give_back
 

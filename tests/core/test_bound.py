@@ -26,4 +26,5 @@ def test_no_contexts_print_and_torch_prints_as_numpy():
     torch = pytest.importorskip("torch")
     assert "no contexts" in str(ot.acceptance_bound(np.zeros((0, 3)), np.zeros((0, 3)), 2))
     laws = [torch.tensor(law, dtype=torch.float64) for law in ([1.0, 0.0], [0.5, 0.5])]
+    assert ot.acceptance_bound(*laws, 2).upper.shape == ot.optimal_acceptance(*laws, ot.Greedy(2)).shape == ()
     assert str(ot.acceptance_bound(*laws, 2)) == str(ot.acceptance_bound([1.0, 0.0], [0.5, 0.5], 2))

@@ -209,7 +209,7 @@ def test_the_highest_id_decides_where_ids_have_gaps():
     ([-1], r"tokens\[0\] = -1 is outside the vocabulary of 2048"), ([3, 2048], r"tokens\[1\] = 2048"),
     ([3.7], r"tokens\[0\]: 3.7 \(float\) is no token id"), ([[1, 2]], r"tokens\[0\]: \[1, 2\]"), (3, "no list"),
     (None, "no list of tokens"), ("abc", "no list of tokens"), ([True], "no token id"), (np.array(3), "no list"),
-    (np.zeros((1, 2), dtype=int), "no token id"), ({"input_ids": [1]}, "no list of tokens"), (np.array([1.0]), "float")])
+    (np.zeros((1, 2), dtype=int), "no token id"), ({"input_ids": [1]}, "no list"), (np.array([1.0]), "float")])
 def test_what_is_no_list_of_tokens_is_not_decoded(tokens, said):
     with pytest.raises(BadArgument, match=said):
         load_pair("pocket", device="cpu").decode(tokens)
