@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 SCHEMES = "with-replacement, without-replacement, greedy, hub or hybrid:TOP"
+
+
+def count(text: str) -> int:
+    """Whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Whole number of 64 bits."""
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number in 0 .. 2**64-1")
+    return int(text)
+
+
+def scale(text: str) -> float:
+    """Positive finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
 
 
 def read_prompts(path: str) -> list[str]:
@@ -46,6 +72,9 @@ def read_scheme(name: str, k: int | None) -> Any:
 
 def read_law(option: str, text: str | None, normalised: bool) -> Any:
     """Laws of one option: masses separated by commas, or a file with one law per row."""
+    import warnings
+    from zipfile import BadZipFile
+
     import numpy as np
 
     from otspec.core.checks import as_law
@@ -57,14 +86,19 @@ def read_law(option: str, text: str | None, normalised: bool) -> Any:
     try:
         if text.endswith(".npy"):
             law = np.load(text, allow_pickle=False)
+            if not isinstance(law, np.ndarray):
+                raise ValueError("an archive of arrays, not one array")
         elif text.endswith(".csv"):
-            law = np.loadtxt(text, delimiter=",", dtype=np.float64, ndmin=1)
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # an empty file is refused below
+                law = np.loadtxt(text, delimiter=",", dtype=np.float64, ndmin=1)
         else:
             law = np.array([float(part) for part in text.split(",")])
     except OSError as error:
         raise BadFile(f"{option}: {text} cannot be read ({error.strerror or error}). Fix: check the path.") from None
-    except ValueError as error:
+    except (ValueError, EOFError, BadZipFile) as error:
         raise BadFile(f"{option}: {text[:60]!r} holds no numbers ({error}). Fix: masses such as 0.5,0.3,0.2, or a "
                       f".npy or .csv file.") from None
+    if law.size == 0:
+        raise BadFile(f"{option}: {text[:60]!r} holds no law (shape {law.shape}). Fix: one law per row, at least one.")
     law = law.astype(np.float64) if law.dtype.kind in "iuf" else law
     return normalize(law) if normalised else as_law(option.lstrip("-"), law)

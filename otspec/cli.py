@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from otspec import __version__
-from otspec.arguments import SCHEMES, read_law, read_prompts, read_scheme
+from otspec.arguments import SCHEMES, count, read_law, read_prompts, read_scheme, scale, seed
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+LARGEST_SCORE = 1e9  # stands for infinity, which JSON has not
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,15 +72,9 @@ def _command(commands: Any, name: str, run: Callable[[Any], int | None], text: s
                                   epilog=f"example: otspec {example}")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.add_argument("--quiet", action="store_true", help="no progress bar, no result on stdout")
-    command.add_argument("--threads", type=_count, metavar="N", help="CPU threads to use (default: all)")
+    command.add_argument("--threads", type=count, metavar="N", help="CPU threads to use (default: all)")
     command.set_defaults(run=run, resume=resume)
     return command
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _set_threads(count: int | None) -> None:
@@ -133,7 +128,7 @@ def _add_report(commands: Any) -> None:
     command.add_argument("--out", default="otspec-report", metavar="DIR", help="output folder")
     command.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
     command.add_argument("--force", action="store_true", help="write into a folder that holds other files; they stay")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=seed, default=0)
 
 
 def _report(given: Any) -> int:
@@ -159,7 +154,7 @@ def _add_figures(commands: Any) -> None:
     command.add_argument("--trace", default="pocket", metavar="PATH", help="recorded laws")
     command.add_argument("--out", default="otspec-figures", metavar="DIR")
     command.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=seed, default=0)
 
 
 def _figures(given: Any) -> None:
@@ -223,11 +218,11 @@ def _add_compare(commands: Any) -> None:
                        "compare --trace pocket --scheme without-replacement -k 2")
     _add_laws_options(command)
     command.add_argument("--trace", metavar="PATH", help="recorded laws instead of --target and --draft, or 'pocket'")
-    command.add_argument("--contexts", type=_count, default=64, help="contexts of the trace, evenly spaced")
+    command.add_argument("--contexts", type=count, default=64, help="contexts of the trace, evenly spaced")
     command.add_argument("--rules", default="all", help="names separated by commas (default: all but lp)")
-    command.add_argument("--lists", type=_count, default=64, help="draft lists per context for sampled rules")
+    command.add_argument("--lists", type=count, default=64, help="draft lists per context for sampled rules")
     command.add_argument("--out", metavar="FILE", help="also write the table as CSV")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=seed, default=0)
     command.add_argument("--sequence", action="store_true", help="block and tree rules on drafted paths of a pair")
     command.add_argument("--pair", default="pocket",
                          help="pocket or pocket-small (with --sequence); toys: block and tree rules on small models")
@@ -291,9 +286,9 @@ def _add_record(commands: Any) -> None:
     command.add_argument("--prompts", metavar="FILE", required=True, help="one prompt per line, or a JSON list")
     command.add_argument("--out", metavar="PATH", required=True, help="a new folder, or a .safetensors file")
     command.add_argument("--draft-length", type=int, default=0, help="also record rows along blocks of this length")
-    command.add_argument("--stride", type=_count, help="also record after prefixes shorter by multiples of this")
+    command.add_argument("--stride", type=count, help="also record after prefixes shorter by multiples of this")
     _add_warp_options(command)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=seed, default=0)
 
 
 def _add_warp_options(command: argparse.ArgumentParser) -> None:
@@ -324,10 +319,10 @@ def _add_decode(commands: Any) -> None:
     command.add_argument("--scheme", default="with-replacement", help=SCHEMES)
     command.add_argument("-k", type=int, default=None, help="number of drafts (default: 1)")
     command.add_argument("--draft-length", type=int, default=4)
-    command.add_argument("--samples", type=_count, default=4, help="texts, for a standard error")
+    command.add_argument("--samples", type=count, default=4, help="texts, for a standard error")
     command.add_argument("--max-new-tokens", type=int, default=64)
     _add_warp_options(command)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=seed, default=0)
 
 
 def _decode(given: Any) -> None:
@@ -343,10 +338,12 @@ def _decode(given: Any) -> None:
     text = value["texts"][0]
     if given.samples > 1:
         measured, predicted, gap = run.block_efficiency, run.predicted_efficiency, run.difference
-        value |= {"tokens_per_call": measured.mean, "stderr": measured.stderr, "predicted": predicted.mean,
+        z = max(-LARGEST_SCORE, min(run.z_score, LARGEST_SCORE))
+        value |= {"sequences": given.samples, "z": z, "tokens_per_call": measured.mean, "stderr": measured.stderr,
+                  "predicted": predicted.mean,
                   "difference": gap.mean, "difference_stderr": gap.stderr}
         text += (f"\n\ntokens per target call: {measured}, predicted {predicted.mean:.4f} "
-                 f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f})")
+                 f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f}; {given.samples} sequences, z {z:+.2f})")
     _show(given, value, text)
 
 
@@ -357,8 +354,8 @@ def _add_models(commands: Any) -> None:
     command.add_argument("name", nargs="?", choices=("pocket",), default="pocket")
     command.add_argument("--out", metavar="DIR", help="folder of a training run (train only)")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
-    command.add_argument("--scale", type=float, default=1.0, help="factor on the number of training steps")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--scale", type=scale, default=1.0, help="factor on the number of training steps")
+    command.add_argument("--seed", type=seed, default=0)
 
 
 def _models(given: Any) -> None:

@@ -267,3 +267,29 @@ def test_threads_are_limited(monkeypatch):
         assert os.environ["OMP_NUM_THREADS"] == "1"
     finally:
         torch.set_num_threads(before)
+
+
+def test_mistakes_of_a_user_end_in_one_line(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    files = {name: str(tmp_path / f"{name}.npy") for name in ("two", "three", "none", "empty", "archive")}
+    for name, rows in (("two", 2), ("three", 3), ("none", 0)):
+        np.save(files[name], rng.dirichlet(np.ones(5), rows))
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "empty.csv").touch()
+    with open(files["archive"], "wb") as stream:
+        np.savez(stream, law=np.array([1.0]))
+    for command in ("bound", "compare"):
+        assert "batch shapes" in refused(capsys, command, "--target", files["two"], "--draft", files["three"])
+        for bad in (files["none"], files["empty"], files["archive"], str(tmp_path / "empty.csv")):
+            assert "--target: " in refused(capsys, command, "--target", bad, "--draft", files["two"])
+    two_laws = ("--target", "0.5,0.5", "--draft", "0.9,0.1")
+    assert "blocks or trees" in refused(capsys, "compare", *two_laws, "--rules", "winner_block")
+    assert "blocks or trees" in refused(capsys, "compare", *two_laws, "--rules", "block", "-k", "1")
+    assert "no verifier" in refused(capsys, "compare", *two_laws, "--rules", "optimel")
+
+
+@pytest.mark.parametrize("line", ["report --seed -1", "figures --seed 1.5", "compare --seed 99999999999999999999",
+                                  "models train --scale nan", "models train --scale 0", "models train --scale x"])
+def test_numbers_outside_their_range_are_bad_usage(line, capsys):
+    assert main(line.split()) == 2
+    assert line.split()[-1] in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 
 from otspec.analysis.exact import acceptance, token_rule
 from otspec.analysis.monte_carlo import sampled_by_context
-from otspec.core.errors import NotCertified, TooLarge
+from otspec.core.errors import BadArgument, NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -96,7 +96,7 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     target : [*batch V]
     draft : [*batch V]
     scheme : DraftScheme or int
-    verifiers : "all" or iterable of names and objects
+    verifiers : "all", one name or object, or an iterable of them
     n, seed : int
         Lists per context and seed, for rules without an exact route.
 
@@ -114,11 +114,16 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     [0.75]
     """
     scheme = as_scheme(scheme)
+    names = list(list_verifiers(scheme, kind="token")) if verifiers == "all" else \
+        [verifiers] if isinstance(verifiers, (str, TokenVerifier)) else list(verifiers)
+    for name in names:
+        token_rule(name, scheme)  # a rule that cannot be compared is refused before any work
     target, draft = checked_pair(target, draft, scheme)
+    if 0 in target.shape:
+        raise BadArgument(f"target: shape {tuple(target.shape)} holds no context. Fix: give at least one law.")
     bound = acceptance_bound(target, draft, scheme)
     optimum = float(np.mean(np.asarray(bound.upper)))
     single = _single_draft(target, draft, scheme)
-    names = list(list_verifiers(scheme, kind="token")) if isinstance(verifiers, str) else list(verifiers)
     results = [acceptance_by_context(name, target, draft, scheme, n=n, seed=seed) for name in names]
     rows = [_row(result, scheme, optimum, single, float(np.max(np.asarray(bound.gap)))) for result in results]
     return Table(rows)

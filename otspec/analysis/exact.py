@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import TooLarge
+from otspec.core.checks import check_no_grad
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.verifiers import verifier as make_verifier
@@ -21,8 +22,20 @@ MAX_ENTRIES = 2e8  # of the table lists x vocabulary: 1.6 GB of float64
 
 
 def token_rule(verifier: str | TokenVerifier, scheme: DraftScheme | int) -> TokenVerifier:
-    """Return the rule, bound to ``scheme``."""
-    return make_verifier(verifier, as_scheme(scheme))
+    """Return the rule, bound to ``scheme``.
+
+    Raises
+    ------
+    UnknownName, SchemeMismatch
+        No such rule; not proved for the scheme.
+    BadArgument
+        A rule for blocks or trees, which needs more than the laws of one token.
+    """
+    rule = make_verifier(verifier, as_scheme(scheme))
+    if not isinstance(rule, TokenVerifier):
+        raise BadArgument(f"verifier: {verifier!r} verifies blocks or trees, and one token's laws were given. Fix: "
+                          f"otspec.block_efficiency, or a rule of otspec.list_verifiers(scheme, kind='token').")
+    return rule
 
 
 def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
@@ -115,6 +128,7 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 
 def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Target and draft law of every context of a batch, in NumPy; one draft law may serve all contexts."""
+    check_no_grad(target=target, draft=draft)
     target, draft = np.asarray(target), np.asarray(draft)
     tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
     draft = np.broadcast_to(draft, (*target.shape[:-1], *tail))

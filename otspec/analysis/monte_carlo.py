@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.exact import contexts_of, member_mass, token_rule
-from otspec.core.checks import check_positive
-from otspec.core.errors import TooLarge
+from otspec.core.checks import check_positive, check_seed
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.estimate import Estimate
 from otspec.core.schemes import DraftScheme
 from otspec.core.verifier import TokenVerifier, checked_pair
@@ -45,16 +45,17 @@ def sampled_acceptance(verifier: str | TokenVerifier, target: Array, draft: Arra
     1.0
     """
     means, errors = sampled_by_context(verifier, target, draft, scheme, n=n, seed=seed)
-    return Estimate(float(means.mean()), float(np.sqrt((errors**2).sum()) / means.size), n * means.size)
+    return Estimate.from_groups(means, errors, n)
 
 
 def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
                        n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error of each context, ``[contexts]`` each."""
-    check_positive("n - 1", n - 1)
+    if check_positive("n", n) < 2:
+        raise BadArgument(f"n: {n} draft list per context has no standard error. Fix: n=2 at least.")
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     moments = [_one_context(rule, *laws, n, rng) for laws in contexts_of(rule, target, draft)]
     means, errors = np.array(moments).T
     return means, errors

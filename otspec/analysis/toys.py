@@ -17,7 +17,7 @@ import numpy as np
 from otspec.analysis.block_optimum import block_optimum
 from otspec.analysis.blocks import block_efficiency
 from otspec.analysis.instances import random_models
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, check_seed
 from otspec.core.errors import BadArgument
 from otspec.core.markov import MarkovModel
 from otspec.core.table import Table
@@ -106,7 +106,7 @@ def compare_toys(count: int = 20, *, num_paths: int = 2, seed: int = 0,
     if check_positive("num_paths", num_paths) < 2:
         raise BadArgument("num_paths: 1, which is a chain, and chains stand beside. Fix: num_paths=2.")
     rows: list[dict[str, Any]] = []
-    for toy in toys(count, seed):
+    for toy in toys(count, check_seed(seed)):
         rows += _toy_rows(toy, num_paths)
         tick(1 / count)
     return Table(rows, {"toys": count, "seed": seed})

@@ -20,7 +20,7 @@ import numpy as np
 
 from otspec.analysis.exact import acceptance, token_rule
 from otspec.core.bound import AcceptanceBound
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, check_seed
 from otspec.core.drafters import Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
@@ -122,7 +122,8 @@ def worst_case(rule: str | TokenVerifier, k: int, *, scheme: DraftScheme | None 
         raise BadArgument(f"vocabulary: {vocabulary!r} holds no size of at least 2, where laws can differ. Fix: 2.")
     if not 0 < least_optimum < 1:
         raise BadArgument(f"least_optimum: {least_optimum!r} is outside (0, 1). Fix: a probability such as 1e-3.")
-    search = _Search(_bound_rule(rule, k, scheme), np.random.default_rng(seed), least_optimum, time_limit, progress)
+    rng = np.random.default_rng(check_seed(seed))
+    search = _Search(_bound_rule(rule, k, scheme), rng, least_optimum, time_limit, progress)
     restarts = check_positive("restarts", restarts)
     try:
         for size in sizes:

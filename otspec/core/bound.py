@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 Array = Any
+SHARP = 1e-6  # ends that agree to the digits shown are one number
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Cut:
 
     subset: Array
     value: Array
+
+    def __repr__(self) -> str:
+        """Value and members, of a batch its shape."""
+        value = _host(self.value)
+        if value.ndim:
+            return f"Cut(batch {value.shape} over {self.subset.shape[-1]} tokens)"
+        return f"Cut({float(value):.6f}, {_members(self.subset)})"
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,11 @@ class TransportPlan:
     sets: np.ndarray
     set_law: np.ndarray
     flow: np.ndarray
+
+    def __repr__(self) -> str:
+        """Size and acceptance."""
+        return (f"TransportPlan({len(self.sets)} draft sets over {self.target.size} tokens, "
+                f"acceptance {self.acceptance:.6f})")
 
     @property
     def acceptance(self) -> float:
@@ -135,10 +148,27 @@ class AcceptanceBound:
         return self.upper - self.lower
 
     def __str__(self) -> str:
-        """Interval, gap and cut in one line, for a single context."""
-        if np.ndim(self.upper):
-            return f"AcceptanceBound(batch of {np.shape(self.upper)}, largest gap {float(np.max(self.gap)):.1e})"
-        members = np.flatnonzero(self.cut.subset)
-        shown = ", ".join(map(str, members[:8])) + (", …" if members.size > 8 else "")
-        return (f"optimal acceptance {float(self.upper):.6f} (gap {float(self.gap):.1e}; "
-                f"cut of {members.size} tokens {{{shown}}})")
+        """Optimum or interval, gap and cut in one line; of a batch, the mean and the largest gap."""
+        lower, upper = _host(self.lower), _host(self.upper)
+        if upper.size == 0:
+            return f"optimal acceptance of no contexts (batch {upper.shape})"
+        gap = float((upper - lower).max())
+        value = f"{upper.mean():.6f}" if gap <= SHARP else f"between {lower.mean():.6f} and {upper.mean():.6f}"
+        if upper.ndim:
+            return f"optimal acceptance {value} on average (batch {upper.shape}, largest gap {gap:.1e})"
+        return f"optimal acceptance {value} (gap {gap:.1e}; cut of {_members(self.cut.subset)})"
+
+    def __repr__(self) -> str:
+        """Name of the class and what `str` says; the arrays are its attributes."""
+        return f"AcceptanceBound({self})"
+
+
+def _host(array: Array) -> np.ndarray:
+    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+
+
+def _members(subset: Array) -> str:
+    """Size and first members of a token set ``[V]``."""
+    members = np.flatnonzero(_host(subset))
+    shown = ", ".join(map(str, members[:8])) + (", …" if members.size > 8 else "")
+    return f"{members.size} tokens {{{shown}}}"

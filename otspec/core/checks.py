@@ -6,6 +6,8 @@ Half precision is refused: residuals of half-precision laws do not preserve the 
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from typing import Any
 
@@ -40,12 +42,7 @@ def as_law(name: str, law: Array, *, sums_to_one: bool = True) -> Array:
     NotALaw
         Naming the argument, the offending value with its index, and the fix.
     """
-    if isinstance(law, (list, tuple)):
-        law = np.asarray(law, dtype=np.float64)
-    try:
-        xp = array_namespace(law)
-    except TypeError:
-        raise NotALaw(f"{name}: {type(law).__name__} is not an array. Fix: pass a NumPy or torch array.") from None
+    xp, law = as_array(name, law)
     if not xp.isdtype(law.dtype, "real floating"):
         raise NotALaw(f"{name}: dtype {dtype_name(law)} holds no probabilities. Fix: otspec.normalize({name}).")
     if dtype_name(law) not in SUM_TOLERANCE:
@@ -59,6 +56,25 @@ def as_law(name: str, law: Array, *, sums_to_one: bool = True) -> Array:
     if sums_to_one:
         _check_sums(xp, name, law)
     return law
+
+
+def as_array(name: str, given: Any) -> tuple[Any, Array]:
+    """Return ``(xp, array)`` of an array, or of a list of numbers, which becomes a float64 array.
+
+    Raises
+    ------
+    NotALaw
+        Neither of the two, or a list of rows of different length.
+    """
+    if isinstance(given, (list, tuple)):
+        try:
+            given = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise NotALaw(f"{name}: a list, but no array of numbers. Fix: rows of one length, all numbers.") from None
+    try:
+        return array_namespace(given), given
+    except TypeError:
+        raise NotALaw(f"{name}: {type(given).__name__} is not an array. Fix: pass a NumPy or torch array.") from None
 
 
 def _check_values(xp: Any, name: str, law: Array) -> None:
@@ -113,6 +129,19 @@ def _check_vocabulary(laws: dict[str, Array]) -> None:
         raise ShapeMismatch(f"vocabularies differ: {listed}. Fix: both laws must live on one vocabulary.")
 
 
+def check_no_grad(**arrays: Array) -> None:
+    """Refuse tensors that ask for gradients where a computation on the host would cut them.
+
+    Raises
+    ------
+    BadArgument
+    """
+    for name, array in arrays.items():
+        if getattr(array, "requires_grad", False):
+            raise BadArgument(f"{name}: the tensor requires gradients, which this computation does not pass on. "
+                              f"Fix: {name}.detach(), or torch.inference_mode() around the model.")
+
+
 def check_place(**arrays: Array) -> Any:
     """Namespace of arrays that share library and device; an error that names the odd one otherwise."""
     try:
@@ -151,6 +180,58 @@ def check_positive(name: str, value: Any) -> int:
         raise BadArgument(f"{name}: {value!r} is not an integer. Fix: give a whole number of at least 1.") from None
     if isinstance(value, bool) or number < 1:
         raise BadArgument(f"{name}: {value!r} is smaller than 1. Fix: give a whole number of at least 1.")
+    return number
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed as an int in ``0 .. 2**64 - 1``.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
+        raise BadArgument(f"seed: {seed!r} is no whole number in 0 .. 2**64-1. Fix: seed=0.")
+    return int(seed)
+
+
+def check_number(name: str, value: Any, wanted: str) -> float:
+    """Return a real number as a float; what only looks like one (text, a bool, None) is refused.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if isinstance(value, (bool, np.bool)) or not isinstance(value, numbers.Real):
+        raise BadArgument(f"{name}: {value!r} is no number but a {type(value).__name__}. Fix: {wanted}.")
+    return float(value)
+
+
+def check_temperature(temperature: Any) -> float:
+    """Return a temperature as a float in ``[0, inf)``.
+
+    Raises
+    ------
+    BadArgument
+    """
+    wanted = "use 0 (greedy) or a positive number"
+    number = check_number("temperature", temperature, wanted)
+    if not 0 <= number < math.inf:
+        raise BadArgument(f"temperature: {temperature} is outside [0, inf). Fix: {wanted}.")
+    return number
+
+
+def check_top_p(top_p: Any) -> float:
+    """Return a mass to keep as a float in (0, 1].
+
+    Raises
+    ------
+    BadArgument
+    """
+    wanted = "give the mass to keep, such as 0.9 (1 or None keeps all)"
+    number = check_number("top_p", top_p, wanted)
+    if not 0 < number <= 1:
+        raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: {wanted}.")
     return number
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
-from otspec.core.checks import SUM_TOLERANCE, as_law, as_laws, first_index
+from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, first_index
 from otspec.core.errors import BadArgument, NotALaw
-from otspec.core.truncation import check_cut, check_temperature, keep_top
+from otspec.core.truncation import check_cut, keep_top
 
 Array = Any
 
@@ -245,7 +245,7 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     >>> law_from_logits(np.array([0.0, 0.0, -np.inf]))
     array([0.5, 0.5, 0. ])
     """
-    xp = array_namespace(logits)
+    xp, logits = as_array("logits", logits)
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
     if dtype not in SUM_TOLERANCE:
         raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}.")

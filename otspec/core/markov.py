@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_positive
+from otspec.core.checks import as_law, check_no_grad, check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 
 Array = Any
@@ -67,6 +67,7 @@ class MarkovModel:
         >>> MarkovModel.memoryless([0.25, 0.75]).next_law([0])
         array([0.25, 0.75])
         """
+        check_no_grad(law=law)
         law = np.asarray(as_law("law", law), dtype=np.float64)
         if law.ndim != 1:
             raise ShapeMismatch(f"law: shape {law.shape} is not one law. Fix: pass [V].")
@@ -193,6 +194,7 @@ class MarkovModel:
 
 
 def _table(name: str, value: Array) -> np.ndarray:
+    check_no_grad(**{name: value})
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise ShapeMismatch(f"{name}: dtype {array.dtype} holds no probabilities. Fix: pass an array of floats.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.checks import check_no_grad
 from otspec.core.errors import ShapeMismatch
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.verifier import checked_pair
@@ -37,6 +38,7 @@ class MembershipProblem:
     def __post_init__(self) -> None:
         scheme = as_scheme(self.scheme)
         target, draft = checked_pair(self.target, self.draft, scheme)
+        check_no_grad(target=target, draft=draft)
         if target.ndim != 1 or draft.ndim != 1 + scheme.draft_axes:
             raise ShapeMismatch(
                 f"target: shape {tuple(target.shape)} is a batch; a MembershipProblem is one context. "

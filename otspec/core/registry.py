@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otspec.core.errors import UnknownName
+from otspec.core.table import Table
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Entry:
     claims: frozenset[str] = frozenset()
     summary: str = ""
 
+    def __repr__(self) -> str:
+        """Name, kind, source and summary in one line."""
+        return f"Entry({self.name!r}, {self.kind}, {self.source}: {self.summary})"
+
     def supports(self, scheme: Any) -> bool:
         """Whether the algorithm is proved for drafts of ``scheme``."""
         return isinstance(scheme, self.schemes)
@@ -70,7 +75,7 @@ class Registry(Mapping[str, Entry]):
         """Return the entry, or raise `UnknownName` with the names there are."""
         try:
             return self._entries[name]
-        except KeyError:
+        except (KeyError, TypeError):  # what cannot be hashed is no name either
             raise UnknownName(f"no {self._what} is called {name!r}. Fix: one of {', '.join(self._entries)}.") from None
 
     def __contains__(self, name: object) -> bool:
@@ -84,3 +89,15 @@ class Registry(Mapping[str, Entry]):
     def __len__(self) -> int:
         """Return the number of entries."""
         return len(self._entries)
+
+    def to_table(self) -> Table:
+        """Names, kinds and summaries, one row per entry."""
+        return Table([{"name": entry.name, "kind": entry.kind, "summary": entry.summary}
+                      for entry in self._entries.values()])
+
+    def __repr__(self) -> str:
+        """Table of names, kinds and summaries."""
+        return str(self.to_table()) if self._entries else f"no {self._what}"
+
+    def _repr_html_(self) -> str:
+        return self.to_table()._repr_html_()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from otspec.core.errors import MissingExtra
 from otspec.core.files import replacing
 
+SHOWN_ROWS = 40  # of a longer table, half of them from each end
 
 @dataclass(frozen=True)
 class Table:
@@ -28,6 +30,9 @@ class Table:
     | rule | acceptance |
     | --- | --- |
     | nss | 0.5 |
+    >>> Table([{"rule": "nss", "acceptance": 0.5}])
+    rule  acceptance
+    nss   0.5
     """
 
     rows: list[dict[str, Any]]
@@ -77,20 +82,48 @@ class Table:
         """Markdown text; floats are rounded to ``digits`` significant decimals for reading."""
         lines = [self.columns, ["---"] * len(self.columns)]
         lines += [[_show(row[name], digits) for name in self.columns] for row in self.rows]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows)
 
     def __str__(self) -> str:
-        """Plain text with aligned columns."""
-        cells = [self.columns] + [[_show(row[name], 4) for name in self.columns] for row in self.rows]
-        widths = [max(len(line[j]) for line in cells) for j in range(len(self.columns))]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+        """Plain text with aligned columns, every row."""
+        return "\n".join(self._aligned(self.rows))
 
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    def __repr__(self) -> str:
+        """Plain text with aligned columns; a long table shows its first and its last rows."""
+        if not self.rows:
+            return "Table(no rows)"
+        if len(self.rows) <= SHOWN_ROWS:
+            return str(self)
+        lines = self._aligned(self._ends())
+        return "\n".join([*lines[: SHOWN_ROWS // 2 + 1], self._left_out(), *lines[SHOWN_ROWS // 2 + 1 :]])
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks, cut as the plain text is."""
+        rows = [self._cells(row) for row in self._ends()]
+        body = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+        if len(self.rows) > SHOWN_ROWS:
+            body.insert(SHOWN_ROWS // 2, f'<tr><td colspan="{len(self.columns)}">{self._left_out()}</td></tr>')
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+    def _ends(self) -> list[dict[str, Any]]:
+        half = SHOWN_ROWS // 2
+        return self.rows if len(self.rows) <= SHOWN_ROWS else [*self.rows[:half], *self.rows[-half:]]
+
+    def _left_out(self) -> str:
+        return f"... {len(self.rows) - len(self._ends())} of {len(self.rows)} rows left out (see .rows) ..."
+
+    def _cells(self, row: dict[str, Any]) -> list[str]:
+        return [_show(row[name], 4) for name in self.columns]
+
+    def _aligned(self, rows: list[dict[str, Any]]) -> list[str]:
+        cells = [self.columns, *map(self._cells, rows)]
+        widths = [max(len(line[j]) for line in cells) for j in range(len(self.columns))]
+        return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def _show(value: Any, digits: int) -> str:

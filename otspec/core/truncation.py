@@ -6,35 +6,17 @@ only the head is ranked, and the host is asked once how long a head suffices. Lo
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
-from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument
+from otspec.core.checks import check_positive, check_top_p
 
 Array = Any
 THREAD = 2**18  # entries that repay the start of a thread
 SHORT = 4  # a head of less than 1/4 of the vocabulary is ranked by itself, a longer one with the rest
-
-
-def check_temperature(temperature: Any) -> float:
-    """Return a temperature as a float.
-
-    Raises
-    ------
-    BadArgument
-        Not a number, or outside [0, inf).
-    """
-    number = _number("temperature", temperature, "0 (greedy) or a positive number")
-    if number < 0:
-        raise BadArgument(f"temperature: {temperature} is negative. Fix: use 0 (greedy) or a positive number.")
-    if not number < math.inf:
-        raise BadArgument(f"temperature: {temperature} is outside [0, inf). Fix: use 0 (greedy) or a positive number.")
-    return number
 
 
 def check_cut(top_k: Any, top_p: Any) -> tuple[int | None, float | None]:
@@ -48,20 +30,8 @@ def check_cut(top_k: Any, top_p: Any) -> tuple[int | None, float | None]:
     if top_k is not None:
         top_k = check_positive("top_k", top_k)
     if top_p is not None:
-        number = _number("top_p", top_p, "the mass to keep, such as 0.9")
-        if not 0 < number <= 1:
-            raise BadArgument(f"top_p: {top_p} is outside (0, 1]. Fix: give the mass to keep, such as 0.9.")
-        top_p = None if number == 1 else number
-    return top_k, top_p
-
-
-def _number(name: str, value: Any, fix: str) -> float:
-    try:
-        if isinstance(value, (bool, np.bool_, str, bytes)):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise BadArgument(f"{name}: {value!r} is not a number. Fix: give {fix}.") from None
+        top_p = check_top_p(top_p)
+    return top_k, None if top_p == 1 else top_p
 
 
 def top_mask(law: Array, count: int) -> Array:

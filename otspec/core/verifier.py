@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
@@ -142,4 +143,11 @@ def checked_pair(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Arra
         raise ShapeMismatch(
             f"vocabularies differ: target has {target.shape[-1]} tokens, draft {draft.shape[-1]}. "
             f"Fix: both laws must live on one vocabulary.")
+    batch = draft.shape[: draft.ndim - 1 - scheme.draft_axes]
+    try:
+        np.broadcast_shapes(tuple(target.shape[:-1]), tuple(batch))
+    except ValueError:
+        raise ShapeMismatch(
+            f"batch shapes do not fit: target {tuple(target.shape)}, draft {tuple(draft.shape)}. "
+            f"Fix: one draft law per target law, or one for all.") from None
     return target, draft

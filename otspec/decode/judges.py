@@ -11,8 +11,8 @@ number of drafts that it was expected to keep. It knows nothing of models or cac
 * `CoupledJudge`: the target's tokens are selected with shared noise, whatever was drafted; `PlainJudge`: no drafts.
 
 ``E_r``, the expectation of what round ``r`` keeps, is conditioned on what was known before the coins it averages over:
-the acceptance of the rule at each depth reached, the expected length given the block, an unbiased estimate with coins of
-its own, or the agreement of the coupling at the rows reached.
+the acceptance of the rule at each depth reached, the expected length given the block, an unbiased estimate with coins
+of its own, or the agreement of the coupling at the rows reached.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ their difference is far less noisy than either, and a rule that is implemented d
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,11 +79,15 @@ class DecodeRun:
 
     @property
     def z_score(self) -> float:
-        """`difference` in units of its standard error; 0 where both agree to rounding, as greedy decoding does."""
+        """`difference` as a normal score; 0 where both agree to rounding, as greedy decoding does.
+
+        The quotient by the standard error has Student's t law, with one degree of freedom less than sequences. The
+        score is the normal one of the same tail probability, so ``|z| > 3`` is as rare with 6 sequences as with 600.
+        """
         gap = self.difference
         if abs(gap.mean) <= 1e-9:  # sums of float64 acceptances, each good to 64 eps V
             return 0.0
-        return gap.mean / gap.stderr if gap.stderr > 0 else math.copysign(math.inf, gap.mean)
+        return gap.score()
 
     def to_table(self) -> Table:
         """One row per sequence: target calls, drafts kept and predicted, tokens per call."""

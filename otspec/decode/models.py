@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
+from otspec.decode.arguments import as_token_ids
 from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers
 
 POCKET = Path(__file__).resolve().parents[1] / "data" / "pocket"
@@ -59,8 +60,11 @@ class Pair:
         Raises
         ------
         BadArgument
-            If the pair was loaded without a tokenizer.
+            If the pair was loaded without a tokenizer, or ``text`` is no string.
         """
+        if not isinstance(text, str):
+            raise BadArgument(f"text: {text!r} is a {type(text).__name__}, not a string. "
+                              f"Fix: encode one text at a time.")
         return list(self._need_tokenizer("encode").encode(text))
 
     def decode(self, tokens: Any) -> str:
@@ -69,10 +73,15 @@ class Pair:
         Raises
         ------
         BadArgument
-            If the pair was loaded without a tokenizer.
+            If the pair was loaded without a tokenizer, or ``tokens`` is no flat list of ids of the vocabulary.
         """
-        ids = [int(token) for token in tokens]
+        ids = as_token_ids("tokens", tokens, self.vocab_size)
         return self._need_tokenizer("decode").decode(ids, clean_up_tokenization_spaces=False)
+
+    def __repr__(self) -> str:
+        """Names of the models, vocabulary and device; the models' own repr is pages long."""
+        return (f"Pair(target={self.target_name!r}, draft={self.draft_name!r}, vocab_size={self.vocab_size}, "
+                f"device={self.device!r})")
 
     def _need_tokenizer(self, method: str) -> Any:
         if self.tokenizer is None:
@@ -160,7 +169,7 @@ def common_vocab_size(target_width: int, draft_width: int, target_tokenizer: Any
     target_width, draft_width : int
         Widths of the two output layers.
     target_tokenizer, draft_tokenizer : object or None
-        With ``get_vocab()`` and ``len()``; None where a model has none.
+        With ``get_vocab()``; None where a model has none.
 
     Raises
     ------
@@ -187,10 +196,11 @@ def common_vocab_size(target_width: int, draft_width: int, target_tokenizer: Any
             f"target and draft: vocabulary sizes differ, {sizes}, and without a tokenizer beside both models the "
             "difference cannot be shown to be padding; choose a draft with the target's vocabulary"
         )
-    if len(target_tokenizer) > smaller:
+    token, highest = max(left.items(), key=lambda item: item[1], default=("", -1))
+    if highest >= smaller:  # ids may have gaps, so the number of tokens says nothing
         raise ShapeMismatch(
-            f"target and draft: vocabulary sizes differ, {sizes}, and the shared tokenizer has {len(target_tokenizer)} "
-            "tokens, more than the smaller; choose a draft with the target's vocabulary"
+            f"target and draft: vocabulary sizes differ, {sizes}, and token {token!r} of the shared tokenizer has id "
+            f"{highest}, which the smaller lacks; choose a draft with the target's vocabulary"
         )
     return smaller
 
@@ -238,7 +248,7 @@ def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Pa
         return target, draft
     if target is not None or draft is not None:
         raise BadArgument(f"load_pair: name {name!r} already fixes both models; leave out target= and draft=")
-    if name not in POCKET_PAIRS:
+    if not isinstance(name, str) or name not in POCKET_PAIRS:
         known = ", ".join(map(repr, POCKET_PAIRS))
         raise UnknownName(f"name: {name!r} is none of {known}; pass models of your own as target= and draft=")
     left, right = POCKET_PAIRS[name]

@@ -243,7 +243,8 @@ def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: 
         uniforms = np.stack([stream.random(draft_length) for stream in streams(seed, first, len(texts))])
         target, draft, drafted = (array[:, 0] for array in laws_along(pair, texts, Paths(1, draft_length), warp,
                                                                       uniforms, width + draft_length))
-        stored, tokens = {"target_rows": target, "draft_rows": draft}, {"tokens": drafted.cpu().numpy().astype(np.int32)}
+        stored = {"target_rows": target, "draft_rows": draft}
+        tokens = {"tokens": drafted.cpu().numpy().astype(np.int32)}
     arrays = {name: log_probabilities(law.cpu().numpy()) for name, law in stored.items()} | tokens
     contexts = np.full((len(texts), width), -1, dtype=np.int32)
     for row, text in enumerate(texts):

@@ -21,8 +21,8 @@ from otspec.core.estimate import Estimate
 from otspec.core.table import Table
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.walk import TokenWalk
-from otspec.decode.streams import streams
 from otspec.decode.paths import PathBatch, record_paths, shorter
+from otspec.decode.streams import streams
 from otspec.verifiers import list_verifiers, verifier
 from otspec.verifiers.block.chosen_path import ChosenPath
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.plots.style import INK, rule_style
 
@@ -16,8 +17,9 @@ def predicted_vs_measured(table: Table, ax: Axes) -> Axes:
     Parameters
     ----------
     table : Table
-        Columns ``rule``, ``run`` (label), ``measured``, ``predicted``, ``difference_stderr``; the bar is four standard
-        errors of the paired difference to each side.
+        Columns ``rule``, ``run`` (label), ``measured``, ``predicted``, ``difference_stderr``, and ``sequences``
+        (without it the errors count as known). The bar is missed as rarely as four standard errors of a normal law: it
+        is wider where the sequences are few (Student's t).
     ax : matplotlib.axes.Axes
 
     Returns
@@ -28,9 +30,10 @@ def predicted_vs_measured(table: Table, ax: Axes) -> Axes:
     rows = sorted(table.rows, key=lambda row: row["predicted"])
     for place, row in enumerate(rows):
         style = rule_style(row["rule"])
-        ax.errorbar(row["measured"], place, xerr=4 * row["difference_stderr"], linestyle="none", elinewidth=1.2,
-                    capsize=2, markersize=4.5, zorder=3, label="measured ± 4 standard errors" if place == 0 else None,
-                    **style)
+        dof = row["sequences"] - 1 if "sequences" in row else None
+        ax.errorbar(row["measured"], place, xerr=critical(4, dof) * row["difference_stderr"], linestyle="none",
+                    elinewidth=1.2, capsize=2, markersize=4.5, zorder=3,
+                    label="measured ± 4 standard errors (Student's t)" if place == 0 else None, **style)
         ax.plot(row["predicted"], place, "D", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4,
                 label="predicted from the laws of the run" if place == 0 else None)
     ax.set_yticks(range(len(rows)), [row["run"] for row in rows])

@@ -199,4 +199,4 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
     mean = float(counts @ means / total)
     within = sum((n - 1) * n * estimate.stderr**2 for n, estimate in zip(counts, estimates, strict=True))
     variance = (within + float(counts @ (means - mean) ** 2)) / (total - 1)
-    return Estimate(mean, math.sqrt(variance / total), int(total))
+    return Estimate(mean, math.sqrt(variance / total), int(total), total - 1)

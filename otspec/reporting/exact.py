@@ -13,6 +13,7 @@ import numpy as np
 
 from otspec.analysis.agreement import agreement, agreement_bounds
 from otspec.analysis.compare import ContextAcceptance, acceptance_by_context
+from otspec.core.estimate import Estimate, critical
 from otspec.core.schemes import DraftScheme
 from otspec.core.table import Table
 from otspec.core.trace import Trace
@@ -114,12 +115,13 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
     lossless = "lossless" in list_verifiers()[rule].claims
     if found["values"] is not None:
         values, errors = np.asarray(found["values"]), np.asarray(found["stderr"])
-        mean, stderr = float(values.mean()), float(np.sqrt((errors**2).sum()) / errors.size)
+        whole = Estimate.from_groups(values, errors, result["lists"])
+        mean, stderr = whole.mean, whole.stderr
         room = float(upper.mean() - single.mean())
         share = (mean - float(single.mean())) / room if room > limit else None
         # the optimum bounds rules that keep the target law; one that does not may exceed it
         violations = None if not lossless else int((values - upper > allowance(found, result["lists"]) + limit).sum())
-        above = mean - float(upper.mean()) > 5 * stderr + limit
+        above = mean - float(upper.mean()) > whole.margin(5) + limit
     return {"scheme": result["scheme"], "k": result["k"], "rule": rule, "acceptance": mean, "stderr": stderr,
             "optimum": float(upper.mean()), "gap": None if mean is None else float(upper.mean()) - mean,
             "share": share, "method": found["method"], "lossless": lossless, "certificate": certificate,
@@ -130,11 +132,14 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
 def allowance(found: dict[str, Any], lists: int) -> np.ndarray:
     """How far a sampled acceptance may lie above the optimum: 5 standard errors of its context, 0 if exact.
 
-    A sample without spread has standard error 0 but is not exact, so the error counts as at least ``1 / lists``. The
-    mean over contexts, which must lie below the optimum within 5 of its own standard errors, is the sharper check.
+    They are widened as Student's t with ``lists - 1`` degrees of freedom asks for. A sample without spread has standard
+    error 0 but is not exact, so the error counts as at least ``1 / lists``. The mean over contexts, which must lie
+    below the optimum within 5 of its own standard errors, is the sharper check.
     """
     errors = np.asarray(found["stderr"])
-    return 5 * np.maximum(errors, 1 / lists) if found["method"] == "sampled" else np.zeros_like(errors)
+    if found["method"] != "sampled":
+        return np.zeros_like(errors)
+    return critical(5, lists - 1) * np.maximum(errors, 1 / lists)
 
 
 def gap_table(results: Iterable[dict[str, Any]], schemes: Iterable[tuple[str, int]]) -> Table:

@@ -80,9 +80,11 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     if len(decoding):
         largest = max(decoding.rows, key=lambda row: abs(row["z"]))
         confirmed = abs(largest["z"]) <= LARGEST_Z
-        sentences.append(f"Confirmed by decoding: {yes(confirmed)}; of {len(decoding)} runs the largest "
-                         f"difference to the in-run prediction is {largest['z']:+.2f} standard errors "
-                         f"({largest['run']}); the limit is {LARGEST_Z:.0f}.")
+        counts = sorted({row["sequences"] for row in decoding.rows})
+        sentences.append(f"Confirmed by decoding: {yes(confirmed)}; of {len(decoding)} runs of "
+                         f"{' to '.join(map(str, counts[:: max(len(counts) - 1, 1)]))} sequences the largest "
+                         f"difference to the in-run prediction has normal score {largest['z']:+.2f} "
+                         f"({largest['run']}; Student's t over sequences); the limit is {LARGEST_Z:.0f}.")
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
     return Verdict(certified, dominated and outside == 0, confirmed, sequences.ok, tuple(sentences))
@@ -139,7 +141,7 @@ def agreement_sentence(table: Table) -> str:
 def decoding_sentence(table: Table) -> str:
     """Agreement of prediction and measurement."""
     fine = sum(abs(row["z"]) <= LARGEST_Z for row in table.rows)
-    return f"What to see: in {fine} of {len(table)} runs the diamond lies within the bar of four standard errors."
+    return f"What to see: in {fine} of {len(table)} runs the diamond lies within the bar, four standard errors wide."
 
 
 def efficiency_sentence(table: Table) -> str:
@@ -174,7 +176,8 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
                 "gap_by_context", ("scheme", "k", "rule", "method", "mean", "q05", "q50", "q95", "max"))
     if len(tables["decoding"]):
         section("Confirmed by decoding", decoding_sentence(tables["decoding"]), "decoding", "predicted_vs_measured",
-                ("run", "target_calls", "measured", "stderr", "predicted", "difference", "difference_stderr", "z"))
+                ("run", "sequences", "target_calls", "measured", "stderr", "predicted", "difference",
+                 "difference_stderr", "z"))
     if len(tables["efficiency"]):
         section("Block, token-wise and drafter-invariant", efficiency_sentence(tables["efficiency"]), "efficiency",
                 None, ("rule", "draft_length", "tokens_per_call", "stderr", "blocks"))

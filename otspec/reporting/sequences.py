@@ -12,6 +12,7 @@ from typing import Any
 
 from otspec.analysis.toys import compare_toys
 from otspec.core.errors import BadArgument
+from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.decode.models import Pair, load_pair
 from otspec.decode.record import load_trace
@@ -94,12 +95,15 @@ def check_sequences(toys: Table, sequences: Table, skipped: str | None) -> Check
     exact = check_toys(toys)
     if not len(sequences):
         return Checked(exact.ok, (*exact.sentences, f"Whole paths not compared on the pair: {skipped}."))
-    worst = max((row["difference"] - LARGEST_Z * row["difference_stderr"]
+    contexts = sequences.rows[0]["contexts"]
+    margin = critical(LARGEST_Z, contexts - 1)
+    worst = max((row["difference"] - margin * row["difference_stderr"]
                  for row in sequences.where(rule="token_wise").rows if row["difference"] is not None), default=0.0)
     return Checked(exact.ok and worst <= LIMIT, (
         *exact.sentences,
-        f"Whole paths on the pair, {sequences.rows[0]['contexts']} contexts: token-wise verification not above block "
-        f"verification within {LARGEST_Z:.0f} standard errors of their paired difference: {yes(worst <= LIMIT)}."))
+        f"Whole paths on the pair, {contexts} contexts: token-wise verification not above block "
+        f"verification within {margin:.1f} standard errors of their paired difference (as rare as {LARGEST_Z:.0f} of a "
+        f"normal law): {yes(worst <= LIMIT)}."))
 
 
 def yes(held: bool) -> str:

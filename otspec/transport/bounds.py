@@ -18,6 +18,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
 from otspec.core.bound import AcceptanceBound, Cut
+from otspec.core.checks import check_no_grad
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
 from otspec.core.problem import MembershipProblem
@@ -280,6 +281,7 @@ def _prepared(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, 
                               f"Fix: pass .cpu() tensors.")
         target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
         return *_normalised(target, draft), lambda value: value
+    check_no_grad(target=target, draft=draft)
     in_library = not is_numpy_array(target)
     target, draft = np.asarray(target, dtype=np.float64), np.asarray(draft, dtype=np.float64)
     if draft.ndim == target.ndim and draft.shape != target.shape:
@@ -288,7 +290,8 @@ def _prepared(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, 
         draft = np.broadcast_to(draft, target.shape)
 
     def give_back(value: np.ndarray) -> Array:
-        return xp.asarray(np.ascontiguousarray(value)) if in_library else value
+        # ascontiguousarray makes one axis of none
+        return xp.asarray(np.ascontiguousarray(value).reshape(np.shape(value))) if in_library else value
 
     return *_normalised(target, draft), give_back
 

@@ -91,7 +91,7 @@ REGISTRY = Registry(
     _line("block", Block, "block", "lossless one_draft", "joint verification of the block", kind="block"),
     _line("hierarchical", Block, "hsd", "lossless one_draft",
           "capped hierarchical verification, which is block verification", kind="block"),
-    _line("greedy_block", GreedyBlock, "block", "lossless",
+    _line("greedy_block", GreedyBlock, "block", "lossless one_draft",
           "most tokens from one block, with a state carried to the next", kind="stateful"),
     _line("winner_block", WinnerBlock, "block", "lossless",
           "winner at each level, then joint verification of its path", kind="tree"),

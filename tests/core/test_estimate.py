@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
 
 import otspec as ot
+from otspec.core.estimate import critical, normal_score
 
 
 def test_samples_give_mean_and_standard_error():
@@ -9,7 +12,44 @@ def test_samples_give_mean_and_standard_error():
     assert estimate.mean == 0.5
     assert estimate.stderr == pytest.approx(np.sqrt(1 / 3) / 2)
     assert estimate.n == 4
-    assert estimate.interval(1.0) == pytest.approx((0.5 - estimate.stderr, 0.5 + estimate.stderr))
+    assert estimate.dof == 3
+    margin = student.isf(norm.sf(1.0), 3) * estimate.stderr
+    assert estimate.interval(1.0) == pytest.approx((0.5 - margin, 0.5 + margin))
+
+
+@pytest.mark.parametrize("dof", [1, 2, 5, 63, 1000, 1e7])
+def test_scores_have_the_tails_of_students_t(dof):
+    for z in (0.0, 0.5, 2.0, -3.0, 5.0, 8.0):
+        t = critical(z, dof)
+        assert student.logsf(t, dof) == pytest.approx(norm.logsf(z), rel=1e-6)
+        assert normal_score(t, dof) == pytest.approx(z, abs=1e-6)
+    assert critical(3.0, None) == normal_score(3.0, None) == 3.0
+    assert normal_score(np.inf, dof) == np.inf
+
+
+def test_scores_beyond_the_floats_stay_finite_ordered_and_inverse():
+    # 37 is where the normal tail leaves the floats; the two formulas must meet there
+    for dof in (200, 10_000):
+        scores = [normal_score(t, dof) for t in (40.0, 60.0, 90.0, 1e3, 1e6)]
+        assert np.all(np.diff(scores) > 0)
+        assert np.isfinite(scores).all()
+        assert normal_score(critical(50.0, dof), dof) == pytest.approx(50.0, rel=1e-3)
+        near = [normal_score(critical(z, dof), dof) for z in (36.0, 36.5, 37.0)]
+        assert near == pytest.approx([36.0, 36.5, 37.0], rel=1e-3)
+
+
+def test_few_samples_cover_as_often_as_many(rng):
+    inside = [ot.Estimate.from_samples(rng.normal(size=4)).covers(0.0, z=2) for _ in range(4000)]
+    # 95.45 % +- 5 standard errors; two estimated standard errors would cover 86 %
+    assert abs(np.mean(inside) - 0.9545) < 5 * np.sqrt(0.0455 * 0.9545 / 4000)
+
+
+def test_a_mean_of_groups_has_welchs_degrees_of_freedom():
+    even, lone = (ot.Estimate.from_groups([0.0, 1.0], errors, 10) for errors in ([0.3, 0.3], [0.3, 0.0]))
+    assert (even.mean, even.n, even.dof) == (0.5, 20, pytest.approx(18))
+    assert even.stderr == pytest.approx(0.3 * np.sqrt(2) / 2)
+    assert lone.dof == pytest.approx(9)
+    assert ot.Estimate.from_groups([1.0, 2.0], [0.0, 0.0], 10) == ot.Estimate(1.5, 0.0, 20)
 
 
 def test_an_exact_value_covers_itself_only():

@@ -2,6 +2,7 @@ import pytest
 
 import otspec as ot
 from otspec.core.registry import Entry, Registry, Source
+from otspec.core.schemes import as_scheme
 
 
 def test_unknown_names_list_the_known_ones():
@@ -12,6 +13,33 @@ def test_unknown_names_list_the_known_ones():
     assert str(registry["one"].source) == "leviathan2023 Alg. 1"
     with pytest.raises(ot.UnknownName, match=r"no rule is called 'three'.*one, two"):
         registry["three"]
+
+
+def test_a_registry_prints_as_a_table():
+    registry = ot.list_verifiers(2, kind="token")
+    lines = repr(registry).splitlines()
+    assert lines[0].split() == ["name", "kind", "summary"]
+    assert len(lines) == 1 + len(registry)
+    assert lines[-1].split()[:2] == ["lp", "token"]
+    assert "<td>k_seq</td><td>token</td>" in registry._repr_html_()
+    assert repr(registry["nss"]) == "Entry('nss', token, specinfer: draw from the target, accept by luck)"
+    with pytest.raises(ot.UnknownName):
+        registry[["nss"]]
+
+
+SCHEMES = [1, 2, 3, ot.WithoutReplacement(1), ot.WithoutReplacement(2), ot.Greedy(2), ot.Hybrid(2, 4), ot.Hub(),
+           ot.Independent(1), ot.Independent(2), ot.Joint([[0.25, 0.25], [0.25, 0.25]])]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_the_rules_listed_for_a_scheme_can_be_made_for_it_and_no_others(scheme):
+    listed = ot.list_verifiers(scheme)
+    for name in ot.list_verifiers():
+        if name in listed:
+            assert ot.verifier(name, scheme).scheme == as_scheme(scheme)
+        else:
+            with pytest.raises(ot.SchemeMismatch):
+                ot.verifier(name, scheme)
 
 
 def test_the_public_lookups_say_what_they_hold():

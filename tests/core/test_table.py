@@ -21,6 +21,26 @@ def test_reading_views(tmp_path):
     assert ot.Table([]).columns == []
 
 
+def test_a_long_table_shows_its_ends():
+    table = ot.Table([{"row": i, "square": i * i} for i in range(1000)])
+    lines = repr(table).splitlines()
+    assert [line.split() for line in (lines[0], lines[1], lines[20], lines[22], lines[-1])] == [
+        ["row", "square"], ["0", "0"], ["19", "361"], ["980", "960400"], ["999", "998001"]]
+    assert "960 of 1000 rows left out" in lines[21]
+    assert len(lines) == 42
+    assert len(str(table).splitlines()) == 1001
+    assert repr(ot.Table(table.rows[:40])) == str(ot.Table(table.rows[:40]))
+    assert table._repr_html_().count("<tr>") == 42
+    assert repr(ot.Table([])) == "Table(no rows)"
+
+
+def test_cells_are_escaped():
+    table = ot.Table([{"a<b": "x|y & z"}])
+    assert "<th>a&lt;b</th>" in table._repr_html_()
+    assert "<td>x|y &amp; z</td>" in table._repr_html_()
+    assert table.to_markdown().splitlines()[-1] == r"| x\|y & z |"
+
+
 def test_pandas_is_optional(monkeypatch):
     import sys
 

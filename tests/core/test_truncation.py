@@ -10,6 +10,7 @@ import otspec as ot
 from otspec.core import truncation
 from otspec.core.largest_rows import keep_largest
 from otspec.core.laws import law_from_logits, temper, truncate
+from otspec.core.checks import check_temperature
 from otspec.core.truncation import top_mask
 from tests.oracles import warp
 
@@ -231,4 +232,4 @@ def test_numbers_of_numpy_are_numbers():
 def test_the_checks_return_what_they_checked():
     assert truncation.check_cut(None, None) == (None, None)
     assert truncation.check_cut(np.int64(3), 1) == (3, None)
-    assert truncation.check_temperature(2) == 2.0
+    assert check_temperature(2) == 2.0

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
 
 torch = pytest.importorskip("torch")
 
@@ -59,7 +61,17 @@ def test_the_paired_error_is_that_of_the_difference():
     per_sequence = (accepted - predicted).mean(axis=0)
     assert run.difference.mean == pytest.approx(per_sequence.mean())
     assert run.difference.stderr == pytest.approx(per_sequence.std(ddof=1) / np.sqrt(30))
-    assert run.z_score == pytest.approx(run.difference.mean / run.difference.stderr)
+    quotient = run.difference.mean / run.difference.stderr
+    assert norm.sf(run.z_score) == pytest.approx(student.sf(quotient, 29), rel=1e-9)
+
+
+def test_few_sequences_raise_as_few_alarms_as_many():
+    rng, runs = np.random.default_rng(1), 4000
+    drawn = rng.binomial(3, 0.5, size=(runs, 8, 6))
+    scores = [DecodeRun([[0]] * 6, kept, np.full((8, 6), 1.5)).z_score for kept in drawn]
+    alarms = np.mean(np.abs(scores) > 2)
+    # 5 standard errors of a share of 4,000; the quotient itself exceeds 2 in 10.2 % of runs at 5 degrees of freedom
+    assert abs(alarms - 2 * norm.sf(2)) < 5 * np.sqrt(0.0455 * 0.9545 / runs)
 
 
 def test_certain_disagreement_is_infinite():

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument, BadFile, MissingExtra, ShapeMismatch, UnknownName
@@ -219,12 +220,49 @@ class FakeTokenizer:
 
 def test_padded_widths_are_cut_to_the_smaller_if_the_tokenizers_are_equal():
     assert common_vocab_size(12, 10, FakeTokenizer(9), FakeTokenizer(9)) == 10
-    with pytest.raises(ShapeMismatch, match="has 11 tokens, more than the smaller"):
+    with pytest.raises(ShapeMismatch, match="token '10' of the shared tokenizer has id 10, which the smaller lacks"):
         common_vocab_size(12, 10, FakeTokenizer(11), FakeTokenizer(11))
     with pytest.raises(ShapeMismatch, match="cannot be shown to be padding"):
         common_vocab_size(12, 10, FakeTokenizer(9), None)
     with pytest.raises(ShapeMismatch, match=r"9 and 10 tokens.*token '9' is id None for the target"):
         common_vocab_size(12, 12, FakeTokenizer(9), FakeTokenizer(10))
+
+
+def test_the_highest_id_decides_where_ids_have_gaps():
+    gaps = FakeTokenizer(5)
+    gaps.vocab["last"] = 15
+    with pytest.raises(ShapeMismatch, match="token 'last' of the shared tokenizer has id 15"):
+        common_vocab_size(20, 12, gaps, gaps)
+    assert common_vocab_size(20, 16, gaps, gaps) == 16
+
+
+@pytest.mark.parametrize(("tokens", "said"), [
+    ([-1], r"tokens\[0\] = -1 is outside the vocabulary of 2048"), ([3, 2048], r"tokens\[1\] = 2048"),
+    ([3.7], r"tokens\[0\]: 3.7 \(float\) is no token id"), ([[1, 2]], r"tokens\[0\]: \[1, 2\]"), (3, "no list"),
+    (None, "no list of tokens"), ("abc", "no list of tokens"), ([True], "no token id"), (np.array(3), "no list"),
+    (np.zeros((1, 2), dtype=int), "no token id"), ({"input_ids": [1]}, "no list"), (np.array([1.0]), "float")])
+def test_what_is_no_list_of_tokens_is_not_decoded(tokens, said):
+    with pytest.raises(BadArgument, match=said):
+        load_pair("pocket", device="cpu").decode(tokens)
+
+
+def test_every_kind_of_token_list_is_decoded():
+    pair = load_pair("pocket", device="cpu")
+    ids = pair.encode("def f(x):")
+    for kind in (tuple, np.array, torch.tensor, iter, lambda given: [np.int32(one) for one in given],
+                 lambda given: list(torch.tensor(given))):
+        assert pair.decode(kind(ids)) == "def f(x):"
+    assert pair.decode([]) == ""
+
+
+def test_only_text_is_encoded_and_a_pair_prints_in_one_line():
+    pair = load_pair("pocket", device="cpu")
+    for given in (None, 3, ["def"], b"def"):
+        with pytest.raises(BadArgument, match="not a string"):
+            pair.encode(given)
+    assert repr(pair) == "Pair(target='pocket/target', draft='pocket/draft', vocab_size=2048, device='cpu')"
+    with pytest.raises(UnknownName, match="none of"):
+        load_pair(["pocket"])
 
 
 def test_device_and_dtype_are_checked(tmp_path):

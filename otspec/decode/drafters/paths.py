@@ -1,4 +1,4 @@
-"""Independent paths: the drafts of speculative decoding, and of most rules for several drafts. [leviathan2023] [spectr].
+"""Independent paths, the drafts of speculative decoding and of most rules for several drafts. [leviathan2023] [spectr].
 
 The first tokens are a list of the scheme, ``K`` independent draws by default; from there on every path draws its own
 tokens, one by one. Paths with one beginning are read as different nodes, but their laws are made equal bit by bit, so

@@ -1,8 +1,8 @@
 """Reading one text at a time with the model's own cache: for models that count slots, or keep a state.
 
-The cache of a text holds the text and nothing else, so whatever a model counts, it counts right. Drafted chains are read
-behind a copy of it, those of one length together; what was kept is read once more, into the cache itself. Nothing has to
-be taken out of a cache, so a recurrent state serves as well as keys and values.
+The cache of a text holds the text and nothing else, so whatever a model counts, it counts right. Drafted chains are
+read behind a copy of it, those of one length together; what was kept is read once more, into the cache itself. Nothing
+has to be taken out of a cache, so a recurrent state serves as well as keys and values.
 """
 
 from __future__ import annotations

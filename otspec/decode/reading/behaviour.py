@@ -44,8 +44,8 @@ class Behaviour:
     Attributes
     ----------
     way : str
-        ``"together"`` (all texts and their drafts in one cache), ``"alone"`` (text after text, in the model's own cache)
-        or ``"whole"`` (a pass over every text).
+        ``"together"`` (all texts and their drafts in one cache), ``"alone"`` (text after text, in the model's own
+        cache) or ``"whole"`` (a pass over every text).
     lacks : str
         What the first way got wrong; empty for ``"together"``.
     make : callable
@@ -220,7 +220,7 @@ class _Trial:
                       for text in texts]
             nodes = [[text[-1], *(token for chain in chains[row] for token in chain)] for row, text in enumerate(texts)]
             parents = [-1, *(parent for b in range(branches) for parent in (0, *range(b * deep + 1, b * deep + deep)))]
-            logits = reader.read(torch.tensor(nodes, device=device), torch.tensor([parents] * 2, device=device))
+            logits = reader.read(*(torch.tensor(table, device=device) for table in (nodes, [parents] * 2)))
             for row, text in enumerate(texts):
                 for b, chain in enumerate(chains[row]):
                     want = self.whole(self.text)[len(text) - 1 : len(text) + deep] if b == 0 else \

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
+from otspec.core.checks import check_no_grad
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.laws import normalized_or, positive_part
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
@@ -81,6 +82,7 @@ class Optimal(TokenVerifier):
         if entries > MAX_LISTS_TIMES_VOCABULARY or size > 100 * MAX_VOCABULARY:
             raise TooLarge(f"conditional of {self!r} on {size} tokens would fill {entries:.2g} entries. "
                            f"Fix: draw works at any vocabulary; acceptance is exact.", entries)
+        check_no_grad(target=target, draft=draft)
         rows = [np.asarray(a).reshape(-1, a.shape[-1]) for a in (target, draft, tokens)]
         laws = [self._conditional_row(*row) for row in zip(*rows, strict=True)]
         out = np.asarray(laws, dtype=np.float64).reshape(target.shape)
@@ -137,6 +139,7 @@ class Optimal(TokenVerifier):
     def _draw_on_host(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         from otspec.transport.sampler import draw_tokens
 
+        check_no_grad(target=target, draft=draft)
         p, q, x, u = (np.asarray(a) for a in (target, draft, tokens, uniforms))
         if self._race and self.scheme.top:
             _, q = self.scheme.split(q)
