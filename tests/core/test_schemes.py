@@ -89,11 +89,11 @@ def test_bad_counts_are_refused(make):
 
 
 def test_more_drafts_than_tokens_are_refused():
-    for scheme in (ot.WithReplacement(3), ot.WithoutReplacement(3), ot.Greedy(3)):
+    for scheme in (ot.WithoutReplacement(3), ot.Greedy(3), ot.Hybrid(1, 3)):
         with pytest.raises(ot.BadArgument, match="choose k <= 2"):
             scheme.lists([0.5, 0.5])
     with pytest.raises(ot.BadArgument, match="choose k <= 2"):
-        ot.optimal_acceptance([0.5, 0.5], [0.5, 0.5], 3)
+        ot.optimal_acceptance([0.5, 0.5], [0.5, 0.5], ot.WithoutReplacement(3))
 
 
 def test_too_many_lists_are_refused_before_they_are_made():

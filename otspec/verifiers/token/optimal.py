@@ -23,6 +23,7 @@ from otspec.transport.bounds import optimal_acceptance
 from otspec.transport.game import Game, on_host, play
 from otspec.transport.hull import winner_conditional_race, winner_conditional_replacement
 from otspec.transport.ordering import draw_order, order_law
+from otspec.transport.spread import narrow_gaps
 from otspec.transport.winner import cumulative
 
 Array = Any
@@ -153,6 +154,9 @@ class Optimal(TokenVerifier):
         out = np.full_like(tokens, -1)
         for row, (law, drafts) in enumerate(zip(draft, tokens, strict=True)):
             present = drafts[drafts >= 0]
+            if present.size == 0:
+                continue
+            law = narrow_gaps(law, present.size)
             order = draw_order(law[present], np.delete(law, present).sum(), uniforms[row, : present.size])
             out[row, : present.size] = present[order]
         return out
