@@ -56,7 +56,7 @@ def problems(scheme, count, seed=0):
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
 def test_no_rule_contradicts_the_certificate(scheme):
-    for target, draft in problems(scheme, 40):
+    for target, draft in problems(scheme, 60):
         bound = ot.acceptance_bound(target, draft, scheme)
         assert bound.lower <= bound.upper + 1e-12, (target, draft)  # rounding of sums
         assert bound.gap <= MET, (target, draft)
@@ -70,7 +70,7 @@ def test_no_rule_contradicts_the_certificate(scheme):
     if REGISTRY[rule].kind == "token"])
 def test_rules_keep_the_target_and_stay_below_the_optimum(rule, scheme):
     lossless = getattr(REGISTRY[rule].claims, "lossless", False)
-    for target, draft in problems(scheme, 8, seed=1):
+    for target, draft in problems(scheme, 15, seed=1):
         made = ot.verifier(rule, scheme)
         value = float(ot.acceptance(made, target, draft, scheme))
         law = ot.output_law(made, target, draft, scheme)
@@ -122,7 +122,7 @@ def test_compiled_and_whole_array_capacities_agree(k):
     for law, increments in zip(draft, compiled, strict=True):
         tokens, chance = Hybrid(0, k).lists(law)
         last = np.bincount(tokens.max(axis=-1), weights=chance, minlength=12)
-        assert increments == pytest.approx(last, abs=1e-13)  # grid
+        assert increments == pytest.approx(last, abs=1e-12)  # differences of what is left, in the enumeration
 
 
 @pytest.mark.parametrize("kind", ["universal", "minimal"])
@@ -152,7 +152,7 @@ def test_narrow_gaps_changes_no_ordinary_law_and_no_draw():
         narrow = narrow_gaps(law, 3)
         assert ((narrow > 0) == (law > 0)).all()
         for one, two in zip(Hybrid(0, 3).lists(law), Hybrid(0, 3).lists(narrow), strict=True):
-            assert one == pytest.approx(two, abs=1e-15)  # the lead of 2^56
+            assert one == pytest.approx(two, abs=1e-12)  # differences of what is left, in the enumeration
 
 
 def test_low_temperature_on_recorded_laws():
