@@ -64,7 +64,7 @@ def narrow_gaps(draft: Array, k: int) -> Array:
 
 
 def _factors(draft: Array, count: int) -> list[tuple[Array, Array]]:
-    """For each gap to narrow, the lightest mass above it and the factor of that and all heavier ones, ``[*batch 1]``."""
+    """For each gap to narrow, the lightest mass above it and the factor of it and all heavier, ``[*batch 1]``."""
     xp = array_namespace(draft)
     ascending = np.partition(draft, range(-count, 0), axis=-1) if is_numpy_array(draft) else xp.sort(draft, axis=-1)
     left = xp.sum(ascending[..., :-count], axis=-1, keepdims=True)
