@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -93,9 +94,18 @@ def _set_threads(count: int | None) -> None:
 
 def _show(given: Any, value: Any, text: str) -> None:
     if given.json:
-        print(json.dumps(value, indent=2))
+        print(json.dumps(_finite(value), indent=2, allow_nan=False))
     elif not given.quiet:
         print(text)
+
+
+def _finite(value: Any) -> Any:
+    """Value as JSON can hold it: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # -- report and figures ---------------------------------------------------------------------------------------------

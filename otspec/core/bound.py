@@ -109,7 +109,10 @@ class TransportPlan:
         """Law of the emitted token given draft lists, ``[n k] -> [n V]``."""
         index = self._index(np.asarray(tokens))
         mass = self.set_law[index][:, None]
-        law = (self.unmatched[index][:, None] / mass) * self.leftover
+        # a set whose probability is too small for a float is never met: it emits what no flow has used
+        never = mass <= 0
+        mass = np.where(never, 1.0, mass)
+        law = np.where(never, 1.0, self.unmatched[index][:, None] / mass) * self.leftover
         present = self.sets[index] >= 0
         rows = np.broadcast_to(np.arange(len(index))[:, None], present.shape)[present]
         np.add.at(law, (rows, self.sets[index][present]), (self.flow[index] / mass)[present])

@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 from otspec.core.checks import as_law, check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import draw
-from otspec.core.schemes import DraftScheme
+from otspec.core.schemes import DraftScheme, _as_float
 
 Array = Any
 
@@ -24,6 +24,7 @@ class Independent(DraftScheme):
 
     k: int
     draft_axes = 1
+    distinct = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_positive("k", self.k))
@@ -44,7 +45,7 @@ class Independent(DraftScheme):
 
     def count_lists(self, draft: Array) -> float:
         """Product of the drafters' supports."""
-        return float(np.prod(np.count_nonzero(draft, axis=-1).astype(np.float64)))
+        return _as_float(math.prod(np.count_nonzero(draft, axis=-1).tolist()))
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         supports = [np.flatnonzero(row) for row in draft]
@@ -70,6 +71,7 @@ class Joint(DraftScheme):
         Number of drafts and of tokens, with ``capacity`` only.
     """
 
+    distinct = False
     table: Any = field(default=None, repr=False)
     capacity: Callable[[np.ndarray], float] | None = None
     k: int | None = None

@@ -5,6 +5,8 @@ ignores order and copies, as *sets* of tokens; a decoder reads it as a sampler f
 
 Where the draft law supports fewer than ``k`` tokens, draws without replacement run out: the missing drafts are
 absent (token -1), and every statement holds with ``k := min(k, support)``. Draws with replacement never run out.
+A token is in the support if and only if its mass, as a number of the law's dtype, is greater than 0: 5e-324 in float64
+and 1.4e-45 in float32 included. What is drawn next depends on the masses relative to what is left, never on their size.
 Ties in the draft law: the lower id counts as larger.
 """
 
@@ -33,6 +35,8 @@ class DraftScheme(ABC):
 
     #: leading axes of the draft argument that belong to the scheme (1 for different drafters)
     draft_axes = 0
+    #: whether every draft is another token, so that k may not exceed the vocabulary
+    distinct = True
 
     @property
     @abstractmethod
@@ -54,10 +58,10 @@ class DraftScheme(ABC):
         Raises
         ------
         NotALaw, ShapeMismatch, BadArgument
-            Not laws, a missing drafter axis, or more drafts than tokens.
+            Not laws, a missing drafter axis, or more distinct drafts than tokens.
         """
         draft = as_law("draft", draft)
-        if self.num_drafts > draft.shape[-1]:
+        if self.distinct and self.num_drafts > draft.shape[-1]:
             raise BadArgument(
                 f"scheme: {self} draws {self.num_drafts} drafts from a vocabulary of {draft.shape[-1]}. "
                 f"Fix: choose k <= {draft.shape[-1]}."
@@ -105,11 +109,7 @@ class DraftScheme(ABC):
         tokens = np.sort(tokens, axis=-1)
         tokens[:, 1:][tokens[:, 1:] == tokens[:, :-1]] = -1
         tokens = np.sort(tokens, axis=-1)
-        base = self.vocabulary(draft) + 1
-        key = np.zeros(len(tokens), dtype=np.int64)
-        for column in tokens.T:
-            key = key * base + (column + 1)
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        first, group = _first_and_group(tokens, self.vocabulary(draft) + 1)
         return tokens[first], np.bincount(group, weights=law)
 
     def sample(self, draft: Array, uniforms: Array) -> Array:
@@ -146,6 +146,7 @@ class WithReplacement(DraftScheme):
     """
 
     k: int
+    distinct = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_positive("k", self.k))
@@ -157,11 +158,14 @@ class WithReplacement(DraftScheme):
 
     def count_lists(self, draft: Array) -> float:
         """``support ** k``."""
-        return float(np.count_nonzero(draft)) ** self.k
+        return _as_float(int(np.count_nonzero(draft)) ** self.k)
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         support = np.flatnonzero(draft)
-        tokens = support[np.indices((support.size,) * self.k).reshape(self.k, -1).T]
+        # NumPy has no arrays of more than 64 axes, and one token alone may be drawn more often
+        places = np.arange(support.size**self.k)
+        powers = [support.size ** (self.k - 1 - slot) for slot in range(self.k)]
+        tokens = support[np.stack([places // power % support.size for power in powers], axis=-1)]
         return tokens, draft[tokens].prod(axis=-1)
 
     def _sample(self, draft: Array, uniforms: Array) -> Array:
@@ -218,7 +222,7 @@ class Hybrid(DraftScheme):
     def count_lists(self, draft: Array) -> float:
         """Ordered draws without replacement from the support of the rest."""
         size = max(int(np.count_nonzero(draft)) - self.top, 0)
-        return float(math.perm(size, min(self.num_sampled, size)))
+        return _as_float(math.perm(size, min(self.num_sampled, size)))
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         _, rest = self.split(draft)
@@ -229,9 +233,10 @@ class Hybrid(DraftScheme):
     def _sample(self, draft: Array, uniforms: Array) -> Array:
         xp = array_namespace(draft, uniforms)
         _, rest = self.split(draft)
+        rest = xp.astype(rest, xp.float64)
         columns = []
         for i in range(self.num_sampled):
-            token = draw(rest, uniforms[..., i])
+            token = draw(_lifted(rest), uniforms[..., i])
             token = xp.where(xp.sum(rest, axis=-1) > 0, token, -xp.ones_like(token))
             columns.append(token)
             rest = xp.where(one_hot(token, rest.shape[-1], rest.dtype, xp) > 0, xp.zeros_like(rest), rest)
@@ -288,14 +293,14 @@ class Hub(DraftScheme):
         if others.size == 0:
             return np.array([[top, -1]]), np.ones(1)
         pairs = np.stack([others, np.full_like(others, top)], axis=-1)
-        completed = draft[top] * draft[others] / draft[others].sum()
+        completed = draft[top] * (draft[others] / draft[others].sum())
         return np.concatenate([pairs, pairs[:, ::-1]]), np.concatenate([draft[others], completed])
 
     def _sample(self, draft: Array, uniforms: Array) -> Array:
         xp = array_namespace(draft, uniforms)
         top = xp.astype(descending_order(draft)[..., 0], xp.int64)
         rest = xp.where(one_hot(top, draft.shape[-1], draft.dtype, xp) > 0, xp.zeros_like(draft), draft)
-        first, other = draw(draft, uniforms[..., 0]), draw(rest, uniforms[..., 1])
+        first, other = draw(draft, uniforms[..., 0]), draw(_lifted(xp.astype(rest, xp.float64)), uniforms[..., 1])
         other = xp.where(xp.sum(rest, axis=-1) > 0, other, -xp.ones_like(other))
         return xp.stack([first, xp.where(first == top, other, top)], axis=-1)
 
@@ -313,6 +318,34 @@ def as_scheme(scheme: DraftScheme | int) -> DraftScheme:
     if isinstance(scheme, type):
         raise BadArgument(f"scheme: the class {scheme.__name__} was given. Fix: make one, {scheme.__name__}(k).")
     return WithReplacement(check_positive("scheme", scheme))
+
+
+def _as_float(count: int) -> float:
+    """Count as a float; infinite where no float is as large."""
+    try:
+        return float(count)
+    except OverflowError:
+        return math.inf
+
+
+def _lifted(weights: Array) -> Array:
+    """Weights ``[*batch V]`` times a power of two where little is left: a quantile of subnormal sums has no digits."""
+    xp = array_namespace(weights)
+    mass = xp.sum(weights, axis=-1, keepdims=True)
+    one = xp.ones_like(mass)
+    return weights * xp.where(mass < 2.0**-500, one * 2.0**1000, one)
+
+
+def _first_and_group(rows: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the first of each group of equal rows ``[n k]`` of numbers -1 .. base-2, and the group of each row."""
+    if base ** rows.shape[1] >= 2**63:  # the key below would wrap around
+        _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        return first, group.reshape(-1)
+    key = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        key = key * base + (column + 1)
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    return first, group
 
 
 def _ordered_draws(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

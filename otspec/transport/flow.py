@@ -25,7 +25,7 @@ import numpy as np
 from otspec.core.bound import AcceptanceBound
 from otspec.core.errors import MissingExtra, NotCertified
 from otspec.core.problem import MembershipProblem
-from otspec.transport.lp import assemble, check_size
+from otspec.transport.lp import MAX_FLOW_ARCS, assemble, check_size
 
 SCALE = 2**60  # the mass of one side with its rounding, 2^60 + 10^7, stays below the 2^63 of an int64
 
@@ -48,7 +48,7 @@ def solve_max_flow(problem: MembershipProblem, *, isolated: bool = True) -> Acce
     TooLarge
         More draft sets than fit.
     """
-    check_size(problem)
+    check_size(problem, MAX_FLOW_ARCS)
     if find_spec("ortools") is None:
         raise MissingExtra("OR-tools is not installed. Fix: pip install ortools, or method='highs'.")
     sets, set_law = problem.sets

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
+from otspec.transport.spread import narrow_gaps
 from otspec.transport.winner import cumulative, minimal_law, ratio_order, replacement_increments, universal_law
 
 Array = Any
@@ -23,7 +24,7 @@ class Game(NamedTuple):
     order: Array  # [*batch V]
     rank: Array  # [*batch V] place of each token in that order
     target: Array  # [*batch V]
-    draft: Array  # [*batch V]
+    draft: Array  # [*batch V]; for races a law with the same draws and narrower gaps, see `narrow_gaps`
     increments: Array  # [*batch V] of Pr[all drafts lie in the prefix]
     capacity: Array  # [*batch V+1]
 
@@ -70,6 +71,8 @@ def play(target: Array, draft: Array, draws: int | Array, *, race: bool, most: i
     [0.0, 0.0, 1.0]
     """
     xp = array_namespace(target, draft)
+    if race:
+        draft = narrow_gaps(draft, _largest(draws, most))
     order = ratio_order(target, draft)
     target, draft = (xp.take_along_axis(law, order, axis=-1) for law in (target, draft))
     draft = draft / xp.sum(draft, axis=-1, keepdims=True)
@@ -92,6 +95,13 @@ def sampled_increments(draft_sorted: Array, draws: int | Array, *, race: bool, m
     if isinstance(draws, int):
         return race_increments_parallel(draft_sorted, draws)
     return race_increments_parallel(draft_sorted, most, _at_least_one(draws))
+
+
+def _largest(draws: int | Array, most: int | None) -> int:
+    """Largest number of drafts; counts on a device are not read back where ``most`` is given."""
+    if isinstance(draws, int):
+        return draws
+    return int(array_namespace(draws).max(draws)) if most is None else most
 
 
 def _at_least_one(draws: int | Array) -> int | Array:

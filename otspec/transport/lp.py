@@ -15,7 +15,8 @@ from otspec.core.errors import TooLarge
 from otspec.core.problem import MembershipProblem
 from otspec.transport.cut import cut_of
 
-MAX_ARCS = 10_000_000
+MAX_ARCS = 1_000_000  # of the programme: 2 s to a minute
+MAX_FLOW_ARCS = 10_000_000  # of a maximum flow
 # HiGHS accepts violations of 1e-7; masses are scaled up so that this means 1e-13 in probability
 SCALE = 1e6
 
@@ -25,7 +26,7 @@ def count_arcs(problem: MembershipProblem) -> float:
     return problem.size * problem.scheme.num_drafts
 
 
-def check_size(problem: MembershipProblem) -> None:
+def check_size(problem: MembershipProblem, most: float = MAX_ARCS) -> None:
     """Refuse a programme that would not fit.
 
     Raises
@@ -34,10 +35,10 @@ def check_size(problem: MembershipProblem) -> None:
         With the estimated number of variables and what to use instead.
     """
     arcs = count_arcs(problem)
-    if arcs > MAX_ARCS:
+    if arcs > most:
         raise TooLarge(
             f"the plan for {problem.scheme} on {problem.target.size} tokens has about {arcs:.2g} variables, more than "
-            f"{MAX_ARCS:.0e}. Fix: optimal_acceptance or acceptance_bound give the certified value without a plan.",
+            f"{most:.0e}. Fix: optimal_acceptance or acceptance_bound give the certified value without a plan.",
             arcs)
 
 

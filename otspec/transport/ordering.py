@@ -61,7 +61,9 @@ def order_law(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarra
     orders = np.array(list(itertools.permutations(range(masses.size))))
     drawn = masses[orders]
     later = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1] + outside
-    weight = (drawn / later).prod(axis=1)
+    # in logarithms: the product may vanish for every order of a set that is hardly ever drawn
+    weight = (np.log(drawn) - np.log(later)).sum(axis=1)
+    weight = np.exp(weight - weight.max())
     return orders, weight / weight.sum()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from otspec.core.errors import BadArgument
-from otspec.transport.majorant import NEGLIGIBLE
+from otspec.transport.spread import narrow_gaps, reach
 
 __all__ = ["race_containment", "race_increments", "race_lead"]
 
@@ -102,14 +102,14 @@ def _advance(count, times, settled, decay, reached, arrival, q, s, series_end, l
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _race_row(draft, k, step, increments):
+def _race_row(draft, k, step, lightest, increments):
     """Fill ``increments`` [V] for one law [V] whose support exceeds k >= 1."""
     size = draft.size
     behind = np.empty(size)
     _suffix_mass(draft, behind)
     smallest = 1.0
     for j in range(size):
-        if behind[j] >= NEGLIGIBLE:
+        if behind[j] >= lightest:
             smallest = min(smallest, behind[j])
     # the integrand is O(t^(k+1)) near 0, and ends at the horizon of the smallest mass behind a prefix
     first = -44.0 / (k + 1)
@@ -127,7 +127,7 @@ def _race_row(draft, k, step, increments):
     for j in range(size):
         q, s = draft[j], behind[j]
         increments[j] = 0.0
-        if q < NEGLIGIBLE:
+        if q <= 0.0:
             continue
         if seen % _RESYNC == 0:
             while live > 0 and times[live - 1] > _SETTLED and count[:, live - 1].sum() < _FROZEN:
@@ -136,7 +136,7 @@ def _race_row(draft, k, step, increments):
                 decay[i] = math.exp(-times[i] * (s + q))
         seen += 1
         light = live == 0 or q * times[live - 1] <= _SERIES
-        series_end = live if light else int((math.log(_SERIES / q) - first) / step)
+        series_end = live if light else int((math.log(_SERIES) - math.log(q) - first) / step)
         integral = _advance(count, times, settled, decay, reached, arrival, q, s, series_end, live, k)
         if seen >= k:
             increments[j] = max(0.0, head[j] + step * integral)
@@ -159,11 +159,11 @@ def _pair_row(draft, increments):
 
 
 @njit(cache=True, nogil=True)
-def _race_rows(draft, k, step, increments):
+def _race_rows(draft, k, step, lightest, increments):
     for row in range(draft.shape[0]):
         support, last = 0, 0
         for j in range(draft.shape[1]):
-            if draft[row, j] >= NEGLIGIBLE:
+            if draft[row, j] > 0.0:
                 support += 1
                 last = j
         if support <= k:
@@ -174,7 +174,7 @@ def _race_rows(draft, k, step, increments):
         elif k == 2:
             _pair_row(draft[row], increments[row])
         else:
-            _race_row(draft[row], k, step, increments[row])
+            _race_row(draft[row], k, step, lightest, increments[row])
         increments[row] /= increments[row].sum()
 
 
@@ -184,8 +184,8 @@ def race_increments(draft_sorted: np.ndarray, k: int) -> np.ndarray:
     Parameters
     ----------
     draft_sorted : ndarray [*batch V]
-        Draft law in any order, usually `otspec.transport.winner.ratio_order`. Probabilities below
-        1e-290 count as 0.
+        Draft law in any order, usually `otspec.transport.winner.ratio_order`. Every token of
+        positive mass takes part, however light.
     k : int
         Number of drafts; at most the support takes part.
 
@@ -208,11 +208,10 @@ def race_increments(draft_sorted: np.ndarray, k: int) -> np.ndarray:
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise BadArgument(f"k is {k!r}; give a whole number of drafts, at least 1")
-    draft = np.asarray(draft_sorted, dtype=np.float64)
-    draft = draft / np.sum(draft, axis=-1, keepdims=True)
+    draft = narrow_gaps(np.asarray(draft_sorted, dtype=np.float64), int(k))
     rows = np.ascontiguousarray(draft).reshape(-1, draft.shape[-1])
     increments = np.empty_like(rows)
-    _race_rows(rows, int(k), _STEP, increments)
+    _race_rows(rows, int(k), _STEP, reach(int(k)), increments)
     return increments.reshape(draft.shape)
 
 

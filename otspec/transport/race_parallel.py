@@ -6,8 +6,8 @@ arrived, cut at the number of drafts); a doubling scan of their products gives e
 tokens before it; a second loop goes through the blocks again from there and integrates. All terms are positive.
 
 The grid in log t is fixed: from where the integrand, :math:`O(t^{k+1})`, is below 1e-19 to the horizon of the
-smallest positive float32. Lighter tokens are cut from the law, and the draw counts them as absent. What that
-changes is at most k V 1e-45 over the mass that is left when the last draft is drawn.
+lightest mass that k draws can notice once the law's gaps are narrow (`otspec.transport.spread`), so that it does not
+depend on the data and still serves every token of positive mass.
 """
 
 from __future__ import annotations
@@ -20,21 +20,13 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from otspec.core.laws import at, cumulative_maximum
+from otspec.transport.spread import narrow_gaps, reach
 
 Array = Any
-LIGHTEST = 1e-45  # the smallest positive float32 is 1.4e-45
 WORK = 2**26  # float64 numbers (512 MiB) that the grid may fill at a time, on top of a few [B V]
 _STEP = 0.20  # in log t: see `otspec.transport.race`
 _HORIZON = 45.0
 _START = -44.0
-
-
-def cut_draft(draft: Array) -> Array:
-    """Law ``[*batch V]`` without the tokens lighter than 1e-45 of all, normalised."""
-    xp = array_namespace(draft)
-    draft = draft / xp.sum(draft, axis=-1, keepdims=True)
-    draft = xp.where(draft >= LIGHTEST, draft, xp.zeros_like(draft))
-    return draft / xp.sum(draft, axis=-1, keepdims=True)
 
 
 def race_increments_parallel(draft_sorted: Array, k: int, draws: Array | None = None) -> Array:
@@ -43,7 +35,7 @@ def race_increments_parallel(draft_sorted: Array, k: int, draws: Array | None = 
     Parameters
     ----------
     draft_sorted : [*batch V]
-        Draft law in any order. Tokens lighter than 1e-45 count as absent.
+        Draft law in any order. Every token of positive mass takes part, however light.
     k : int
     draws : [*batch] int, optional
         Number of drafts of each row, at most ``k``.
@@ -60,7 +52,7 @@ def race_increments_parallel(draft_sorted: Array, k: int, draws: Array | None = 
     """
     xp = array_namespace(draft_sorted)
     shape = draft_sorted.shape
-    q = cut_draft(xp.reshape(xp.astype(draft_sorted, xp.float64), (-1, shape[-1])))
+    q = narrow_gaps(xp.reshape(xp.astype(draft_sorted, xp.float64), (-1, shape[-1])), k)
     count = xp.full(q.shape[:1], k, dtype=xp.int64, device=q.device) if draws is None else xp.reshape(draws, (-1,))
     seen = xp.cumulative_sum(xp.astype(q > 0, xp.int64), axis=-1)
     short = seen[:, -1] <= count
@@ -134,7 +126,7 @@ class _Race:
         self.size, self.k, self.draws, self.uniform = draft.shape[-1], k, draws, uniform
         self.q, self.s = _blocks(self.xp, draft), _blocks(self.xp, behind)
         fewest = k if uniform else 3
-        self.points = int((math.log(_HORIZON / LIGHTEST) - _START / (fewest + 1)) / _STEP) + 2
+        self.points = int((math.log(_HORIZON / reach(k)) - _START / (fewest + 1)) / _STEP) + 2
         held = self.q.shape[0] * self.q.shape[1] * (2 * k + 8)  # numbers for each point of the grid
         self.chunk = max(1, WORK // held)
 

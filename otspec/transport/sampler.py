@@ -12,6 +12,7 @@ from numba import njit
 
 from otspec.transport.game import sampled_increments
 from otspec.transport.majorant import hull_edge, pick_race, pick_replacement, pool_increments
+from otspec.transport.spread import narrow_gaps
 from otspec.transport.winner import ratio_order
 
 
@@ -168,8 +169,11 @@ def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, unifo
     [1]
     """
     target, draft = (np.ascontiguousarray(law, dtype=np.float64) for law in (target, draft))
-    order = ratio_order(target, draft)
     draws = (tokens >= 0).sum(axis=-1)
+    if not replacement:
+        anything = np.where(draft.any(axis=-1, keepdims=True), draft, target)  # any law where nothing is sampled
+        draft = narrow_gaps(anything, int(draws.max(initial=1)))
+    order = ratio_order(target, draft)
     raced = np.empty((len(target), 0))
     if not replacement:
         raced = sampled_increments(np.take_along_axis(draft, order, axis=-1), draws, race=True)

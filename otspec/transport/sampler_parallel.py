@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 from otspec.core.laws import at, draw, normalized_or, positive_part
 from otspec.transport.game import play
 from otspec.transport.parallel import pick_marked, winning_cell_parallel
-from otspec.transport.race_parallel import cut_draft, pick_race_parallel
+from otspec.transport.race_parallel import pick_race_parallel
 from otspec.transport.winner import cumulative, remaining
 
 Array = Any
@@ -48,8 +48,7 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
     p, q, u = (xp.astype(values, xp.float64) for values in (target, draft, uniforms))
     p = p / xp.sum(p, axis=-1, keepdims=True)
     if not replacement:
-        q = cut_draft(xp.where(xp.any(q > 0, axis=-1, keepdims=True), q, p))  # any law where nothing is sampled
-        tokens = xp.where(at(q, tokens) > 0, tokens, -xp.ones_like(tokens))
+        q = xp.where(xp.any(q > 0, axis=-1, keepdims=True), q, p)  # any law where nothing is sampled
     present = tokens >= 0
     draws = xp.sum(xp.astype(present, xp.int64), axis=-1)
     game = play(p, q, draws, race=not replacement, most=tokens.shape[1])

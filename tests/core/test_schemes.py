@@ -89,11 +89,11 @@ def test_bad_counts_are_refused(make):
 
 
 def test_more_drafts_than_tokens_are_refused():
-    for scheme in (ot.WithReplacement(3), ot.WithoutReplacement(3), ot.Greedy(3)):
+    for scheme in (ot.WithoutReplacement(3), ot.Greedy(3), ot.Hybrid(1, 3)):
         with pytest.raises(ot.BadArgument, match="choose k <= 2"):
             scheme.lists([0.5, 0.5])
     with pytest.raises(ot.BadArgument, match="choose k <= 2"):
-        ot.optimal_acceptance([0.5, 0.5], [0.5, 0.5], 3)
+        ot.optimal_acceptance([0.5, 0.5], [0.5, 0.5], ot.WithoutReplacement(3))
 
 
 def test_too_many_lists_are_refused_before_they_are_made():
@@ -105,3 +105,24 @@ def test_too_many_lists_are_refused_before_they_are_made():
 def test_independent_needs_one_law_per_drafter():
     with pytest.raises(ot.ShapeMismatch, match=r"\[2 V\]"):
         ot.Independent(2).lists([0.5, 0.5])
+
+
+def test_draws_with_replacement_never_run_out():
+    tokens, law = ot.WithReplacement(5).lists([0.25, 0.75])
+    assert tokens.shape == (32, 5)
+    assert law.sum() == pytest.approx(1.0, abs=1e-15)  # 32 products
+    sets, chances = ot.WithReplacement(5).sets([0.25, 0.75])
+    assert dict(zip(map(tuple, sets[:, -2:].tolist()), chances, strict=True)) == pytest.approx(
+        {(-1, 0): 0.25**5, (-1, 1): 0.75**5, (0, 1): 1 - 0.25**5 - 0.75**5}, abs=1e-15)
+    assert ot.WithReplacement(100).lists([0.0, 1.0])[0].tolist() == [[1] * 100]
+    assert ot.Independent(3).lists(np.full((3, 2), 0.5))[0].shape == (8, 3)
+
+
+def test_sets_are_told_apart_where_their_number_overflows():
+    """2048**6 is 2**66: a key of 64 bits would forget the first draft."""
+    draft = np.zeros(2047)
+    draft[[3, 2046]] = 0.5
+    sets, law = ot.WithReplacement(6).sets(draft)
+    assert sorted(map(tuple, sets[:, -2:].tolist())) == [(-1, 3), (-1, 2046), (3, 2046)]
+    assert law.sum() == pytest.approx(1.0, abs=1e-15)
+    assert ot.WithReplacement(5000).count_lists(draft) == np.inf

@@ -84,7 +84,7 @@ def test_few_drafts_use_no_quadrature_yet_agree_with_it():
     draft = np.random.default_rng(4).dirichlet(np.ones(300) * 0.3)
     by_integral = np.empty(300)
     for k in (1, 2):
-        race._race_row(draft, k, race._STEP, by_integral)
+        race._race_row(draft, k, race._STEP, race.reach(k), by_integral)
         assert race_increments(draft, k) == pytest.approx(by_integral, abs=1e-14)  # quadrature
 
 
@@ -96,7 +96,7 @@ def test_finer_steps_change_nothing():
         draft = np.exp(3 * rng.normal(size=3000))
         draft /= draft.sum()
         fine = np.empty(3000)
-        race._race_row(draft, k, race._STEP / 2, fine)
+        race._race_row(draft, k, race._STEP / 2, race.reach(k), fine)
         got = race_increments(draft, k)
         assert np.abs(np.cumsum(got) - np.cumsum(fine)).max() < 1e-13  # 3000 roundings
         assert fine.sum() == pytest.approx(1, abs=1e-13)  # the integral itself ends at 1

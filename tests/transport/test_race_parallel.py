@@ -6,7 +6,7 @@ import torch
 
 from otspec.transport import race_parallel
 from otspec.transport.race import race_increments
-from otspec.transport.race_parallel import cut_draft, race_increments_parallel
+from otspec.transport.race_parallel import race_increments_parallel
 from tests.oracles.hard_laws import hard_pairs
 from tests.oracles.waiting import NoWaiting
 
@@ -14,10 +14,11 @@ QUADRATURE = 1e-13  # the integral's own error
 
 
 def drafts(rng, size):
-    """Hard drafts, one over 44 decades, and one of three tokens."""
-    decades = rng.permutation(10.0 ** -np.linspace(0, 44, size))
+    """Hard drafts, one over 320 decades, and one of three tokens."""
+    decades = rng.permutation(10.0 ** -np.linspace(0, 320, size))
     few = np.where(np.arange(size) < 3, 10.0 ** -np.arange(0.0, 10.0 * size, 10.0), 0.0)
-    return cut_draft(np.concatenate([hard_pairs(rng, size)[1], decades[None], few[None]]))
+    laws = np.concatenate([hard_pairs(rng, size)[1], decades[None], few[None]])
+    return laws / laws.sum(axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("size", [2, 5, 9, 17, 300])
@@ -51,11 +52,14 @@ def test_parts_of_the_grid_add_up(rng, monkeypatch):
     assert race_increments_parallel(draft, 4).numpy() == pytest.approx(whole.numpy(), abs=1e-15)  # order of a sum
 
 
-def test_the_rarest_tokens_are_cut(rng):
-    draft = np.array([[1.0, 1e-20, 1e-30, 1e-46]])
-    assert cut_draft(draft)[0, 3] == 0
-    # the other three are then drawn for certain
-    assert race_increments_parallel(draft, 3).tolist() == [[0, 0, 1, 0]]
+@pytest.mark.parametrize("rare", [1e-46, 1e-310, 5e-324])
+def test_the_rarest_tokens_are_drawn_when_nothing_else_is_left(rare):
+    draft = np.array([[1.0, 1e-20, 1e-30, rare]])
+    for increments in (race_increments, race_increments_parallel):
+        assert increments(draft, 3)[0].tolist() == pytest.approx([0, 0, 1, 0], abs=QUADRATURE)
+        assert increments(draft[:, ::-1].copy(), 4)[0].tolist() == [0, 0, 0, 1]
+        equal = np.array([[1.0, rare, rare]])
+        assert increments(equal, 2)[0].tolist() == pytest.approx([0, 0.5, 0.5], abs=QUADRATURE)
 
 
 def test_a_coarser_grid_would_be_seen(rng, monkeypatch):

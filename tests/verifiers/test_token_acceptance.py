@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+import otspec as ot
 from otspec.core.drafters import Independent
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.verifiers import verifier
@@ -84,7 +85,7 @@ def test_drafters_of_their_own():
 def test_no_formula_is_said_by_none():
     laws = np.full(5, 0.2), np.full(5, 0.2)
     for rule, scheme in [("nss", WithoutReplacement(3)), ("naive", WithoutReplacement(3)),
-                         ("recursive_wor", WithoutReplacement(3)), ("lp", WithReplacement(2))]:
+                         ("recursive_wor", WithoutReplacement(5)), ("lp", WithReplacement(2))]:
         assert verifier(rule, scheme).acceptance(*laws) is None
 
 
@@ -98,3 +99,28 @@ def test_a_report_of_512_contexts_takes_less_than_a_second(rule, scheme):
     assert time.process_time() - start < 1.0
     assert value.shape == (512,)
     assert np.all((value > 0) & (value < 1 + 1e-12))  # rounding of a sum over 2,048 tokens
+
+
+@pytest.mark.parametrize("light", [1e-150, 1e-162, 1e-200])
+def test_lp_on_draft_sets_whose_probability_underflows(light):
+    assert float(ot.acceptance("lp", [0.5, 0.5], [1.0, light], 2)) == pytest.approx(0.5, abs=1e-12)
+    assert ot.output_law("lp", [0.5, 0.5], [1.0, light], 2) == pytest.approx([0.5, 0.5], abs=1e-12)
+
+
+def test_lp_refuses_a_vocabulary_that_would_keep_it_busy_for_minutes():
+    law = np.full(2048, 1 / 2048)
+    with pytest.raises(ot.TooLarge, match="'optimal' accepts as often") as caught:
+        verifier("lp", 2).conditional(law, law, np.array([0, 1]))
+    assert caught.value.estimate == 2 * 2048**2
+
+
+@pytest.mark.parametrize("rule", ["nss", "naive", "recursive", "k_seq", "optimal", "lp"])
+def test_more_draws_with_replacement_than_tokens(rule):
+    target, draft = np.array([0.2, 0.8]), np.array([0.7, 0.3])
+    scheme = WithReplacement(7)
+    value = float(ot.acceptance(rule, target, draft, scheme))
+    assert value == pytest.approx(enumerated_acceptance(rule, scheme, target, draft), abs=1e-12)
+    assert ot.output_law(rule, target, draft, scheme) == pytest.approx(target, abs=1e-12)
+    best = 1 - max(0.3**7 - 0.8, 0.7**7 - 0.2, 0.0)  # the three cuts of two tokens
+    assert float(ot.optimal_acceptance(target, draft, scheme)) == pytest.approx(best, abs=1e-12)
+    assert value <= best + 1e-12

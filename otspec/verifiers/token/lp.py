@@ -12,11 +12,12 @@ import numpy as np
 from array_api_compat import is_numpy_array
 
 from otspec.core.bound import TransportPlan
-from otspec.core.errors import BadArgument
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.schemes import DraftScheme, WithReplacement
 from otspec.core.verifier import TokenVerifier
 
 Array = Any
+MAX_VARIABLES = 200_000  # a second for each context; a decoder meets a new one at every position
 
 
 class PlanPlayer(TokenVerifier):
@@ -75,6 +76,12 @@ class PlanPlayer(TokenVerifier):
     def _plan(self, target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> TransportPlan:
         from otspec.transport.bounds import optimal_plan  # the solver is loaded when it is first needed
 
+        variables = scheme.count_lists(draft) * scheme.num_drafts
+        if variables > MAX_VARIABLES:
+            raise TooLarge(
+                f"the rule 'lp' for {scheme} on {target.size} tokens solves a programme of about {variables:.2g} "
+                f"variables for each context, more than {MAX_VARIABLES:.0e}. Fix: the rule 'optimal' accepts as often "
+                f"at any vocabulary; for one context optimal_plan goes further.", variables)
         key = scheme, target.tobytes(), draft.tobytes()
         if self._solved is not None and self._solved[0] == key:
             return self._solved[1]

@@ -24,7 +24,9 @@ from otspec.transport.bounds import optimal_acceptance
 from otspec.transport.game import Game, on_host, play
 from otspec.transport.hull import winner_conditional_race, winner_conditional_replacement
 from otspec.transport.ordering import draw_order, order_law
+from otspec.transport.spread import narrow_gaps
 from otspec.transport.winner import cumulative
+from otspec.verifiers.token.rejection import winner_kept
 
 Array = Any
 MAX_VOCABULARY = 64  # of `conditional` without replacement, whose cost is a race per hull cell
@@ -101,8 +103,7 @@ class Optimal(TokenVerifier):
         else:
             odds = winner_conditional_replacement(x, winner, game.capacity, ranks)
         law = game.by_token(law)
-        keep = odds * np.minimum(1.0, target[sampled] / np.where(law[sampled] > 0, law[sampled], 1.0))
-        keep[law[sampled] <= 0] = odds[law[sampled] <= 0]
+        keep = odds * winner_kept(target[sampled], law[sampled])
         out = (1.0 - keep.sum()) * normalized_or(positive_part(target - law), target)
         np.add.at(out, sampled, keep)
         return out
@@ -156,6 +157,9 @@ class Optimal(TokenVerifier):
         out = np.full_like(tokens, -1)
         for row, (law, drafts) in enumerate(zip(draft, tokens, strict=True)):
             present = drafts[drafts >= 0]
+            if present.size == 0:
+                continue
+            law = narrow_gaps(law, present.size)
             order = draw_order(law[present], np.delete(law, present).sum(), uniforms[row, : present.size])
             out[row, : present.size] = present[order]
         return out

@@ -6,17 +6,24 @@ With ``A(r, q, k)`` the acceptance of ``k`` draws from ``q`` against ``r``:
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import array_namespace
 
+from otspec.core.errors import TooLarge
 from otspec.core.laws import at, normalized_or, one_hot, positive_part
 from otspec.core.schemes import WithoutReplacement
 from otspec.core.verifier import TokenVerifier, checked_pair
+from otspec.transport.game import on_host
 from otspec.verifiers.token.rejection import excess_law, keep_probability
 from otspec.verifiers.token.second_draw import split_peak
 
 Array = Any
+MAX_DRAFTS = 4  # whose acceptance is known at any vocabulary
+CERTIFIED = 1e-9
+MAX_PAIRS = {3: 1e10, 4: 1e8}  # of refused tokens: about half a minute; beyond, sampling is the better answer
 
 
 class RecursiveWithoutReplacement(TokenVerifier):
@@ -45,13 +52,50 @@ class RecursiveWithoutReplacement(TokenVerifier):
         return law + survive * goal
 
     def acceptance(self, target: Array, draft: Array) -> Array | None:
-        """Exact for one and two drafts, ``[*batch]``, in O(V log V); None beyond."""
+        """Exact for one and two drafts, ``[*batch]``, in O(V log V); to 1e-9 for three and four; else None."""
         target, draft = checked_pair(target, draft, self.scheme)
         xp = array_namespace(target, draft)
-        overlap = xp.sum(xp.minimum(target, draft), axis=-1)
-        if self.scheme.num_drafts > 2:
+        if self.scheme.num_drafts <= 2:
+            overlap = xp.sum(xp.minimum(target, draft), axis=-1)
+            return overlap if self.scheme.num_drafts == 1 else overlap + _second_overlap(target, draft)
+        if self.scheme.num_drafts > MAX_DRAFTS or not on_host(target) or self._pairs(target, draft) > self._most_pairs:
             return None
-        return overlap if self.scheme.num_drafts == 1 else overlap + _second_overlap(target, draft)
+        lower, upper = self.acceptance_bounds(target, draft)
+        if float(np.max(upper - lower, initial=0.0)) > 2 * CERTIFIED:
+            return None
+        return xp.astype(xp.asarray((lower + upper) / 2), target.dtype)
+
+    @property
+    def _most_pairs(self) -> float:
+        return MAX_PAIRS[self.scheme.num_drafts]
+
+    def _pairs(self, target: Array, draft: Array) -> float:
+        """Pairs of refused tokens that the sum runs over, in all contexts."""
+        laws = np.asarray(draft)
+        pairs = (np.count_nonzero(laws, axis=-1).astype(np.float64) ** 2).sum()
+        return float(pairs) * max(math.prod(target.shape[:-1]) / math.prod(laws.shape[:-1]), 1.0)
+
+    def acceptance_bounds(self, target: Array, draft: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Certified ends of the acceptance of up to four drafts, ``[*batch]`` each, in NumPy.
+
+        Raises
+        ------
+        TooLarge
+            More than four drafts.
+        """
+        from otspec.transport.residuals import refusal_bounds
+
+        k = self.scheme.num_drafts
+        target, draft = checked_pair(target, draft, self.scheme)
+        if k > MAX_DRAFTS:
+            terms = float(target.shape[-1]) ** (k - 1)
+            raise TooLarge(f"acceptance_bounds of {self!r} is a sum of {terms:.2g} terms. "
+                           f"Fix: sampled_acceptance, or at most {MAX_DRAFTS} drafts.", terms)
+        laws = np.broadcast_arrays(*(np.asarray(law, dtype=np.float64) for law in (target, draft)))
+        batch = laws[0].shape[:-1]
+        rows = zip(*(law.reshape(-1, law.shape[-1]) for law in laws), strict=True)
+        refused = np.array([refusal_bounds(one, other, k) for one, other in rows]).reshape(*batch, 2)
+        return np.maximum(1.0 - refused[..., 1], 0.0), 1.0 - refused[..., 0]
 
 
 def _second_overlap(target: Array, draft: Array) -> Array:

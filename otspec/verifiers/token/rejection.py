@@ -33,6 +33,22 @@ def keep_probability(target_mass: Array, proposal_mass: Array) -> Array:
     return xp.where(proposal_mass > 0, kept, zero)
 
 
+def winner_kept(target_mass: Array, law_mass: Array) -> Array:
+    """``min(1, target_mass / law_mass)`` elementwise; 1 for a winner of law 0, which is too rare to be noticed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> winner_kept(np.array([0.1, 0.3, 0.5]), np.array([0.2, 0.2, 0.0]))
+    array([0.5, 1. , 1. ])
+    """
+    xp = array_namespace(target_mass, law_mass)
+    one = xp.ones_like(law_mass)
+    smaller = target_mass < law_mass
+    # dividing only where the quotient is below one, as above
+    return xp.where(smaller, target_mass / xp.where(smaller, law_mass, one), one)
+
+
 def excess_law(target: Array, proposal: Array) -> Array:
     """Law proportional to ``(target - proposal)+``, ``[*batch V]``; ``target`` where there is no excess."""
     return normalized_or(positive_part(target - proposal), target)

@@ -21,6 +21,7 @@ from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, normalized_or, positive_part
 from otspec.core.schemes import DraftScheme
 from otspec.core.verifier import TokenVerifier
+from otspec.verifiers.token.rejection import winner_kept
 
 Array = Any
 KEPT = 32  # contexts: a plan of a few hundred orders, or a dozen laminar plans, of 2048 tokens fills some megabytes
@@ -137,8 +138,7 @@ def _on_host(array: Array) -> np.ndarray:
 
 def _kept(plan: Plan, token: np.ndarray) -> np.ndarray:
     """Probability of accepting each winner; one that never wins may be accepted always."""
-    law = plan.winner.law[token]
-    return np.minimum(1.0, plan.target[token] / np.where(law > 0, law, np.maximum(plan.target[token], 1.0)))
+    return winner_kept(plan.target[token], plan.winner.law[token])
 
 
 def _conditional_rows(plan: Plan, tokens: np.ndarray) -> np.ndarray:
