@@ -1,8 +1,8 @@
 """The decoder: batched speculative decoding of a pair of models, in one sitting.
 
 One *round* for all sequences: a drafter proposes nodes, the target model reads the last token and the nodes in one
-call, a judge keeps the way to one node and adds one token. A sequence that has ended leaves the batch, and a waiting prompt
-takes its row. The text of a sequence is all that it has kept.
+call, a judge keeps the way to one node and adds one token. A sequence that has ended leaves the batch, and a waiting
+prompt takes its row. The text of a sequence is all that it has kept.
 
 Theorem: if the verification rule is lossless for drafts of that kind, the text has the law of sampling from the target
 alone, whatever drafts. `DecodeRun` holds the test of it: measured against predicted acceptance.
