@@ -361,7 +361,7 @@ def test_checks_of_small_models_can_fail(place, change, words):
 
 
 @pytest.mark.parametrize(("difference", "ok"), [(-0.1, True), (0.28, True), (0.29, False)])
-def test_the_check_of_the_pair_can_fail(difference, ok):  # of 9 contexts: 14.25 standard errors of 0.02 are as rare as 5
+def test_the_check_of_the_pair_can_fail(difference, ok):  # 9 contexts: 14.25 errors of 0.02 are as rare as 5
     assert check_sequences(sound(), on_pair(difference, 0.02), None).ok is ok
 
 
