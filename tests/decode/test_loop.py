@@ -190,7 +190,7 @@ def test_bad_arguments(pair):
     refused(BadArgument, r"prompts\[1\]", prompts=[[1], []])
     refused(BadArgument, r"prompts\[0\]\[1\] = 64", prompts=[[1, 64]])
     refused(BadArgument, "outside the vocabulary", prompts=[[-1]])
-    refused(BadArgument, "no token ids", prompts=[[0.5]])
+    refused(BadArgument, "no token id", prompts=[[0.5]])
     refused(BadArgument, "temperature", temperature=-1.0)
     refused(BadArgument, "temperature", temperature=float("nan"))
     refused(BadArgument, "top_p", top_p=0.0)
