@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law
+from otspec.core.checks import as_law, check_temperature
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
 from otspec.core.storage import digest, map_arrays, write_arrays
-from otspec.core.truncation import check_cut, check_temperature
+from otspec.core.truncation import check_cut
 
 FORMAT = "otspec-trace-1"
 INDEX = "index.json"
