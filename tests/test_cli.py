@@ -267,3 +267,9 @@ def test_threads_are_limited(monkeypatch):
         assert os.environ["OMP_NUM_THREADS"] == "1"
     finally:
         torch.set_num_threads(before)
+
+
+def test_json_holds_no_numbers_that_json_lacks():
+    from otspec.cli import _finite
+
+    assert _finite({"a": [float("nan"), 1.0], "b": (float("inf"), "x", 2)}) == {"a": [None, 1.0], "b": [None, "x", 2]}
