@@ -293,3 +293,9 @@ def test_mistakes_of_a_user_end_in_one_line(tmp_path, capsys):
 def test_numbers_outside_their_range_are_bad_usage(line, capsys):
     assert main(line.split()) == 2
     assert line.split()[-1] in capsys.readouterr().err
+
+
+def test_json_holds_no_numbers_that_json_lacks():
+    from otspec.cli import _finite
+
+    assert _finite({"a": [float("nan"), 1.0], "b": (float("inf"), "x", 2)}) == {"a": [None, 1.0], "b": [None, "x", 2]}

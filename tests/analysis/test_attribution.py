@@ -124,7 +124,7 @@ def test_large_vocabularies_keep_the_parts_by_context(rng):
     assert "unknown" in table.metadata["token_parts"]
     assert "draft rank of the token" not in table.column("by")
     with pytest.raises(ot.TooLarge):
-        attribute_gap(target[:2], draft[:2], "recursive_wor", ot.WithoutReplacement(4))
+        attribute_gap(target[:2], draft[:2], "recursive_wor", ot.WithoutReplacement(5))
 
 
 def test_float32_laws_do_not_count_their_rounding_as_a_gap(rng):

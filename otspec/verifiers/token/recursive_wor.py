@@ -10,7 +10,7 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from otspec.core.errors import TooLarge
 from otspec.core.laws import at, normalized_or, one_hot, positive_part
@@ -58,7 +58,8 @@ class RecursiveWithoutReplacement(TokenVerifier):
         if self.scheme.num_drafts <= 2:
             overlap = xp.sum(xp.minimum(target, draft), axis=-1)
             return overlap if self.scheme.num_drafts == 1 else overlap + _second_overlap(target, draft)
-        if self.scheme.num_drafts > MAX_DRAFTS or not on_host(target) or self._pairs(target, draft) > self._most_pairs:
+        on_device = is_torch_array(target) and not on_host(target)
+        if self.scheme.num_drafts > MAX_DRAFTS or on_device or self._pairs(target, draft) > self._most_pairs:
             return None
         lower, upper = self.acceptance_bounds(target, draft)
         if float(np.max(upper - lower, initial=0.0)) > 2 * CERTIFIED:
