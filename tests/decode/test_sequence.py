@@ -9,8 +9,8 @@ pytest.importorskip("transformers")
 from otspec.analysis.blocks import block_efficiency
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
-from otspec.decode.drafting import streams
 from otspec.decode.sequence import COINS, compare_sequences
+from otspec.decode.streams import streams
 from otspec.verifiers import list_verifiers
 from otspec.verifiers.tree.traversal import Traversal
 from tests.decode import tiny

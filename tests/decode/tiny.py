@@ -13,9 +13,9 @@ from otspec.core.laws import draw, law_from_logits
 from otspec.core.noise import Noise
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.walk import TokenWalk
-from otspec.decode.drafting import sequence_seeds, streams
 from otspec.decode.loop import generate
 from otspec.decode.models import Pair
+from otspec.decode.streams import sequence_seeds, streams
 from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock
 
 _SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -1,7 +1,6 @@
 """Tree rules and greedy block verification in the decoder: against decoding without caches, and with planted bugs."""
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,20 +10,16 @@ pytest.importorskip("transformers")
 
 from otspec.core.estimate import Estimate  # noqa: E402
 from otspec.core.schemes import WithReplacement  # noqa: E402
-from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
 from otspec.core.walk import TokenWalk  # noqa: E402
-from otspec.decode.drafting import method  # noqa: E402
+from otspec.decode.judges import PathsJudge, StatefulJudge, path_nodes  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
-from otspec.decode.measure import expected_kept  # noqa: E402
-from otspec.decode.whole_paths import GreedyPath, TreePaths  # noqa: E402
 from otspec.verifiers import list_verifiers, verifier  # noqa: E402
-from otspec.verifiers.block.greedy_block import FRESH, Layer  # noqa: E402
 from otspec.verifiers.tree.traversal import Traversal  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 
 TREES = list(list_verifiers(WithReplacement(2), kind="tree"))
 WALKS = [name for name in TREES if isinstance(verifier(name, 2), TokenWalk)]
-WHOLE = [name for name in TREES if name not in WALKS]  # those that `TreePaths` plays; a walk is its token rule
+WHOLE = [name for name in TREES if name not in WALKS]  # those that `PathsJudge` plays; a walk is its token rule
 RULES = [*((name, 3) for name in WHOLE), ("greedy_block", 1)]
 PROMPTS = [[5, 6, 7, 8, 9], [1], [3, 2, 60], [11, 12]]
 SHORT = [[5, 6, 7], [1], [3, 2], [4], [2, 7], [0, 0, 3]]  # in eight tokens
@@ -51,7 +46,7 @@ def test_the_registry_has_rules_of_every_kind():
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize(("name", "paths"), [*itertools.product(TREES, (1, 2, 3)), ("greedy_block", 1)])
 def test_cached_equals_uncached_token_for_token(pair, name, paths, length):
-    two = PROMPTS[:2]  # one of them padded; test_loop has more of them
+    two = PROMPTS[:2]  # of different length; test_loop has more of them
     run = generate(pair, two, verifier=name, scheme=paths, draft_length=length, max_new_tokens=5, seed=4)
     assert run.tokens == uncached(pair, name, paths, length, 5, two, seed=4)
 
@@ -87,14 +82,19 @@ def test_texts_of_greedy_block_verification_have_the_law_of_the_target():
 
 def other_rows(judge):
     """Planted bug: each path is verified with the target's rows of its neighbour."""
-    return lambda how, target, *given: judge(how, target.roll(1, 1), *given)
+    def judged(how, target, *given):
+        below = target[:, 1:].unflatten(1, (how.length, how.paths)).roll(1, 2).flatten(1, 2)
+        return judge(how, torch.cat([target[:, :1], below], dim=1), *given)
+
+    return judged
 
 
 def other_path(judge):
     """Planted bug: the tokens kept are those of another path."""
     def judged(how, *given):
         outcome = judge(how, *given)
-        return outcome._replace(path=(outcome.path + 1) % how.paths)
+        path = (outcome.nodes[:, 0] - 1) % how.paths
+        return outcome._replace(nodes=path_nodes((path + 1) % how.paths, how.paths, how.length))
 
     return judged
 
@@ -102,34 +102,38 @@ def other_path(judge):
 @pytest.mark.parametrize("bug", [other_rows, other_path])
 @pytest.mark.parametrize("name", ["winner_block", "traversal"])
 def test_a_wrong_path_is_caught(name, bug, monkeypatch):
-    monkeypatch.setattr(TreePaths, "judge", bug(TreePaths.judge))
+    monkeypatch.setattr(PathsJudge, "judge", bug(PathsJudge.judge))
     assert np.abs(tiny.text_z_scores(TOY, name, 2, 2)).max() > 10
 
 
 def forgetful(judge):
     """Planted bug: the state is dropped between rounds."""
-    return lambda how, *given: judge(how.started(len(how.states)), *given)
+    def judged(how, *given):
+        how.begin(len(how._states))
+        return judge(how, *given)
+
+    return judged
 
 
 def crossed(judge):
     """Planted bug: each text goes on with the state of its neighbour."""
     def judged(how, *given):
         outcome = judge(how, *given)
-        how.states.insert(0, how.states.pop())
+        how._states.insert(0, how._states.pop())
         return outcome
 
     return judged
 
 
 def test_a_dropped_state_is_caught(monkeypatch):
-    monkeypatch.setattr(GreedyPath, "judge", forgetful(GreedyPath.judge))
+    monkeypatch.setattr(StatefulJudge, "judge", forgetful(StatefulJudge.judge))
     assert np.abs(tiny.text_z_scores(FAR, "greedy_block", 1, 2, 4000)).max() > 8
 
 
 @pytest.mark.parametrize("bug", [None, forgetful, crossed])
 def test_every_text_has_a_state_of_its_own(bug, monkeypatch):
     if bug is not None:
-        monkeypatch.setattr(GreedyPath, "judge", bug(GreedyPath.judge))
+        monkeypatch.setattr(StatefulJudge, "judge", bug(StatefulJudge.judge))
     run = generate(FAR, SHORT, verifier="greedy_block", draft_length=3, max_new_tokens=16)
     expected = [tiny.decode(FAR, prompt, verifier("greedy_block"), 3, 16, place=i) for i, prompt in enumerate(SHORT)]
     assert (run.tokens == expected) == (bug is None)
@@ -150,13 +154,26 @@ def test_a_text_does_not_depend_on_its_batch(pair, name, paths):
     assert generate(pair, PROMPTS, seed=1, predict=False, **settings).tokens != whole.tokens
 
 
-def test_a_batch_begins_without_states(monkeypatch):
+def test_a_text_begins_without_a_state(monkeypatch):
     settings = {"verifier": "greedy_block", "draft_length": 4, "max_new_tokens": 5, "predict": False}
     whole = generate(FAR, 4 * SHORT, **settings).tokens
-    assert generate(FAR, 4 * SHORT, batch_size=1, **settings).tokens == whole
-    left = [FRESH]  # planted: a batch goes on with what the last one left
-    monkeypatch.setattr(GreedyPath, "started", lambda how, size: replace(how, states=left))
-    assert generate(FAR, 4 * SHORT, batch_size=1, **settings).tokens != whole
+    for size in (1, 5):  # rows are used again
+        assert generate(FAR, 4 * SHORT, batch_size=size, **settings).tokens == whole
+    # planted: a text goes on with what the last one in its row has left
+    monkeypatch.setattr(StatefulJudge, "renew", lambda how, rows: None)
+    for size in (1, 5):
+        assert generate(FAR, 4 * SHORT, batch_size=size, **settings).tokens != whole
+
+
+def test_a_row_that_moves_takes_its_state_along(monkeypatch):
+    # texts that stop leave the batch one by one, so that rows move
+    settings = {"verifier": "greedy_block", "draft_length": 3, "max_new_tokens": 12, "stop_token": 3, "predict": False}
+    whole = generate(FAR, 4 * SHORT, batch_size=1, **settings).tokens
+    assert len({len(text) for text in whole}) > 4
+    assert generate(FAR, 4 * SHORT, **settings).tokens == whole
+    # planted: the states of the first rows are kept, whichever rows stay
+    monkeypatch.setattr(StatefulJudge, "select", lambda how, rows: setattr(how, "_states", how._states[: len(rows)]))
+    assert generate(FAR, 4 * SHORT, **settings).tokens != whole
 
 
 # -- measured and predicted -------------------------------------------------------------------------------------------
@@ -188,59 +205,7 @@ def test_a_wrong_prediction_shows(pair):
     assert not run_of_forty(pair, Shy(3), 1).difference.covers(0, z=10)
 
 
-def test_a_prediction_takes_the_states_before_the_round():
-    rng, rule = np.random.default_rng(3), verifier("greedy_block")
-    target, draft = (torch.from_numpy(rng.dirichlet(np.ones(5), (3, 1, rows))) for rows in (4, 3))
-    tokens, uniforms = torch.from_numpy(rng.integers(0, 5, (3, 1, 3))), torch.from_numpy(rng.random((3, 7)))
-    before = [FRESH, (Layer(0.7, 2),), (Layer(0.4, 2), Layer(1.3, 1))]
-    how = GreedyPath(1, 3, rule, list(before))
-    outcome = how.judge(target, draft, tokens, uniforms, None)
-    found = expected_kept(how, target, draft, tokens, outcome)
-    after, fresh = [], []
-    for i, state in enumerate(before):
-        rows = target[i, 0].numpy(), draft[i, 0].numpy(), tokens[i, 0].numpy()
-        assert found[i] == pytest.approx(rule.conditional(*rows, state).stop @ np.arange(4), abs=1e-12)  # few factors
-        fresh.append(rule.conditional(*rows).stop @ np.arange(4))
-        verdict, state = rule.draw(*rows, uniforms[i, 3:].numpy(), state)
-        assert (outcome.accepted[i], outcome.token[i]) == verdict
-        after.append(state)
-    assert how.states == after != before
-    assert (np.abs(found - fresh) > 1e-3).tolist() == [False, True, True]  # what a forgotten state would predict
-
-
-class Recorder(TreeVerifier):
-    """Notes the numbers that it is asked with."""
-
-    def _joint(self, tree, target, draft):
-        raise AssertionError
-
-    def num_uniforms(self, draft_length):
-        return draft_length + 1
-
-    def _draw_paths(self, target_rows, draft_rows, tokens, uniforms):
-        self.verdict = uniforms
-        return (np.zeros(len(tokens), dtype=np.int64),) * 3
-
-    def _expected_paths(self, target_rows, draft_rows, tokens, uniforms):
-        self.prediction = uniforms
-        return np.zeros(len(tokens))
-
-
-def test_drafts_verdict_and_prediction_share_no_coin():
-    rule = Recorder(2)
-    how = method(rule, 1, 3)
-    count = how.num_uniforms
-    uniforms = (torch.arange(count, dtype=torch.float64)[None] + 0.5) / count
-    law = torch.full((1, 2, count), 1 / count, dtype=torch.float64)  # its draws name the numbers that they came from
-    drafts = torch.stack([how.propose(depth, law, uniforms, None) for depth in range(3)], dim=-1)
-    rows = law[:, :, None].expand(-1, -1, 4, -1)
-    how.judge(rows, rows[:, :, :3], drafts, uniforms, None)
-    how.expected(rows, rows[:, :, :3], drafts, uniforms)
-    used = [*drafts.flatten().tolist(), *(np.concatenate([rule.verdict, rule.prediction], axis=1)[0] * count)]
-    assert sorted(int(number) for number in used) == list(range(count))
-
-
-# -- objects, and devices ---------------------------------------------------------------------------------------------
+# -- objects, and copies ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -258,37 +223,6 @@ def test_objects_keep_their_parameters(pair):
     runs = [generate(pair, PROMPTS, verifier=rule, draft_length=2, max_new_tokens=8, seed=2).tokens for rule in rules]
     assert runs[0] != runs[1]
     assert runs[1] == uncached(pair, rules[1], 3, 2, 8, seed=2)
-
-
-def on_meta(how, size=7):
-    """Arguments of a verdict on a device that holds no numbers: whoever asks for one fails."""
-    law = torch.empty(2, how.paths, how.draft_length + 1, size, dtype=torch.float64, device="meta")
-    tokens = torch.empty(2, how.paths, how.draft_length, dtype=torch.int64, device="meta")
-    return law, law[:, :, :-1], tokens, law.new_empty(2, how.num_uniforms)
-
-
-class Asks(Traversal):
-    """Planted bug: the host looks whether anything was kept."""
-
-    def _draw_paths(self, *given):
-        accepted, token, path = super()._draw_paths(*given)
-        assert bool((accepted >= 0).all())
-        return accepted, token, path
-
-
-@pytest.mark.parametrize("name", TREES)
-def test_no_verdict_waits_for_a_device(name):
-    how = method(name, 3, 3)
-    given = on_meta(how)
-    assert how.judge(*given, None).token.shape == (2,)
-    if isinstance(how, TreePaths):
-        assert how.expected(*given).shape == (2,)
-
-
-def test_a_rule_that_waits_for_a_device_is_found():
-    how = method(Asks(3), 3, 3)
-    with pytest.raises(RuntimeError, match="meta tensors"):
-        how.judge(*on_meta(how), None)
 
 
 @pytest.mark.parametrize(("name", "paths", "waits"), [*((name, 2, 1) for name in TREES), ("greedy_block", 1, 5)])
