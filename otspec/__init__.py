@@ -45,6 +45,8 @@ _ROOMS = {
     "otspec.decode.record": "load_trace record",
     "otspec.decode.measure": "DecodeRun",
     "otspec.decode.loop": "generate",
+    "otspec.decode.drafters": "Drafter drafter list_drafters",
+    "otspec.decode.reading.behaviour": "SlowReading",
     "otspec.decode.paths": "record_paths",
     "otspec.decode.sequence": "compare_sequences",
     "otspec.core.tree": "DraftTree",

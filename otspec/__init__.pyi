@@ -60,11 +60,15 @@ from otspec.core.verifier import TokenVerifier as TokenVerifier
 from otspec.core.verifier import Verdict as Verdict
 from otspec.couplings import coupling as coupling
 from otspec.couplings import list_couplings as list_couplings
+from otspec.decode.drafters import Drafter as Drafter
+from otspec.decode.drafters import drafter as drafter
+from otspec.decode.drafters import list_drafters as list_drafters
 from otspec.decode.loop import generate as generate
 from otspec.decode.measure import DecodeRun as DecodeRun
 from otspec.decode.models import Pair as Pair
 from otspec.decode.models import load_pair as load_pair
 from otspec.decode.paths import record_paths as record_paths
+from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences

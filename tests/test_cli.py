@@ -101,7 +101,7 @@ def test_normalize_on_request(capsys):
     (["--target", "0.5,half", "--draft", "0.5,0.5"], "--target: '0.5,half' holds no numbers"),
     (["--target", "0.5,0.5"], "--draft: missing"),
     ([*A, "-k", "0"], "k: 0 is smaller than 1"),
-    ([*A, "-k", "4"], "draws 4 drafts from a vocabulary of 3"),
+    ([*A, "-k", "4", "--scheme", "without-replacement"], "draws 4 drafts from a vocabulary of 3"),
     ([*A, "--scheme", "beam"], "--scheme: 'beam' is unknown"),
     ([*A, "--scheme", "hybrid:2", "-k", "2"], "top: 2 is outside"),
     ([*A, "--scheme", "hub", "-k", "3"], "SpecHub has two"),

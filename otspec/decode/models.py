@@ -9,6 +9,7 @@ a vocabulary nevertheless; `Pair.vocab_size` is then the smaller width and logit
 torch and transformers are imported inside the functions, so importing this module costs nothing.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
 from otspec.decode.arguments import as_token_ids
+from otspec.decode.skipping import PREFIX, skip_layers
 from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers
 
 POCKET = Path(__file__).resolve().parents[1] / "data" / "pocket"
@@ -108,7 +110,8 @@ def load_pair(
         A pair that ships with otspec: one target, with its draft or with a much weaker one.
     target, draft : str or Path, optional
         Instead of `name`: two folders in the Hugging Face layout, or two hub ids (``"owner/model"``). The
-        tokenizer lies in the folder or in the one above.
+        tokenizer lies in the folder or in the one above. A draft ``"skip:8-20"`` is the target without those layers
+        (numbers or ranges, ends included, the first layer being 0), its weights shared.
     device : str
         ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
     dtype : {"auto", "float32", "float64", "bfloat16", "float16"}
@@ -146,9 +149,14 @@ def load_pair(
     number = _torch_dtype(dtype, place, pocket)
     if pocket:
         check_hashes(POCKET)
-    sources = [locate(at, which) for at, which in ((target_at, "target"), (draft_at, "draft"))]
+    skips = str(draft_at) if str(draft_at).startswith(PREFIX) else ""
+    asked = [(target_at, "target"), *([] if skips else [(draft_at, "draft")])]
+    sources = [locate(at, which) for at, which in asked]
     models = [load_model(source, number, place) for source in sources]
     tokenizers = [load_tokenizer(source) for source in sources]
+    if skips:
+        models.append(skip_layers(models[0], skips))
+        tokenizers.append(tokenizers[0])
     return Pair(
         target=models[0],
         draft=models[1],
@@ -157,7 +165,7 @@ def load_pair(
         draft_name=f"{name}/draft" if pocket else str(draft),
         vocab_size=common_vocab_size(*(_width(model) for model in models), *tokenizers),
         device=place,
-        fingerprint=_fingerprint(sources),
+        fingerprint=_fingerprint(sources, skips),
     )
 
 
@@ -234,7 +242,9 @@ def resolve_device(device: str) -> str:
     return f"cuda:{index}"
 
 
-def _fingerprint(sources: list[str | Path]) -> str:
+def _fingerprint(sources: list[str | Path], skips: str) -> str:
+    if skips:
+        return hashlib.sha256(f"{fingerprint(*sources)} {skips}".encode()).hexdigest()
     if all(Path(source).resolve().parent == POCKET for source in sources):
         check_hashes(POCKET)
         return fingerprint(*sources, weights_only=True)  # the name that the bundled trace gives the pair

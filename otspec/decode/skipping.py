@@ -81,7 +81,7 @@ def skip_layers(model: Any, spec: str) -> Any:
         modules.append(_twin(modules[-1]._modules[name]))
         modules[-2]._modules[name] = modules[-1]
     layers = modules[-1]._modules[last]
-    modules[-1]._modules[last] = torch.nn.ModuleList([layers[place] for place in kept])
+    modules[-1]._modules[last] = torch.nn.ModuleList([_numbered(layers[place], number) for number, place in enumerate(kept)])
     small = _shorter_config(model.config, kept)
     for module in modules:
         if hasattr(module, "config"):
@@ -93,6 +93,17 @@ def _twin(module: Any) -> Any:
     """Another module object around the same children and tensors."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
+    return twin
+
+
+def _numbered(module: Any, number: int) -> Any:
+    """Twin of a layer and of all in it, which find their place in a cache by number."""
+    twin = _twin(module)
+    if isinstance(getattr(twin, "layer_idx", None), int):
+        twin.layer_idx = number
+    for name, child in twin._modules.items():
+        if child is not None:
+            twin._modules[name] = _numbered(child, number)
     return twin
 
 

@@ -1,9 +1,8 @@
 """Tokens a second, side by side in one run: plain sampling, Hugging Face assisted generation, otspec with each rule.
 
-Assisted generation drafts exactly the asked length (its knobs lie on the draft's generation configuration) and takes one
-prompt at a time, as it does not batch. Everything continues the same prompts by the same number of tokens at
-temperature 1; each candidate runs once to warm up, then by turns. Large models are benchmarked with
-``--target FOLDER --draft FOLDER``.
+Assisted generation drafts exactly the asked length (its knobs lie on the draft's generation configuration) and takes
+one prompt at a time, as it does not batch. Everything continues the same prompts by the same number of tokens at
+temperature 1; each candidate runs once to warm up, then by turns. Other models: ``--target FOLDER --draft FOLDER``.
 """
 
 from __future__ import annotations

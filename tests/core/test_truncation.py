@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 import otspec as ot
 from otspec.core import truncation
+from otspec.core.checks import check_temperature
 from otspec.core.largest_rows import keep_largest
 from otspec.core.laws import law_from_logits, temper, truncate
-from otspec.core.checks import check_temperature
 from otspec.core.truncation import top_mask
 from tests.oracles import warp
 

@@ -83,7 +83,8 @@ class Texts:
         reader.select(torch.tensor(rows))
 
 
-@pytest.mark.parametrize("make", [tree_reader, lambda model, rows: WholeReader(model, SIZE, rows)], ids=["tree", "whole"])
+@pytest.mark.parametrize("make", [tree_reader, lambda model, rows: WholeReader(model, SIZE, rows)],
+                         ids=["tree", "whole"])
 @pytest.mark.parametrize("seed", range(3))
 def test_rounds_of_random_trees_are_read_as_whole_passes(model, make, seed):
     state = Texts(model, np.random.default_rng(seed))

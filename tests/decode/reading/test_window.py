@@ -29,7 +29,8 @@ def test_layers_with_and_without_a_window():
 
 
 @pytest.mark.parametrize(("config", "found"), [
-    ({}, [None]), ({"sliding_window": None}, [None]), ({"sliding_window": 0}, [None]), ({"sliding_window": True}, [None]),
+    ({}, [None]), ({"sliding_window": None}, [None]), ({"sliding_window": 0}, [None]),
+    ({"sliding_window": True}, [None]),
     ({"sliding_window": 8}, [Window(8), None]),
     ({"sliding_window": 8, "layer_types": ["full_attention", "full_attention"]}, [None, Window(8)]),
     ({"sliding_window": 8, "layer_types": ["sliding_attention"] * 2}, [Window(8), None]),
