@@ -81,7 +81,8 @@ def skip_layers(model: Any, spec: str) -> Any:
         modules.append(_twin(modules[-1]._modules[name]))
         modules[-2]._modules[name] = modules[-1]
     layers = modules[-1]._modules[last]
-    modules[-1]._modules[last] = torch.nn.ModuleList([_numbered(layers[place], number) for number, place in enumerate(kept)])
+    renumbered = [_numbered(layers[place], number) for number, place in enumerate(kept)]
+    modules[-1]._modules[last] = torch.nn.ModuleList(renumbered)
     small = _shorter_config(model.config, kept)
     for module in modules:
         if hasattr(module, "config"):
