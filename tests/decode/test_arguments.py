@@ -70,7 +70,8 @@ def test_stop_tokens_of_every_kind_are_a_set():
 
 
 @pytest.mark.parametrize("stop", ["def", "", b"x", True, 1.5, NAN, -1, 10, 10**30, [1, 10], [True], ["a"], [[1]], [1.0],
-                                  np.array([1.0]), np.array(1.0), {"eos": 1}, torch.tensor([True]), object()], ids=lambda given: repr(given).split(" at 0x")[0])
+                                  np.array([1.0]), np.array(1.0), {"eos": 1}, torch.tensor([True]), object()],
+                         ids=lambda given: repr(given).split(" at 0x")[0])
 def test_what_is_no_stop_token_is_refused(stop):
     with pytest.raises(BadArgument, match=r"^stop_token.*Fix: "):
         check_stop_tokens(stop, 10)

@@ -69,7 +69,7 @@ def test_without_a_formula_the_drafts_at_hand_are_weighed():
     here = depth()
     for row in range(5):
         here.drafts[row] = torch.from_numpy(np.random.default_rng(row).permutation(6)[:3])
-    rule = verifier("recursive_wor", WithoutReplacement(3))
+    rule = verifier("naive", WithoutReplacement(3))
     assert rule.acceptance(here.target.numpy(), here.draft.numpy()) is None
     got = predicted(TokenWalkJudge(rule, 3, 1), here)
     law = rule.conditional(*(a.numpy() for a in here[:3]))
