@@ -67,6 +67,11 @@ class TokenVerifier(ABC):
         """Emitted token ``[*batch]``; override for speed, the contract tests compare it with `_conditional`."""
         return draw(self._conditional(target, draft, tokens), uniforms[..., 0])
 
+    @property
+    def acceptance_is_slow(self) -> bool:
+        """Whether `acceptance` costs so much more than a draw that a decoder should weigh the drafts at hand."""
+        return False
+
     def acceptance(self, target: Array, draft: Array) -> Array | None:
         """Exact acceptance ``[*batch]`` by a closed form at any vocabulary, or None where there is none."""
         return None

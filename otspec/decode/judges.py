@@ -306,7 +306,7 @@ def _chance(rule: Any, depth: Depth) -> np.ndarray:
 
 
 def _chance_of(rule: Any, depth: Depth) -> np.ndarray:
-    chance = rule.acceptance(depth.target, depth.draft)
+    chance = None if rule.acceptance_is_slow else rule.acceptance(depth.target, depth.draft)
     if chance is not None:
         return np.asarray(chance)
     law = rule.conditional(depth.target, depth.draft, depth.drafts)

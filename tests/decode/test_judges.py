@@ -21,6 +21,7 @@ from otspec.decode.judges import (  # noqa: E402
     PathsJudge,
     StatefulJudge,
     TokenWalkJudge,
+    _chance_of,
     _compact,
     bound_to,
 )
@@ -261,3 +262,15 @@ def test_the_way_to_a_node_of_a_tree_of_one_depth():
     nodes, count = way_to(torch.tensor([0, 3]), torch.zeros(2, 3, dtype=torch.int64), 1)
     assert count.tolist() == [0, 1]
     assert nodes[1].tolist() == [3]
+
+
+def test_an_acceptance_that_is_slow_is_not_asked_for_every_round(monkeypatch):
+    here = depth()
+    for row in range(5):
+        here.drafts[row] = torch.from_numpy(np.random.default_rng(row).permutation(6)[:3])
+    rule = verifier("recursive_wor", WithoutReplacement(3))
+    assert rule.acceptance_is_slow
+    law = rule.conditional(*(array.numpy() for array in here[:3]))
+    monkeypatch.setattr(type(rule), "acceptance", lambda *given: pytest.fail("asked"))
+    got = _chance_of(rule, Depth(*(array.numpy() for array in here)))
+    np.testing.assert_allclose(got, [law[i, here.drafts[i].numpy()].sum() for i in range(5)], rtol=1e-14)

@@ -51,6 +51,11 @@ class RecursiveWithoutReplacement(TokenVerifier):
             left = normalized_or(left, left)
         return law + survive * goal
 
+    @property
+    def acceptance_is_slow(self) -> bool:
+        """From three drafts on it is a sum over pairs of tokens."""
+        return self.scheme.num_drafts > 2
+
     def acceptance(self, target: Array, draft: Array) -> Array | None:
         """Exact for one and two drafts, ``[*batch]``, in O(V log V); to 1e-9 for three and four; else None."""
         target, draft = checked_pair(target, draft, self.scheme)
