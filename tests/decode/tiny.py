@@ -56,7 +56,7 @@ def banning_everything(one):
 @lru_cache(maxsize=20_000)
 def _logits(one, text):
     with torch.no_grad():
-        return one(torch.tensor([text])).logits[0, -1].numpy()
+        return one(torch.tensor([text]), use_cache=False).logits[0, -1].numpy()
 
 
 def law(one, text, **warp):
