@@ -10,7 +10,7 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.decode.drafters.base import Drafter
 from otspec.decode.reading.behaviour import Behaviour, behaviour, positions
-from otspec.decode.reading.readers import Reader
+from otspec.decode.reading.readers import Reader, TreeReader
 
 ENTRIES = 1 << 26  # of a round's target laws by default: 512 MB of float64
 SHARE = 0.8  # of the free memory that a batch may take
@@ -65,7 +65,9 @@ class Room:
         """Try the models and add up."""
         nodes = drafts.num_nodes if drafts else 0
         branches = drafts is not None and drafts.branches
-        readings = {which: behaviour(getattr(pair, which), pair.vocab_size, longest, which, trees=branches)
+        # drafts reach past the longest text, and a model may change its positions there for all that it reads
+        reach = longest + (drafts.depth if drafts else 0)
+        readings = {which: behaviour(getattr(pair, which), pair.vocab_size, reach, which, trees=branches)
                     for which in read_models(drafts)}
         slots = longest + nodes + 2
         cache = sum(reading.bytes_per_token for reading in readings.values()) * slots
@@ -107,7 +109,7 @@ class Room:
 
     def _reader(self, which: str, rows: int) -> Reader:
         made = self.readings[which].make
-        return made(rows=rows, room=self.first) if "limit" in made.keywords else made(rows=rows)
+        return made(rows=rows, room=self.first) if made.func is TreeReader else made(rows=rows)
 
 
 def free_memory(device: str) -> int | None:

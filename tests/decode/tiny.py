@@ -18,6 +18,7 @@ from otspec.decode.models import Pair
 from otspec.decode.streams import sequence_seeds, streams
 from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock
 
+_GPT2 = {"n_positions": 256, "n_embd": 16, "n_layer": 2, "n_head": 2}
 _SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
           "num_key_value_heads": 2, "max_position_embeddings": 256}
 
@@ -28,7 +29,7 @@ def model(seed, size=64, family="llama", scale=1.0, **config):
     elif family == "mistral":
         made = MistralForCausalLM(MistralConfig(vocab_size=size, **(_SMALL | config)))
     else:
-        made = GPT2LMHeadModel(GPT2Config(vocab_size=size, n_positions=256, n_embd=16, n_layer=2, n_head=2, **config))
+        made = GPT2LMHeadModel(GPT2Config(vocab_size=size, **(_GPT2 | config)))
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, value in made.named_parameters():
@@ -56,7 +57,7 @@ def banning_everything(one):
 @lru_cache(maxsize=20_000)
 def _logits(one, text):
     with torch.no_grad():
-        return one(torch.tensor([text])).logits[0, -1].numpy()
+        return one(torch.tensor([text]), use_cache=False).logits[0, -1].numpy()
 
 
 def law(one, text, **warp):

@@ -29,13 +29,16 @@ class AloneReader:
         Begin with a cache that grows by layers as they come, instead of the one that the model makes.
     singly : bool
         Read behind a cache token after token: some recurrences take up a state with one token only.
+    limit : int, optional
+        Positions that the model knows; what stands past the last one, which no text can reach, is left out.
     """
 
     bytes_per_slot = 0
 
     def __init__(self, model: Any, vocab_size: int, rows: int, *, plain: bool = False,
-                 singly: bool = False) -> None:
+                 singly: bool = False, limit: int | None = None) -> None:
         self._model, self._vocab_size, self._plain, self._singly = model, vocab_size, plain, singly
+        self._limit, self._lengths = limit, [0] * rows
         self._caches: list[Any] = [None] * rows
         self._unread: list[list[int]] = [[] for _ in range(rows)]
         self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
@@ -46,6 +49,7 @@ class AloneReader:
         """Begin texts; they are read with the first nodes."""
         for row, text in zip(rows, texts, strict=True):
             self._caches[row], self._unread[row], self._nodes[row] = None, list(text), []
+            self._lengths[row] = len(text)
 
     def read(self, tokens: Any, parents: Any, last: int = 0) -> Any:
         """Logits after nodes, text after text."""
@@ -56,7 +60,8 @@ class AloneReader:
             nodes = self._nodes[b]
             for token, parent in zip(new, above, strict=True):
                 nodes.append([*(nodes[parent] if parent >= 0 else []), token])
-            rows.append(self._after(b, nodes[-shown:]))
+            fits = None if self._limit is None else self._limit - self._lengths[b]
+            rows.append(self._after(b, [chain[:fits] for chain in nodes[-shown:]]))
         return torch.stack(rows)
 
     def keep(self, nodes: Any, count: Any, most: int) -> None:
@@ -64,13 +69,14 @@ class AloneReader:
         for b, kept in enumerate(count.tolist()):
             places = range(kept) if nodes is None else nodes[b, :kept].tolist()
             self._unread[b] += [self._nodes[b][place][-1] for place in places]
+            self._lengths[b] += kept
             self._nodes[b] = []
 
     def select(self, rows: Any) -> None:
         """Keep some rows."""
         chosen = rows.tolist()
-        self._caches, self._unread, self._nodes = (
-            [of[b] for b in chosen] for of in (self._caches, self._unread, self._nodes))
+        self._caches, self._unread, self._nodes, self._lengths = (
+            [of[b] for b in chosen] for of in (self._caches, self._unread, self._nodes, self._lengths))
 
     def _after(self, b: int, chains: list[list[int]]) -> Any:
         """Logits ``[n V]`` after chains behind text ``b``."""

@@ -129,7 +129,7 @@ def _tried(trial: _Trial, which: str, trees: bool) -> Behaviour:
         raise BadArgument(f"{name} {lacks}. Fix: use a causal language model.")
     if not trial.even():
         why = "its logits depend on how long the text is that follows"
-        return Behaviour("whole", why, partial(WholeReader, trial.model, trial.vocab_size))
+        return Behaviour("whole", why, partial(WholeReader, trial.model, trial.vocab_size, limit=trial.limit))
     lacks = ""
     for window in windows(trial.model.config.get_text_config()):
         make = partial(TreeReader, trial.model, trial.vocab_size, window=window, limit=trial.limit)
@@ -139,10 +139,10 @@ def _tried(trial: _Trial, which: str, trees: bool) -> Behaviour:
         lacks = lacks or wrong
     trial.slack = 10.0  # recurrent states sum in another order; without masks, what is wrong is wrong by far
     for how in ({}, {"plain": True}, {"singly": True}):
-        make = partial(AloneReader, trial.model, trial.vocab_size, **how)
+        make = partial(AloneReader, trial.model, trial.vocab_size, limit=trial.limit, **how)
         if not trial.differs(make, 2 if trees else 1)[0]:
             return Behaviour("alone", lacks, make)
-    return Behaviour("whole", lacks, partial(WholeReader, trial.model, trial.vocab_size))
+    return Behaviour("whole", lacks, partial(WholeReader, trial.model, trial.vocab_size, limit=trial.limit))
 
 
 class _Trial:
@@ -184,9 +184,13 @@ class _Trial:
         return ""
 
     def even(self) -> bool:
-        """Whether a prefix alone has the logits that it has within a longer text."""
-        half = len(self.text) // 2
-        return self.same(self.whole(self.text)[half - 1], self.whole(self.text[:half])[-1])
+        """Whether prefixes alone have the logits that they have within a longer text.
+
+        Each is half as long as the one before, so that whatever length matters lies between two of them.
+        """
+        full, size = self.whole(self.text), len(self.text)
+        return all(self.same(full[length - 1], self.whole(self.text[:length])[-1])
+                   for length in (size >> times for times in range(1, size.bit_length())))
 
     def same(self, left: Any, right: Any) -> bool:
         """Whether two sets of logits differ by rounding only."""

@@ -193,10 +193,19 @@ class TreeReader:
 
 
 class WholeReader:
-    """A pass over every text alone; see the module. Texts live on the host."""
+    """A pass over every text alone; see the module. Texts live on the host.
 
-    def __init__(self, model: Any, vocab_size: int, rows: int) -> None:
-        self._model, self._vocab_size = model, vocab_size
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    vocab_size : int
+    rows : int
+    limit : int, optional
+        Positions that the model knows; what stands past the last one, which no text can reach, is left out.
+    """
+
+    def __init__(self, model: Any, vocab_size: int, rows: int, limit: int | None = None) -> None:
+        self._model, self._vocab_size, self._limit = model, vocab_size, limit
         self._texts: list[list[int]] = [[] for _ in range(rows)]
         self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
 
@@ -214,7 +223,8 @@ class WholeReader:
             for token, parent in zip(numbers[b], above[b], strict=True):
                 nodes.append([*(nodes[parent] if parent >= 0 else []), token])
         shown = last or tokens.shape[1]
-        asked = [text + chain for text, nodes in zip(self._texts, self._nodes, strict=True) for chain in nodes[-shown:]]
+        asked = [(text + chain)[: self._limit] for text, nodes in zip(self._texts, self._nodes, strict=True)
+                 for chain in nodes[-shown:]]
         return last_logits(self._model, self._vocab_size, asked).unflatten(0, (len(numbers), shown))
 
     def keep(self, nodes: Any, count: Any, most: int) -> None:

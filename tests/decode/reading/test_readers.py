@@ -11,6 +11,7 @@ from otspec.decode.reading import readers  # noqa: E402
 from otspec.decode.reading.readers import TreeReader, WholeReader, last_logits  # noqa: E402
 from otspec.decode.reading.window import windows  # noqa: E402
 from tests.decode import tiny  # noqa: E402
+from tests.decode.reading.rounds import Texts, rounds_of_random_trees  # noqa: E402
 from tests.oracles.waiting import NoWaiting  # noqa: E402
 
 SIZE = 64
@@ -27,83 +28,14 @@ def tree_reader(model, rows, room=4):  # so little room that the cache has to gr
     return TreeReader(model, SIZE, rows, room, windows(model.config)[0], limit=256)
 
 
-class Texts:
-    """What a reader should hold: texts as lists, nodes by their chains."""
-
-    def __init__(self, model, rng):
-        self.model, self.rng = model, rng
-        self.texts, self.chains = [], []
-
-    def tokens(self, count):
-        return self.rng.integers(SIZE, size=count).tolist()
-
-    def admit(self, reader, rows, texts):
-        for row, text in zip(rows, texts, strict=True):
-            self.texts += [None] * (row + 1 - len(self.texts))
-            self.texts[row] = list(text)
-        reader.admit(rows, texts)
-        self.chains = [[] for _ in self.texts]
-
-    def read(self, reader, count, last=0):
-        """Add random nodes, of random parents among all before them, and check the logits of the last ones."""
-        tokens = [self.tokens(count) for _ in self.texts]
-        parents = [[int(self.rng.integers(-1, len(chains) + j)) for j in range(count)]
-                   for chains in self.chains]
-        return self.check(reader, tokens, parents, last)
-
-    def check(self, reader, tokens, parents, last=0):
-        logits = reader.read(torch.tensor(tokens), torch.tensor(parents), last)
-        assert logits.shape == (len(self.texts), last or len(tokens[0]), SIZE)
-        for row, chains in enumerate(self.chains):
-            for token, parent in zip(tokens[row], parents[row], strict=True):
-                chains.append([*(chains[parent] if parent >= 0 else []), token])
-            for place in range(-logits.shape[1], 0):
-                want = tiny._logits(self.model, tuple(self.texts[row] + chains[place]))
-                # masked attention sums in another order: a few eps per layer, logits of order ten
-                np.testing.assert_allclose(logits[row, place].numpy(), want, atol=1e-12)
-
-    def keep(self, reader):
-        """Keep the way to a random node of each text."""
-        ways = []
-        for chains in self.chains:
-            node = int(self.rng.integers(len(chains)))
-            ways.append([next(i for i, chain in enumerate(chains) if chain == chains[node][: depth + 1]
-                              ) for depth in range(len(chains[node]))])
-        width = max(map(len, ways))
-        nodes = torch.tensor([way + [0] * (width - len(way)) for way in ways])
-        count = torch.tensor([int(self.rng.integers(1, len(way) + 1)) for way in ways])
-        for text, chains, way, kept in zip(self.texts, self.chains, ways, count.tolist(), strict=True):
-            text += chains[way[kept - 1]]
-        reader.keep(nodes, count, max(map(len, self.texts)))
-        self.chains = [[] for _ in self.texts]
-
-    def select(self, reader, rows):
-        self.texts = [self.texts[row] for row in rows]
-        self.chains = [[] for _ in rows]
-        reader.select(torch.tensor(rows))
+def whole_reader(model, rows):
+    return WholeReader(model, SIZE, rows, limit=256)
 
 
-@pytest.mark.parametrize("make", [tree_reader, lambda model, rows: WholeReader(model, SIZE, rows)],
-                         ids=["tree", "whole"])
+@pytest.mark.parametrize("make", [tree_reader, whole_reader])
 @pytest.mark.parametrize("seed", range(3))
 def test_rounds_of_random_trees_are_read_as_whole_passes(model, make, seed):
-    state = Texts(model, np.random.default_rng(seed))
-    reader = make(model, 4)
-    # nothing at all has been read of the text of one token, whose last token comes with the nodes
-    state.admit(reader, [0, 1, 2, 3], [state.tokens(9), [], state.tokens(2), state.tokens(5)])
-    for turn in range(3):
-        state.read(reader, 4)
-        state.read(reader, 3, last=2)  # nodes on nodes of an earlier call
-        state.keep(reader)
-        if turn == 0:  # new texts in single rows, while others go on; one longer than all
-            state.admit(reader, [2], [state.tokens(17)])
-        if turn == 1:
-            state.admit(reader, [3, 0], [[], state.tokens(3)])
-    state.select(reader, [3, 1])
-    state.read(reader, 3)
-    state.keep(reader)
-    state.admit(reader, [1], [state.tokens(4)])
-    state.read(reader, 2)
+    rounds_of_random_trees(Texts(model, np.random.default_rng(seed)), make(model, 4))
 
 
 def test_chains_are_kept_without_being_named(model):
@@ -156,8 +88,13 @@ def test_nodes_past_the_last_position_are_read_there():
     reader = TreeReader(model, SIZE, 1, limit=256)
     text = np.random.default_rng(0).integers(SIZE, size=256).tolist()
     reader.admit([0], [text[:255]])
-    logits = reader.read(torch.tensor([[text[255], 1, 2]]), torch.tensor([[-1, 0, 1]]))
+    nodes, parents = torch.tensor([[text[255], 1, 2]]), torch.tensor([[-1, 0, 1]])
+    logits = reader.read(nodes, parents)
     np.testing.assert_allclose(logits[0, 0], tiny._logits(model, tuple(text)), atol=1e-12)  # the last that exists
+    # a pass over each text leaves them out
+    whole = whole_reader(model, 1)
+    whole.admit([0], [text[:255]])
+    np.testing.assert_allclose(whole.read(nodes, parents), logits[:, :1].expand(-1, 3, -1), atol=1e-12)
 
 
 def test_no_round_waits_for_a_device():
