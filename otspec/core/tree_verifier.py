@@ -19,8 +19,9 @@ import numpy as np
 from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.laws import draw, namespace
-from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
+from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
 from otspec.core.tree import SAMPLED, DraftTree
+from otspec.core.tree_batches import BatchedTrees, check_lawful
 
 Array = Any
 
@@ -47,7 +48,7 @@ class PathVerdict(NamedTuple):
     path: Array
 
 
-class TreeVerifier(ABC):
+class TreeVerifier(BatchedTrees, ABC):
     """A rule that keeps the prefix of one node of a drafted tree and emits one more token.
 
     A subclass writes `_joint`, and `_draw_paths` and `_expected_paths` for K independent paths.
@@ -182,18 +183,7 @@ class TreeVerifier(ABC):
     def _check_tree(self, tree: DraftTree) -> None:
         if not isinstance(tree, DraftTree):
             raise BadArgument(f"tree: {type(tree).__name__} is no DraftTree. Fix: DraftTree(parents, tokens).")
-        single = len(tree) == 1 or tree.draws.max() == 1  # a chain is a tree of every scheme
-        fixed = tree.scheme == "deterministic"
-        bound = WithoutReplacement if tree.scheme == "without_replacement" else WithReplacement
-        if tree.scheme not in self.trees or not (single or fixed or isinstance(self.scheme, bound)):
-            raise SchemeMismatch(f"{self!r} does not verify {tree!r}. Fix: bind the rule to the scheme that the "
-                                 f"children of the tree were drawn by.")
-        if tree.adaptive_widths and tree.scheme not in self.adaptive:
-            raise SchemeMismatch(f"{type(self).__name__} would be biased on {tree!r}: it must know how many children "
-                                 f"a node has before they are drawn. Fix: traversal, or fix the widths beforehand.")
-        if not fixed and tree.draws.max() > self.scheme.num_drafts:
-            raise SchemeMismatch(f"{self!r}: a node of the tree has {tree.draws.max()} draws. "
-                                 f"Fix: bind the rule to {tree.draws.max()} drafts.")
+        check_lawful(self, tree, int(tree.draws.max()), repr(tree))
 
     def _checked_paths(self, target_rows: Array, draft_rows: Array, tokens: Array,
                        uniforms: Array) -> tuple[tuple[int, ...], tuple[Array, Array, Array, Array]]:

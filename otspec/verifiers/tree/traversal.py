@@ -18,9 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from otspec.core.block import clipped_ratio, row_at
+from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, one_hot, positive_part
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import SCHEMES, DraftTree
+from otspec.verifiers.tree.batched_traversal import TRAVERSAL, draw_nodes, expected_depth
 from otspec.verifiers.tree.groups import Groups, GroupWalk
 
 Array = Any
@@ -53,6 +55,18 @@ class Traversal(GroupWalk):
 
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
         return _expected_depth(_Walk(target_rows, draft_rows, tokens))
+
+    def num_tree_uniforms(self, num_nodes: int) -> int:
+        """One for each node, one for the next token."""
+        return num_nodes + 1
+
+    def _draw_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                    uniforms: Array) -> tuple[Array, Array]:
+        return draw_nodes(drafted, target_rows, draft_rows, uniforms, TRAVERSAL)
+
+    def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                        uniforms: Array) -> Array:
+        return expected_depth(drafted, target_rows, draft_rows, TRAVERSAL)
 
 
 def in_tree_order(tokens: Array) -> tuple[Array, Array]:
