@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from otspec.core.drafted import DraftedTrees
+from otspec.core.tree_batches import check_lawful
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.judges import Judge, Outcome
+
+
+class Kind(NamedTuple):
+    """Kind of the trees that a drafter draws, known before any is drawn."""
+
+    scheme: str
+    adaptive_widths: bool
 
 
 class TreeJudge(Judge):
@@ -27,7 +36,7 @@ class TreeJudge(Judge):
 
     def __init__(self, rule: Any, drafts: Drafter) -> None:
         self.rule, self.drafts = rule, drafts
-        rule.check_drafts(drafts.tree, drafts.most_draws, drafts.adaptive_widths)
+        check_lawful(rule, Kind(drafts.tree, drafts.adaptive_widths), drafts.most_draws, repr(drafts))
 
     @property
     def num_uniforms(self) -> int:
@@ -47,8 +56,6 @@ class TreeJudge(Judge):
         return host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
 
     def _ask(self, function: Any, target_rows: Any, draft: Draft, coins: Any, dtype: Any) -> Any:
-        from otspec.core.drafted import DraftedTrees
-
         def asked(target: Any, tokens: Any, parents: Any, numbers: Any, *rows: Any) -> Any:
             trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths)
             return function(trees, target, rows[0] if rows else None, numbers)
