@@ -90,7 +90,7 @@ class Room:
             need = wanted * self.bytes_per_sequence
             raise TooLarge(f"batch_size: {wanted} sequences need about {need / 1e9:.1f} GB, {self.free / 1e9:.1f} GB "
                            f"are free. Fix: " + (f"batch_size={fitting}." if fitting else
-                                                 "fewer drafts, shorter texts or a smaller pair."), need)
+                                                 "fewer drafts, shorter texts or a smaller pair."), need / 1e9)
         return most if asked is not None else min(self.default, fitting, most)
 
     @property
