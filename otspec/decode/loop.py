@@ -81,7 +81,7 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     longest = max(map(len, texts)) + length
     check_room(pair, drafts, longest)
     room = Room.of(pair, drafts, longest)
-    size = min(room.batch(batch_size), len(texts))
+    size = room.batch(batch_size, len(texts))
     start = time.perf_counter()
     with progress_bar(len(texts) * length, "tokens", progress) as bar:
         ledger = Ledger(len(texts), length, stops, bar)

@@ -75,23 +75,23 @@ class Room:
         default = max(1, ENTRIES // ((nodes + 1) * pair.vocab_size))
         return cls(readings, cache + laws, default, free_memory(pair.device), slots)
 
-    def batch(self, asked: int | None) -> int:
-        """Sequences to decode together.
+    def batch(self, asked: int | None, count: int) -> int:
+        """Sequences of ``count`` to decode together.
 
         Raises
         ------
         TooLarge
             More than fit; the number that does is named.
         """
-        fitting = None if self.free is None else int(SHARE * self.free) // self.bytes_per_sequence
-        if asked is not None:
-            check_positive("batch_size", asked)
-        if fitting is not None and fitting < (asked or 1):
-            need = (asked or 1) * self.bytes_per_sequence / 1e9
-            raise TooLarge(f"batch_size: {asked or 1} sequences need about {need:.1f} GB, {self.free / 1e9:.1f} GB are "
-                           f"free. Fix: " + (f"batch_size={fitting}." if fitting else
-                                             "fewer drafts, shorter texts or a smaller pair."))
-        return asked or min(self.default, fitting or self.default)
+        most = count if asked is None else min(check_positive("batch_size", asked), count)
+        fitting = most if self.free is None else int(SHARE * self.free) // self.bytes_per_sequence
+        wanted = 1 if asked is None else most
+        if fitting < wanted:
+            need = wanted * self.bytes_per_sequence
+            raise TooLarge(f"batch_size: {wanted} sequences need about {need / 1e9:.1f} GB, {self.free / 1e9:.1f} GB "
+                           f"are free. Fix: " + (f"batch_size={fitting}." if fitting else
+                                                 "fewer drafts, shorter texts or a smaller pair."), need / 1e9)
+        return most if asked is not None else min(self.default, fitting, most)
 
     @property
     def ways(self) -> dict[str, str]:

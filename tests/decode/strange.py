@@ -46,9 +46,10 @@ MAKERS = {
 }
 
 
-def strange(name, seed):
+def strange(name, seed, size=64):
     """A model with random weights in double precision that makes its logits matter."""
     made, rng = MAKERS[name](), np.random.default_rng(seed)
+    made.resize_token_embeddings(size)
     with torch.no_grad():
         for value in made.parameters():
             if value.ndim > 1:

@@ -14,7 +14,7 @@ from otspec.core.laws import at, one_hot  # noqa: E402
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.verifier import TokenVerifier  # noqa: E402
 from otspec.couplings import coupling, list_couplings  # noqa: E402
-from otspec.decode import judges  # noqa: E402
+from otspec.decode import judges, loop, speaking  # noqa: E402
 from otspec.decode.drafters import coupled  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
@@ -22,6 +22,7 @@ from otspec.decode.record import load_trace  # noqa: E402
 from otspec.verifiers import list_verifiers, verifier  # noqa: E402
 from otspec.verifiers.token.rejection import keep_probability  # noqa: E402
 from tests.decode import tiny  # noqa: E402
+from tests.oracles.waiting import NoWaiting  # noqa: E402
 
 TOY = tiny.pair(size=8)
 PROMPTS = [[5, 6, 7, 8, 9], [1], [3, 2, 60], [11, 12]]
@@ -110,6 +111,42 @@ def test_a_text_does_not_depend_on_its_batch(pair, name):
     assert whole.tokens == parts.tokens
     np.testing.assert_array_equal(whole.accepted, parts.accepted)
     np.testing.assert_allclose(whole.predicted, parts.predicted, atol=1e-9)  # float64 models, sums of 64 terms
+
+
+@pytest.mark.parametrize(("name", "scheme", "drafter"), [
+    ("block", 1, None), ("recursive", 2, None), ("traversal", 2, None), ("gumbel", 1, None), (None, 1, None),
+    ("block", 1, "lookup"), ("greedy_block", 1, None)])
+def test_rows_that_are_used_again_change_no_text(pair, name, scheme, drafter):
+    prompts = [*PROMPTS, [7], [1, 2, 3, 4, 5, 6, 7, 8], [60, 61], [2]]
+    settings = {"verifier": name, "scheme": scheme, "draft_length": 2, "drafter": drafter, "max_new_tokens": 9,
+                "stop_token": range(20, 30)}  # texts leave at different rounds
+    whole = generate(pair, prompts, **settings)
+    assert len({len(text) for text in whole.tokens}) > 1
+    for size in (1, 2, 5):
+        parts = generate(pair, prompts, batch_size=size, **settings)
+        assert parts.tokens == whole.tokens
+        np.testing.assert_array_equal(parts.accepted, whole.accepted)
+        np.testing.assert_allclose(parts.predicted, whole.predicted, atol=1e-9)  # sums of 64 terms
+        np.testing.assert_array_equal(parts.rounds, whole.rounds)
+
+
+@pytest.mark.parametrize("call", [("block", 1, None), ("traversal", 3, None), ("gumbel", 1, None), (None, 1, None),
+                                  ("block", 1, "lookup")], ids=ids)
+def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
+    name, scheme, drafter = call
+    settings = {"verifier": name, "scheme": scheme, "drafter": drafter, "draft_length": 2, "max_new_tokens": 6,
+                "batch_size": 2, "predict": False}
+    texts = generate(pair, PROMPTS, **settings).tokens  # models are tried, which waits
+    rounds, copies, real, copy = [], [], loop._Batch._round, torch.Tensor.cpu
+    monkeypatch.setattr(loop._Batch, "_round", lambda batch: rounds.append(1) or real(batch))
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(1) or copy(tensor))
+    for module in (judges, coupled):  # tensors all the way, as on a device
+        monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None: rule(*arguments))
+    # whether logits define a law is asked at once, which waits at every call of a model; nothing else may
+    monkeypatch.setattr(speaking, "law_from_logits", lambda logits, **warp: logits.softmax(-1, dtype=torch.float64))
+    with NoWaiting():
+        assert generate(pair, PROMPTS, **settings).tokens == texts
+    assert len(copies) == len(rounds) > 2
 
 
 class NoResidual(TokenVerifier):
