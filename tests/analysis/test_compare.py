@@ -33,7 +33,7 @@ def test_share_is_zero_for_one_draft_and_one_at_the_optimum():
 
 def test_sampled_and_oversized_rules_say_so(rng):
     target, draft = (np.stack([random_law(rng, 300) for _ in range(2)]) for _ in range(2))
-    sampled = acceptance_by_context("recursive_wor", target, draft, ot.WithoutReplacement(4), n=16)
+    sampled = acceptance_by_context("recursive_wor", target, draft, ot.WithoutReplacement(5), n=16)
     assert sampled.method == "sampled"
     assert (sampled.stderr > 0).all()
     rows = {row["rule"]: row for row in ot.compare(target, draft, ot.WithReplacement(4), n=8).rows}

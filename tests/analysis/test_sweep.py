@@ -114,7 +114,7 @@ def test_quiet_and_without_tqdm(laws, capfd, monkeypatch):
 
 def test_bad_arguments_are_named(laws):
     with pytest.raises(ot.BadArgument, match="k <= 12"):
-        sweep(laws, ks=[13], progress=False)
+        sweep(laws, ks=[13], schemes=ot.WithoutReplacement, progress=False)
     with pytest.raises(ot.BadArgument, match="no closed form"):
         sweep(laws, rules=["lp"], ks=[2], progress=False)
     with pytest.raises(ot.BadArgument, match="proved for none"):

@@ -118,7 +118,8 @@ def test_a_number_of_drafts_that_no_rule_takes():
     with pytest.raises(SchemeMismatch, match="one draft"):
         verifier("single_draft", 2)
     with pytest.raises(BadArgument, match="vocabulary of 2"):
-        verifier("nss", 3).acceptance([0.5, 0.5], [0.5, 0.5])
+        verifier("nss", WithoutReplacement(3)).acceptance([0.5, 0.5], [0.5, 0.5])
+    assert verifier("nss", 3).acceptance([0.5, 0.5], [0.5, 0.5]) == 7 / 8  # draws with replacement never run out
 
 
 def test_lp_refuses_lists_that_cannot_be_drawn():
