@@ -201,8 +201,8 @@ class DraftedTrees:
         ends = xp.ones_like(self.present[:, :1])
         there = xp.take_along_axis(xp.concat([ends, self.present], axis=1), self.above, axis=1)
         refuse(self.present & ~there, "parents", self.parents, "that node is absent (token -1). Fix: drop this one too")
-        equal = (self.above[:, :, None] == self.above[:, None, :]) & (self.tokens[:, :, None] == self.tokens[:, None, :])
-        twice = xp.any(equal & self.present[:, :, None] & (column[None, :] < column[:, None]), axis=-1)
+        equal, beside = (part[:, :, None] == part[:, None, :] for part in (self.tokens, self.above))
+        twice = xp.any(equal & beside & self.present[:, :, None] & (column[None, :] < column[:, None]), axis=-1)
         refuse(twice, "tokens", self.tokens, "drafted twice after one node. Fix: merge equal siblings and count them "
                                              "in multiplicity")
         if self.multiplicity is not None:

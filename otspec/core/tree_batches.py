@@ -146,8 +146,9 @@ class BatchedTrees:
                 raise ShapeMismatch(f"{name}: shape {shape} for trees {tuple(drafted.tokens.shape)}. "
                                     f"Fix: [B N+1 V], one row after every node, that of the text's end first.")
         xp = check_place(tokens=drafted.tokens, **rows)
-        if len({(tuple(given.shape), dtype_name(given)) for given in rows.values()}) > 1:
-            raise ShapeMismatch(f"rows differ: {', '.join(f'{n} {dtype_name(a)} {tuple(a.shape)}' for n, a in rows.items())}. "
+        kinds = {name: f"{dtype_name(given)} {tuple(given.shape)}" for name, given in rows.items()}
+        if len(set(kinds.values())) > 1:
+            raise ShapeMismatch(f"target_rows and draft_rows differ: {', '.join(kinds.values())}. "
                                 f"Fix: both laws must live on one vocabulary, in one dtype.")
         drafted.check(target_rows.shape[-1])
         most = int(xp.max(drafted.draws)) if drafted.tokens.shape[0] else 0
@@ -182,9 +183,9 @@ def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int,
     if bool(xp.any(wrong)):
         row = first_index(wrong)[0]
         raise BadArgument(f"tokens[{row}, {column}] = {int(drafted.tokens[row, column])} has probability 0 under the "
-                          f"draft row of node {int(drafted.above[row, column])}, so it was not drawn from it. Fix: pass "
-                          f"the laws that the tokens were drawn from; drafts chosen without chance make trees of "
-                          f"scheme='deterministic'.")
+                          f"draft row of node {int(drafted.above[row, column])}, so it was not drawn from it. Fix: "
+                          f"pass the laws that the tokens were drawn from; drafts chosen without chance make trees "
+                          f"of scheme='deterministic'.")
 
 
 def host_only(rule: Any, rows: Array) -> None:

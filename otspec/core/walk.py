@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from otspec.core.batched_walk import level_width, walk_trees
 from otspec.core.block import row_at
+from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import draw, namespace
 from otspec.core.schemes import WithoutReplacement, WithReplacement
@@ -99,6 +101,20 @@ class TokenWalk(TreeVerifier):
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
         xp = namespace(target_rows)
         return xp.astype(self._draw_paths(target_rows, draft_rows, tokens, uniforms)[0], xp.float64)
+
+    def num_tree_uniforms(self, num_nodes: int) -> int:
+        """Those of the rule and of the order of merged copies at each level, one for the token after a leaf."""
+        return num_nodes * level_width(self.rule) + 1
+
+    def _draw_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                    uniforms: Array) -> tuple[Array, Array]:
+        return walk_trees(self.rule, drafted, target_rows, draft_rows, uniforms)
+
+    def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                        uniforms: Array) -> Array:
+        node, _ = self._draw_trees(drafted, target_rows, draft_rows, uniforms)
+        xp = namespace(node)
+        return xp.astype(xp.take_along_axis(drafted.depths, node[:, None], axis=1)[:, 0], xp.float64)
 
 
 def _orders(tokens: tuple[int, ...], copies: tuple[int, ...]) -> Iterator[list[int]]:

@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
 from otspec.transport.parallel import pick_marked
+from otspec.verifiers.block.batched_choice import Followed, follow_winners, num_level_uniforms
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
 from otspec.verifiers.tree.winners import check_law, game, odds, top_cells
 
@@ -83,3 +85,23 @@ class WinnerBlock(ChosenPath):
             alive = alive & (here == xp.take_along_axis(here, winner[:, None], axis=-1))
             laws.append(law)
         return Chosen(xp.argmax(xp.astype(alive, xp.int64), axis=-1), xp.stack(laws, axis=1))
+
+    def num_tree_uniforms(self, num_nodes: int) -> int:
+        """Those of the winner and of its prefix at each level, one for the token."""
+        return (num_nodes + 1) * num_level_uniforms(self.scheme.num_drafts, race=self._race) + 1
+
+    def _draw_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                    uniforms: Array) -> tuple[Array, Array]:
+        return self._follow(drafted, target_rows, draft_rows, uniforms)[:2]
+
+    def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                        uniforms: Array) -> Array:
+        return self._follow(drafted, target_rows, draft_rows, uniforms).mean
+
+    def _follow(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array, uniforms: Array) -> Followed:
+        return follow_winners(drafted, target_rows, draft_rows, uniforms, self.scheme.num_drafts, race=self._race,
+                              kind=self.law)
+
+    @property
+    def _race(self) -> bool:
+        return isinstance(self.scheme, WithoutReplacement)

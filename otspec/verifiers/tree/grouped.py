@@ -11,15 +11,19 @@ Theorem: the text has the target's law if the number of children of a node is fi
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from otspec.core.checks import check_positive
+from otspec.core.drafted import DraftedTrees
 from otspec.core.schemes import DraftScheme, WithoutReplacement
 from otspec.core.tree import DraftTree
+from otspec.verifiers.tree.batched_groups import draw_groups, expected_groups
 from otspec.verifiers.tree.groups import Groups, GroupWalk
 from otspec.verifiers.tree.winners import game, odds
+
+Array = Any
 
 
 class GroupedTraversal(GroupWalk):
@@ -51,3 +55,15 @@ class GroupedTraversal(GroupWalk):
                 left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         played = game(goal, left / left.sum(), len(group), race=True)
         return played.law, odds(played, tree.tokens[list(group)], race=True)
+
+    def num_tree_uniforms(self, num_nodes: int) -> int:
+        """One to stop at each node, two for the winner of its group, one for the token."""
+        return 3 * num_nodes + 1
+
+    def _draw_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                    uniforms: Array) -> tuple[Array, Array]:
+        return draw_groups(self, drafted, target_rows, draft_rows, uniforms)
+
+    def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                        uniforms: Array) -> Array:
+        return expected_groups(self, drafted, target_rows, draft_rows, uniforms)

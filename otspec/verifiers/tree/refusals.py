@@ -20,7 +20,7 @@ from array_api_compat import is_numpy_array, is_torch_array
 
 from otspec.core.block import clipped_ratio, row_at
 from otspec.core.drafted import DraftedTrees, replaced
-from otspec.core.laws import at, namespace, one_hot, positive_part
+from otspec.core.laws import namespace, one_hot, positive_part
 
 Array = Any
 TRAVERSAL, REJECTION = True, False
@@ -72,7 +72,7 @@ def written(rows: Array, tokens: Array, values: Array | None) -> Array:
 
 
 def masses_at(rows: Array, node: Array, tokens: Array) -> Array:
-    """Masses ``[B]`` float64 of tokens ``[B]`` in row ``node`` ``[B]`` of rows ``[B N+1 V]``; token -1 reads token 0."""
+    """Masses ``[B]`` float64 of tokens ``[B]`` in row ``node`` ``[B]`` of ``[B N+1 V]``; token -1 reads token 0."""
     xp = namespace(rows)
     size = rows.shape[-1]
     safe = xp.astype(xp.where(tokens >= 0, tokens, xp.zeros_like(tokens)), xp.int64)

@@ -20,7 +20,8 @@ _FAST = {"reassoc", "nsz"}
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _sum(row):
+def row_sum(row):
+    """Sum of a row in float64."""
     total = 0.0
     for i in range(row.size):
         total += np.float64(row[i])
@@ -28,7 +29,7 @@ def _sum(row):
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _excess(p, q, scale, start, stop):
+def excess(p, q, scale, start, stop):
     """Masses of ``(p - scale q)+`` and q between two tokens."""
     rest, offer = 0.0, 0.0
     for i in range(start, stop):
@@ -44,8 +45,8 @@ def _enter(node, target, draft, fixed, weight, state):
     """Start a node: its weight, and of its laws scale, mass, offer and what the refused tokens keep."""
     state[node, 0] = weight
     state[node, 1] = 0.0
-    state[node, 2] = _sum(target[node])
-    state[node, 3] = 1.0 if fixed else _sum(draft[node])
+    state[node, 2] = row_sum(target[node])
+    state[node, 3] = 1.0 if fixed else row_sum(draft[node])
     state[node, 4] = 0.0
 
 
@@ -85,18 +86,18 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     for place in range(count + 1):
         stop = sorted_tokens[place] if place < count else target.shape[1]
         if fixed:
-            rest += _sum(target[node, start:stop])
+            rest += row_sum(target[node, start:stop])
             others = 1.0
         else:
-            part, more = _excess(target[node], draft[node], later, start, stop)
+            part, more = excess(target[node], draft[node], later, start, stop)
             rest += part
             others += more
         start = stop + 1
     rest_here = 0.0 if fixed else max(p - later * q, 0.0)
     rest += state[node, 4] + rest_here
-    excess = 0.0
+    above = 0.0
     if rest > 0.0 and weight > 0.0:
-        excess = weight * rest / (mass if mass > 0.0 else 1.0)
+        above = weight * rest / (mass if mass > 0.0 else 1.0)
         state[node, 1], state[node, 2] = later, rest
         left[child - 1] = rest_here
     else:
@@ -104,13 +105,13 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     state[node, 4] += left[child - 1]
     state[node, 3] = others
     if weighted:
-        room = excess + 1.0 - weight
-        state[node, 0] = excess / room if room > 0.0 else 1.0
-    return max(weight - excess, 0.0)
+        room = above + 1.0 - weight
+        state[node, 0] = above / room if room > 0.0 else 1.0
+    return max(weight - above, 0.0)
 
 
 @njit(cache=True, nogil=True)
-def _links(tokens, parents, first, following, earlier):
+def links(tokens, parents, first, following, earlier):
     """First child of every node, and the siblings after and before it; 0 for none."""
     first[:] = 0
     following[:] = 0
@@ -128,15 +129,9 @@ def _links(tokens, parents, first, following, earlier):
 
 
 @njit(cache=True, nogil=True)
-def _token(node, first, following, tokens, target, draft, fixed, state, left, coin):
-    """Token at the ``coin`` quantile of the goal of a node."""
-    scale, level, reached, last = state[node, 1], coin * state[node, 2], 0.0, -1
-    size = target.shape[1]
-    plain = fixed or scale == 0.0
-    child = first[node]
-    # refused tokens hold what was left of them, so the walk over the row stops at each of them
-    marks = np.full(tokens.size + 1, size, np.int64)
-    values = np.zeros(tokens.size + 1)
+def _marked(child, following, tokens, left, size):
+    """Tokens of a node's children in ascending order with what is left of them; the vocabulary's end comes last."""
+    marks, values = np.full(tokens.size + 1, size, np.int64), np.zeros(tokens.size + 1)
     count = 0
     while child > 0:
         place = count
@@ -146,15 +141,21 @@ def _token(node, first, following, tokens, target, draft, fixed, state, left, co
         marks[place], values[place] = tokens[child - 1], left[child - 1]
         count += 1
         child = following[child]
-    mark = 0
-    for i in range(size):
+    return marks, values
+
+
+@njit(cache=True, nogil=True)
+def quantile(p, q, scale, mass, coin, marks, values):
+    """Token at the ``coin`` quantile of ``(p - scale q)+``, with other ``values`` at the ``marks``."""
+    level, reached, last, mark = coin * mass, 0.0, -1, 0
+    for i in range(p.size):
         if i == marks[mark]:
             more = values[mark]
             mark += 1
         else:
-            more = np.float64(target[node, i])
-            if not plain:
-                more -= scale * np.float64(draft[node, i])
+            more = np.float64(p[i])
+            if scale > 0.0:
+                more -= scale * np.float64(q[i])
         if more > 0.0:
             last = i
             reached += more
@@ -215,17 +216,18 @@ def _draw(tokens, parents, target, draft, fixed, weighted, coins, nodes, emitted
                                  np.zeros(count + 1, np.int64))
     state, left, sorted_tokens = np.zeros((count + 1, 5)), np.zeros(count), np.zeros(count + 1, np.int64)
     for row in range(tokens.shape[0]):
-        _links(tokens[row], parents[row], first, following, earlier)
+        links(tokens[row], parents[row], first, following, earlier)
         work = (first, following, earlier, state, left, sorted_tokens, parents[row])
         if weighted:
             node = _leaf_first(tokens[row], target[row], draft[row], fixed, coins[row], work)
         else:
             node = _root_first(tokens[row], target[row], draft[row], fixed, coins[row], work)
         if first[node] == 0:
-            state[node, 1], state[node, 2] = 0.0, _sum(target[row, node])
+            state[node, 1], state[node, 2] = 0.0, row_sum(target[row, node])
         nodes[row] = node
-        emitted[row] = _token(node, first, following, tokens[row], target[row], draft[row], fixed, state, left,
-                              coins[row, count])
+        marks, values = _marked(first[node], following, tokens[row], left, target.shape[2])
+        emitted[row] = quantile(target[row, node], draft[row, node], state[node, 1], state[node, 2], coins[row, count],
+                                marks, values)
 
 
 @njit(cache=True, nogil=True)
@@ -235,7 +237,7 @@ def _refuse_rows(tokens, parents, target, draft, fixed, weighted, ratios, passed
                                  np.zeros(count + 1, np.int64))
     sorted_tokens = np.zeros(count + 1, np.int64)
     for row in range(tokens.shape[0]):
-        _links(tokens[row], parents[row], first, following, earlier)
+        links(tokens[row], parents[row], first, following, earlier)
         state = states[row]
         if first[0] > 0:
             _enter(0, target[row], draft[row], fixed, 1.0, state)
@@ -254,7 +256,7 @@ def _refuse_rows(tokens, parents, target, draft, fixed, weighted, ratios, passed
                     state[column + 1, 0] = weight
 
 
-def _on_host(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, ...]:
+def on_host(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, ...]:
     """Views of the arguments as NumPy arrays."""
     target = np.asarray(target_rows)
     fixed = drafted.scheme == "deterministic"
@@ -276,7 +278,7 @@ def draw_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array |
         One for each node, one for the token.
     weighted : bool
     """
-    arguments = _on_host(drafted, target_rows, draft_rows)
+    arguments = on_host(drafted, target_rows, draft_rows)
     nodes, emitted = (np.empty(len(arguments[0]), dtype=np.int64) for _ in range(2))
     _draw(*arguments, weighted, np.asarray(uniforms, dtype=np.float64), nodes, emitted)
     return nodes, emitted
@@ -284,7 +286,7 @@ def draw_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array |
 
 def refuse_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> Refusals:
     """Refuse every child as in `otspec.verifiers.tree.refusals.refuse_all`, NumPy arrays."""
-    arguments = _on_host(drafted, target_rows, draft_rows)
+    arguments = on_host(drafted, target_rows, draft_rows)
     ratios, passed, left = (np.zeros(arguments[0].shape) for _ in range(3))
     states = np.zeros((*np.add(arguments[0].shape, (0, 1)), 5))
     _refuse_rows(*arguments, weighted, ratios, passed, states, left)
