@@ -49,6 +49,7 @@ _ROOMS = {
     "otspec.decode.reading.behaviour": "SlowReading",
     "otspec.decode.paths": "record_paths",
     "otspec.decode.sequence": "compare_sequences",
+    "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
     "otspec.report": "Report build_report",

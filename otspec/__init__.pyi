@@ -21,6 +21,7 @@ from otspec.core.bound import AcceptanceBound as AcceptanceBound
 from otspec.core.bound import Cut as Cut
 from otspec.core.bound import TransportPlan as TransportPlan
 from otspec.core.coupling import Coupling as Coupling
+from otspec.core.drafted import DraftedTrees as DraftedTrees
 from otspec.core.drafters import Independent as Independent
 from otspec.core.drafters import Joint as Joint
 from otspec.core.errors import BadArgument as BadArgument

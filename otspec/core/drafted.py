@@ -160,6 +160,11 @@ class DraftedTrees:
         before = xp.sum(xp.where(left, size[:, None, 1:], xp.zeros_like(size[:, None, 1:])), axis=-1)
         return size - 1 + xp.sum(line[:, :, 1:] * before[:, None, :], axis=-1)
 
+    def __repr__(self) -> str:
+        """Size and scheme."""
+        widths = ", adaptive widths" if self.adaptive_widths else ""
+        return f"DraftedTrees({self.tokens.shape[0]} trees, {self.num_nodes} columns, {self.scheme}{widths})"
+
     def nodes(self, row: int) -> np.ndarray:
         """Numbers of the nodes that one row has, the text's end first."""
         return np.append(0, 1 + np.flatnonzero(_host(self.tokens[row, :]) >= 0))

@@ -31,7 +31,7 @@ class TreeVerdicts(NamedTuple):
     token: Array
 
 
-def check_lawful(rule: Any, trees: Any, most: int, name: str) -> None:
+def check_lawful(rule: Any, trees: Any, most: int) -> None:
     """Refuse trees that a rule is not proved for.
 
     Parameters
@@ -40,8 +40,6 @@ def check_lawful(rule: Any, trees: Any, most: int, name: str) -> None:
     trees : DraftTree or DraftedTrees
     most : int
         Most draws at one node; a chain, with one, is a tree of every scheme.
-    name : str
-        The trees, for the message.
 
     Raises
     ------
@@ -50,10 +48,10 @@ def check_lawful(rule: Any, trees: Any, most: int, name: str) -> None:
     fixed = trees.scheme == "deterministic"
     bound: type[DraftScheme] = WithoutReplacement if trees.scheme == "without_replacement" else WithReplacement
     if trees.scheme not in rule.trees or not (most <= 1 or fixed or isinstance(rule.scheme, bound)):
-        raise SchemeMismatch(f"{rule!r} does not verify {name}. Fix: bind the rule to the scheme that the "
+        raise SchemeMismatch(f"{rule!r} does not verify {trees!r}. Fix: bind the rule to the scheme that the "
                              f"children of the tree were drawn by.")
     if trees.adaptive_widths and trees.scheme not in rule.adaptive:
-        raise SchemeMismatch(f"{type(rule).__name__} would be biased on {name}: it must know how many children "
+        raise SchemeMismatch(f"{type(rule).__name__} would be biased on {trees!r}: it must know how many children "
                              f"a node has before they are drawn. Fix: traversal, or fix the widths beforehand.")
     if not fixed and most > rule.scheme.num_drafts:
         raise SchemeMismatch(f"{rule!r}: a node of the tree has {most} draws. Fix: bind the rule to {most} drafts.")
@@ -152,8 +150,7 @@ class BatchedTrees:
                                 f"Fix: both laws must live on one vocabulary, in one dtype.")
         drafted.check(target_rows.shape[-1])
         most = int(xp.max(drafted.draws)) if drafted.tokens.shape[0] else 0
-        check_lawful(self, drafted, most, f"DraftedTrees({drafted.scheme}"
-                                          f"{', adaptive widths' if drafted.adaptive_widths else ''})")
+        check_lawful(self, drafted, most)
         self._check_rows(drafted, rows)
         check_uniforms(uniforms, self.num_tree_uniforms(drafted.num_nodes), target_rows=target_rows)
         if tuple(uniforms.shape[:-1]) != tuple(drafted.tokens.shape[:1]):

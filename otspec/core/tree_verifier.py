@@ -183,7 +183,7 @@ class TreeVerifier(BatchedTrees, ABC):
     def _check_tree(self, tree: DraftTree) -> None:
         if not isinstance(tree, DraftTree):
             raise BadArgument(f"tree: {type(tree).__name__} is no DraftTree. Fix: DraftTree(parents, tokens).")
-        check_lawful(self, tree, int(tree.draws.max()), repr(tree))
+        check_lawful(self, tree, int(tree.draws.max()))
 
     def _checked_paths(self, target_rows: Array, draft_rows: Array, tokens: Array,
                        uniforms: Array) -> tuple[tuple[int, ...], tuple[Array, Array, Array, Array]]:

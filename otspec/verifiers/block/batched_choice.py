@@ -56,15 +56,15 @@ def follow_winners(drafted: DraftedTrees, target_rows: Array, draft_rows: Array,
     weight = xp.ones(node.shape, dtype=xp.float64, device=node.device)
     stop, mean, going = node, xp.zeros_like(weight), xp.ones_like(node, dtype=xp.bool)
     law = None
+    # which of several copies wins is the same verdict, so their order need not be drawn
+    order = None if race else xp.zeros_like(uniforms[:, :most])
     for level in range(drafted.num_nodes + 1):
         live = np.flatnonzero(going) if isinstance(going, np.ndarray) else None
         if live is not None and not live.size:
             break
-        coins = uniforms[:, level * width : (level + 1) * width]
-        drafts = lists_at(drafted, node, most, None if race else xp.zeros_like(uniforms[:, :most]))
-        here = slice(None) if live is None else live
-        found = _level(target_rows, draft_rows, node, drafts[here, ...], weight[here], coins[here, ...], live, race,
-                       kind)
+        drafts, here = lists_at(drafted, node, most, order), slice(None) if live is None else live
+        coins = uniforms[here, level * width : (level + 1) * width]
+        found = _level(target_rows, draft_rows, node, drafts[here, ...], weight[here], coins, live, race, kind)
         success, excess, ratio, winner, residual = (_spread(part, like, live) for part, like in zip(
             found, (going, weight, weight, node, law), strict=True))
         success = going & (success | (level == 0))

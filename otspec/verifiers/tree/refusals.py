@@ -88,21 +88,6 @@ def siblings(drafted: DraftedTrees, column: int) -> Array:
     return xp.where(same & drafted.present[:, column, None], tokens, -xp.ones_like(tokens))
 
 
-class _Nodes:
-    """Numbers ``[B N+1]`` of every node, read and written for one node per row."""
-
-    def __init__(self, values: Array) -> None:
-        self.xp, self.values = namespace(values), values
-
-    def at(self, node: Array) -> Array:
-        return self.xp.take_along_axis(self.values, node[:, None], axis=1)[:, 0]
-
-    def put(self, node: Array, new: Array, here: Array) -> None:
-        xp = self.xp
-        place = xp.arange(self.values.shape[1], dtype=node.dtype, device=node.device) == node[:, None]
-        self.values = xp.where(place & here[:, None], new[:, None], self.values)
-
-
 def refuse_all(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> Refusals:
     """Refuse every child of every node, column by column, as whole-array operations; no step waits for a device.
 
@@ -110,46 +95,69 @@ def refuse_all(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | No
     ----------
     drafted : DraftedTrees
     target_rows, draft_rows : [B N+1 V]
-        The draft rows of a deterministic tree are not read.
+        None for the draft rows of deterministic trees, which have none.
     weighted : bool
         `TRAVERSAL` or `REJECTION`.
     """
-    xp = namespace(target_rows)
-    fixed = drafted.scheme == "deterministic"
-    ones = xp.ones((drafted.tokens.shape[0], drafted.num_nodes + 1), dtype=xp.float64, device=target_rows.device)
-    weight, scale = _Nodes(ones), _Nodes(xp.zeros_like(ones))
-    mass = _Nodes(xp.sum(target_rows, axis=-1, dtype=xp.float64))
-    offer = _Nodes(ones if fixed else xp.sum(draft_rows, axis=-1, dtype=xp.float64))
-    kept = _Nodes(xp.zeros_like(ones))  # numerator at the tokens that have been refused
-    ratios, passed, left = [], [], []
-    for column in range(drafted.num_nodes):
+    state = _State(drafted, target_rows, draft_rows, weighted)
+    columns = [state.refuse(column) for column in range(drafted.num_nodes)]
+    xp, nodes = state.xp, state.nodes
+    ratio, passed, left = (xp.stack(part, axis=-1) for part in zip(*columns, strict=True)) if columns \
+        else [nodes["weight"][:, :0]] * 3
+    return Refusals(ratio, passed, nodes["weight"], nodes["scale"], nodes["mass"], left)
+
+
+class _State:
+    """Numbers ``[B N+1]`` of every node while its children are refused one after the other."""
+
+    def __init__(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> None:
+        self.xp = xp = namespace(target_rows)
+        self.drafted, self.rows, self.weighted = drafted, (target_rows, draft_rows), weighted
+        mass = xp.sum(target_rows, axis=-1, dtype=xp.float64)
+        one, none = xp.ones_like(mass), xp.zeros_like(mass)
+        offer = one if draft_rows is None else xp.sum(draft_rows, axis=-1, dtype=xp.float64)
+        # a, c, Z and Q of the laws; and the numerator at the tokens that have been refused
+        self.nodes = {"weight": one, "scale": none, "mass": mass, "offer": offer, "kept": none}
+        self.number = xp.arange(mass.shape[1], dtype=xp.int64, device=mass.device)
+
+    def refuse(self, column: int) -> tuple[Array, Array, Array]:
+        """Refuse the child in a column: its ratio, the mean of that, and the numerator left at its token, ``[B]``."""
+        xp, drafted = self.xp, self.drafted
         node, token, here = drafted.above[:, column], drafted.tokens[:, column], drafted.present[:, column]
-        a, c, z, q_mass = (part.at(node) for part in (weight, scale, mass, offer))
-        p_x = masses_at(target_rows, node, token)
-        q_x = xp.zeros_like(p_x) if fixed else masses_at(draft_rows, node, token)
-        offered = xp.ones_like(p_x) if fixed else q_x / _safe(xp, q_mass)
+        a, c, z, q_mass, kept = (xp.take_along_axis(part, node[:, None], axis=1)[:, 0] for part in self.nodes.values())
+        p_x, q_x, offered, later = self._offer(node, token, a, c, z, q_mass)
         ratio = clipped_ratio(a * positive_part(p_x - c * q_x) / _safe(xp, z), offered)
-        later = c if fixed else xp.minimum(c + z / _safe(xp, a * q_mass), xp.full_like(c, LARGEST))
-        rest_x = xp.zeros_like(p_x) if fixed else positive_part(p_x - later * q_x)
-        rest, q_left = _pass(xp, target_rows, draft_rows, node, later, siblings(drafted, column))
-        rest = rest + kept.at(node) + rest_x
+        rest_x = positive_part(p_x - later * q_x) if self.rows[1] is not None else xp.zeros_like(p_x)
+        rest, q_left = _pass(xp, *self.rows, node, later, siblings(drafted, column))
+        rest = rest + kept + rest_x
         some = (rest > 0) & (a > 0)
         excess = xp.where(some, a * rest / _safe(xp, z), xp.zeros_like(rest))
-        room = excess + 1.0 - a
-        # weight 1 and nothing left: the child could not be refused, so any weight may stand there
-        new = xp.where(room > 0, excess / _safe(xp, room), xp.ones_like(room)) if weighted else a
-        numerator = xp.where(some, rest_x, positive_part(p_x - c * q_x))
-        ratios.append(xp.where(here, ratio, xp.zeros_like(ratio)))
-        passed.append(xp.where(here, positive_part(a - excess), xp.zeros_like(ratio)))
-        left.append(xp.where(here, numerator, xp.zeros_like(ratio)))
-        for part, value in ((weight, new), (scale, xp.where(some, later, c)), (mass, xp.where(some, rest, z)),
-                            (offer, q_left), (kept, kept.at(node) + numerator)):
-            part.put(node, value, here)
-        if weighted:
-            weight.values = replaced(xp, weight.values, column + 1, ratios[-1])
-    none = ones[:, :0]
-    return Refusals(*(xp.stack(part, axis=-1) if part else none for part in (ratios, passed)), weight.values,
-                    scale.values, mass.values, xp.stack(left, axis=-1) if left else none)
+        left = xp.where(some, rest_x, positive_part(p_x - c * q_x))
+        new = {"weight": _later_weight(xp, a, excess) if self.weighted else a, "scale": xp.where(some, later, c),
+               "mass": xp.where(some, rest, z), "offer": q_left, "kept": kept + left}
+        place = (self.number == node[:, None]) & here[:, None]
+        self.nodes = {name: xp.where(place, new[name][:, None], part) for name, part in self.nodes.items()}
+        none = xp.zeros_like(ratio)
+        ratio, passed, left = (xp.where(here, part, none) for part in (ratio, positive_part(a - excess), left))
+        if self.weighted:
+            self.nodes["weight"] = replaced(xp, self.nodes["weight"], column + 1, ratio)
+        return ratio, passed, left
+
+    def _offer(self, node: Array, token: Array, a: Array, c: Array, z: Array, q_mass: Array) -> tuple[Array, ...]:
+        """Masses of a token in both laws, its chance under the offer, and c after its refusal."""
+        xp, (target_rows, draft_rows) = self.xp, self.rows
+        p_x = masses_at(target_rows, node, token)
+        if draft_rows is None:  # chosen without chance: a one-hot law, of which a refusal leaves nothing
+            return p_x, xp.zeros_like(p_x), xp.ones_like(p_x), c
+        q_x = masses_at(draft_rows, node, token)
+        later = xp.minimum(c + z / _safe(xp, a * q_mass), xp.full_like(c, LARGEST))
+        return p_x, q_x, q_x / _safe(xp, q_mass), later
+
+
+def _later_weight(xp: Any, weight: Array, excess: Array) -> Array:
+    room = excess + 1.0 - weight
+    # weight 1 and nothing left: the child could not be refused, so any weight may stand there
+    return xp.where(room > 0, excess / _safe(xp, room), xp.ones_like(room))
 
 
 def _pass(xp: Any, target_rows: Array, draft_rows: Array | None, node: Array, scale: Array,
@@ -159,7 +167,7 @@ def _pass(xp: Any, target_rows: Array, draft_rows: Array | None, node: Array, sc
     if draft_rows is None:
         return xp.sum(p, axis=-1), xp.ones_like(scale)
     q = cleared(xp.astype(row_at(draft_rows, node), xp.float64, copy=False), refused)
-    return xp.sum(positive_part(p - scale[:, None] * q), axis=-1), xp.sum(q, axis=-1)
+    return xp.sum(xp.clip(p - scale[:, None] * q, min=0.0), axis=-1), xp.sum(q, axis=-1)
 
 
 def _safe(xp: Any, values: Array) -> Array:

@@ -64,6 +64,32 @@ def _ratio(node, token, target, draft, fixed, state):
 
 
 @njit(cache=True, nogil=True)
+def _others(child, tokens, earlier, p, q, fixed, scale, sorted_tokens):
+    """Masses of ``(p - scale q)+`` and q on the tokens that neither a child nor a sibling before it has."""
+    count, sibling = 0, child
+    while sibling > 0:
+        place = count
+        while place > 0 and sorted_tokens[place - 1] > tokens[sibling - 1]:
+            sorted_tokens[place] = sorted_tokens[place - 1]
+            place -= 1
+        sorted_tokens[place] = tokens[sibling - 1]
+        count += 1
+        sibling = earlier[sibling]
+    rest, offer, start = 0.0, 0.0, 0
+    for place in range(count + 1):
+        stop = sorted_tokens[place] if place < count else p.size
+        if fixed:
+            rest += row_sum(p[start:stop])
+            offer = 1.0
+        else:
+            part, more = excess(p, q, scale, start, stop)
+            rest += part
+            offer += more
+        start = stop + 1
+    return rest, offer
+
+
+@njit(cache=True, nogil=True)
 def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state, left, sorted_tokens):
     """Refuse a child of a node; ``earlier[child]`` is the sibling before it. Returns the chance that it was kept."""
     weight, scale, mass, offer = state[node, 0], state[node, 1], state[node, 2], state[node, 3]
@@ -73,26 +99,7 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     if not fixed:
         denominator = weight * offer
         later = min(scale + mass / (denominator if denominator > 0.0 else 1.0), LARGEST)
-    count, sibling = 0, child
-    while sibling > 0:  # tokens that are no longer offered, in ascending order
-        place = count
-        while place > 0 and sorted_tokens[place - 1] > tokens[sibling - 1]:
-            sorted_tokens[place] = sorted_tokens[place - 1]
-            place -= 1
-        sorted_tokens[place] = tokens[sibling - 1]
-        count += 1
-        sibling = earlier[sibling]
-    rest, others, start = 0.0, 0.0, 0
-    for place in range(count + 1):
-        stop = sorted_tokens[place] if place < count else target.shape[1]
-        if fixed:
-            rest += row_sum(target[node, start:stop])
-            others = 1.0
-        else:
-            part, more = excess(target[node], draft[node], later, start, stop)
-            rest += part
-            others += more
-        start = stop + 1
+    rest, others = _others(child, tokens, earlier, target[node], draft[node], fixed, later, sorted_tokens)
     rest_here = 0.0 if fixed else max(p - later * q, 0.0)
     rest += state[node, 4] + rest_here
     above = 0.0

@@ -1,0 +1,99 @@
+"""Batches of drafted trees: helpers against single trees, and errors."""
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+import torch
+
+from otspec.core.drafted import DraftedTrees
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.tree import DraftTree
+from tests.verifiers.tree_batches import SCHEMES, Batch
+
+
+def leaves_first(tree):
+    """Nodes in postorder, the slow way."""
+    def below(node):
+        for child in tree.children[node]:
+            yield from below(child)
+        yield node
+
+    return list(below(0))
+
+
+def line(tree, node):
+    return {node} | (line(tree, tree.parents[node]) if node else set())
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.asarray, strict.asarray])
+@pytest.mark.parametrize("kind", SCHEMES)
+def test_helpers_are_those_of_each_tree(kind, library):
+    batch = Batch(kind, 3, size=3, rows=20)
+    copies = batch.drafted.multiplicity
+    drafted = DraftedTrees(library(batch.tokens), library(batch.parents), kind,
+                           multiplicity=None if copies is None else library(copies))
+    depths, ancestors, postorder, draws = (np.asarray(part) for part in (drafted.depths, drafted.ancestors,
+                                                                         drafted.postorder, drafted.draws))
+    if library is not strict.asarray:
+        assert all(len(drafted.tree(row)) == len(drafted.nodes(row)) for row in range(20))
+    for row in range(20):
+        tree, nodes = batch.drafted.tree(row), batch.drafted.nodes(row)
+        assert np.array_equal(tree.tokens[1:], batch.tokens[row][batch.tokens[row] >= 0])
+        assert np.array_equal(depths[row, nodes], tree.depths)
+        assert np.array_equal(draws[row, nodes], tree.draws)
+        assert np.argsort(postorder[row, nodes]).tolist() == leaves_first(tree)
+        for node in range(len(tree)):
+            assert set(np.flatnonzero(ancestors[row, nodes[node]][nodes])) == line(tree, node)
+    assert sorted(postorder[0]) == list(range(7))
+
+
+def test_trees_go_into_a_batch_and_back():
+    trees = [DraftTree.from_paths([[5, 7], [5, 8]]), DraftTree.from_paths([[5], [5], [2]])]
+    drafted = DraftedTrees.stack(trees)
+    assert drafted.tokens.tolist() == [[5, 7, 8], [5, 2, -1]]
+    assert drafted.copies.tolist() == [[2, 1, 1], [2, 1, 0]]
+    for row, tree in enumerate(trees):
+        again = drafted.tree(row)
+        for part in ("parents", "tokens", "multiplicity"):
+            assert np.array_equal(getattr(again, part), getattr(tree, part))
+    with pytest.raises(BadArgument, match="trees: 2 kinds"):
+        DraftedTrees.stack([trees[0], DraftTree([-1], [-1], scheme="branches")])
+
+
+def test_copies_on_paths_follow_from_the_leaves():
+    drafted = DraftedTrees(np.array([[5, 7, 8]]), np.array([[0, 1, 1]]), "paths")
+    assert drafted.copies.tolist() == [[2, 1, 1]]
+    assert drafted.draws.tolist() == [[2, 2, 0, 0]]
+
+
+@pytest.mark.parametrize(("tokens", "parents", "given", "match"), [
+    ([[5, 6]], [[0, 2]], {}, r"parents\[0, 1\] = 2: a parent is 0"),
+    ([[5, 6]], [[-1, 0]], {}, r"parents\[0, 0\] = -1"),
+    ([[-1, 6]], [[0, 1]], {}, r"parents\[0, 1\] = 1: that node is absent"),
+    ([[5, 5]], [[0, 0]], {}, r"tokens\[0, 1\] = 5: drafted twice"),
+    ([[5, 9]], [[0, 0]], {}, r"tokens\[0, 1\] = 9 is outside the vocabulary of 9"),
+    ([[5, 6]], [[0, 0]], {"multiplicity": [[1, 0]], "scheme": "branches"}, r"multiplicity\[0, 1\] = 0: smaller"),
+    ([[5, 6]], [[0, 0]], {"multiplicity": [[1, 2]]}, r"without replacement drafts have no copies"),
+    ([[5, 6]], [[0, 1]], {"multiplicity": [[1, 2]], "scheme": "paths"}, "fewer copies than those of its children"),
+])
+def test_wrong_numbers_are_named(tokens, parents, given, match):
+    given = {name: np.array(value) if name == "multiplicity" else value for name, value in given.items()}
+    with pytest.raises(BadArgument, match=match):
+        DraftedTrees(np.array(tokens), np.array(parents), **given).check(9)
+
+
+def test_absent_nodes_may_have_any_parent():
+    DraftedTrees(np.array([[5, -1, 7]]), np.array([[0, 99, 1]])).check(9)
+
+
+def test_wrong_shapes_and_types_are_named():
+    with pytest.raises(ShapeMismatch, match="tokens: list is not an array"):
+        DraftedTrees([[5]], np.array([[0]]))
+    with pytest.raises(ShapeMismatch, match="parents: float64"):
+        DraftedTrees(np.array([[5]]), np.array([[0.0]]))
+    with pytest.raises(ShapeMismatch, match=r"parents: int64 of shape \(1, 2\)"):
+        DraftedTrees(np.array([[5]]), np.array([[0, 0]]))
+    with pytest.raises(ShapeMismatch, match="libraries differ"):
+        DraftedTrees(np.array([[5]]), torch.zeros((1, 1), dtype=torch.int64))
+    with pytest.raises(BadArgument, match="scheme: 'heap'"):
+        DraftedTrees(np.array([[5]]), np.array([[0]]), "heap")
