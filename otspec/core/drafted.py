@@ -53,7 +53,7 @@ class DraftedTrees:
     --------
     >>> drafted = DraftedTrees(np.array([[5, 7, 8], [5, 7, -1]]), np.array([[0, 1, 1], [0, 0, 0]]))
     >>> drafted.depths.tolist(), drafted.postorder.tolist()
-    ([[0, 1, 2, 2], [0, 1, 1, 0]], [[3, 2, 0, 1], [2, 0, 1, 3]])
+    ([[0, 1, 2, 2], [0, 1, 1, 0]], [[3, 2, 0, 1], [3, 0, 1, 2]])
     """
 
     tokens: Array
