@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,15 @@ from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.judges import Judge, Outcome
 
 
-class Kind(NamedTuple):
+class Kind:
     """Kind of the trees that a drafter draws, known before any is drawn."""
 
-    scheme: str
-    adaptive_widths: bool
+    def __init__(self, drafts: Drafter) -> None:
+        self._drafts, self.scheme, self.adaptive_widths = drafts, drafts.tree, drafts.adaptive_widths
+
+    def __repr__(self) -> str:
+        """The drafter."""
+        return repr(self._drafts)
 
 
 class TreeJudge(Judge):
@@ -36,7 +40,7 @@ class TreeJudge(Judge):
 
     def __init__(self, rule: Any, drafts: Drafter) -> None:
         self.rule, self.drafts = rule, drafts
-        check_lawful(rule, Kind(drafts.tree, drafts.adaptive_widths), drafts.most_draws, repr(drafts))
+        check_lawful(rule, Kind(drafts), drafts.most_draws)
 
     @property
     def num_uniforms(self) -> int:
