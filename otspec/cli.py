@@ -375,7 +375,7 @@ def _models(given: Any) -> None:
     if given.action == "train":
         if given.out is None:
             raise BadArgument("--out: missing. Fix: name the folder of the training run.")
-        from otspec.decode.train import train_pocket
+        from otspec.train.pocket import train_pocket
 
         result = train_pocket(given.out, device=given.device, seed=given.seed, steps=given.scale,
                               progress=not given.quiet)

@@ -180,7 +180,7 @@ def build_pocket_trace(out: str | os.PathLike[str] = POCKET_TRACE, *, contexts: 
     -------
     Trace
     """
-    from otspec.decode.corpus import build_corpus, heldout_windows
+    from otspec.train.corpus import build_corpus, heldout_windows
 
     pair = load_pair("pocket", device="cpu")
     corpus = build_corpus(pair.tokenizer.backend_tokenizer)

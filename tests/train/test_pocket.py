@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
-from otspec.decode import train
-from otspec.decode.corpus import Corpus, Document, _digest
-from otspec.decode.heldout import mean_overlap, source_loss
 from otspec.decode.models import load_pair
-from otspec.decode.optimiser import FINAL_SCALE, MuonAdamW, orthogonalise, schedule
-from otspec.decode.recipe import Recipe, batch_starts, new_model, training_loss
-from otspec.decode.train import RECIPES, STOPPED, main, train_pocket
+from otspec.train import pocket
+from otspec.train.corpus import Corpus, Document, _digest
+from otspec.train.evaluation import mean_overlap, source_loss
+from otspec.train.optimiser import FINAL_SCALE, MuonAdamW, orthogonalise, schedule
+from otspec.train.pocket import RECIPES, STOPPED, main, train_pocket
+from otspec.train.recipe import Recipe, batch_starts, new_model, training_loss
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -233,7 +233,7 @@ def test_default_sizes_fit_the_package():
 
 
 def test_command_line_stops_at_a_checkpoint_and_reports_bad_files(corpus, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "RECIPES", TINY)
+    monkeypatch.setattr(pocket, "RECIPES", TINY)
     corpus.save(tmp_path / "missing-digest.safetensors")
     bad = ["--out", str(tmp_path / "out"), "--corpus", str(tmp_path / "missing-digest.safetensors"), "--device", "cpu"]
     assert main(bad) == 2

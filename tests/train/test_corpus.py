@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument, BadFile
-from otspec.decode.corpus import Corpus, Document, build_corpus, heldout_windows, is_held_out
 from otspec.decode.models import POCKET
+from otspec.train.corpus import Corpus, Document, build_corpus, heldout_windows, is_held_out
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -62,7 +62,7 @@ def test_corpus_is_the_same_when_built_twice_and_another_when_a_file_changes(tok
 def test_topics_docstrings_and_headers_are_found_and_deterministic(tokenizer):
     first = build_corpus(tokenizer, kinds=("topic", "docstring", "header"))
     code = (
-        "import sys; from tokenizers import Tokenizer; from otspec.decode.corpus import build_corpus;"
+        "import sys; from tokenizers import Tokenizer; from otspec.train.corpus import build_corpus;"
         "tokenizer = Tokenizer.from_file(sys.argv[1]);"
         "print(build_corpus(tokenizer, kinds=('topic', 'docstring', 'header')).sha256)"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.decode.corpus import END_OF_TEXT, Corpus, heldout_windows
+from otspec.train.corpus import END_OF_TEXT, Corpus, heldout_windows
 
 TEMPERATURES = (1.0, 0.6, 0.2)
 

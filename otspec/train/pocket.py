@@ -5,7 +5,7 @@ schedule, turns to the distance that decides its worth: rejection sampling accep
 `1 - TV(target, draft)` [leviathan2023], so the mean total variation against the trained target is the loss
 itself, not a proxy for it.
 
-    python -m otspec.decode.train --out pocket --corpus corpus.safetensors --device cuda
+    python -m otspec.train.pocket --out pocket --corpus corpus.safetensors --device cuda
 """
 
 import argparse
@@ -22,12 +22,12 @@ import numpy as np
 
 from otspec.core.errors import BadArgument, OtspecError, ShapeMismatch
 from otspec.core.files import write_json
-from otspec.decode.corpus import Corpus, build_corpus
-from otspec.decode.fit import Fit, OutOfTimeError, Run
-from otspec.decode.heldout import mean_overlap, source_loss
 from otspec.decode.models import POCKET, resolve_device
-from otspec.decode.recipe import MAX_POSITIONS, VOCAB_SIZE, Recipe
 from otspec.decode.weights import load_model, need_transformers, write_hashes
+from otspec.train.corpus import Corpus, build_corpus
+from otspec.train.evaluation import mean_overlap, source_loss
+from otspec.train.fit import Fit, OutOfTimeError, Run
+from otspec.train.recipe import MAX_POSITIONS, VOCAB_SIZE, Recipe
 
 STOPPED = 3
 RECIPES: Mapping[str, Recipe] = {
@@ -214,9 +214,9 @@ def _finish(run: Run, text: Corpus, fits: Mapping[str, Fit], models: Mapping[str
 def main(argv: list[str] | None = None) -> int:
     """Train from the command line; 0 when finished, 3 when the time limit stopped it at a checkpoint."""
     parser = argparse.ArgumentParser(
-        prog="python -m otspec.decode.train",
+        prog="python -m otspec.train.pocket",
         description="Train the pocket pair.",
-        epilog="example: python -m otspec.decode.train --out pocket --corpus corpus.safetensors --device cuda",
+        epilog="example: python -m otspec.train.pocket --out pocket --corpus corpus.safetensors --device cuda",
     )
     parser.add_argument("--out", required=True, help="output folder, with checkpoints until finished")
     parser.add_argument("--corpus", help="file written by Corpus.save; built from this interpreter if left out")

@@ -17,9 +17,9 @@ import numpy as np
 
 from otspec.core.errors import BadFile, OtspecError
 from otspec.core.files import replacing
-from otspec.decode.optimiser import MuonAdamW, schedule
-from otspec.decode.recipe import Recipe, batch_starts, new_model, training_loss
 from otspec.decode.weights import quiet
+from otspec.train.optimiser import MuonAdamW, schedule
+from otspec.train.recipe import Recipe, batch_starts, new_model, training_loss
 
 LOG_EVERY = 100
 
