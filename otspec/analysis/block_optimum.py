@@ -17,7 +17,7 @@ from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
-from otspec.transport.block_lp import Tree, solve, tree
+from otspec.transport.programme.block_lp import Tree, solve, tree
 
 Array = Any
 KINDS = ("stateless", "one_call")

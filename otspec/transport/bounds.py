@@ -24,8 +24,8 @@ from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
 from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
-from otspec.transport.game import Game, on_host, play, sampled_increments
-from otspec.transport.winner import cumulative, prefix_optimum, ratio_order
+from otspec.transport.winner.laws import cumulative, prefix_optimum, ratio_order
+from otspec.transport.winner.sorted_laws import Game, on_host, play, sampled_increments
 
 Array = Any
 CERTIFIED_GAP = 1e-9
@@ -158,15 +158,15 @@ def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
     """
     problem = MembershipProblem(target, draft, as_scheme(scheme))
     if method == "highs":
-        from otspec.transport.lp import solve_flow
+        from otspec.transport.programme.lp import solve_flow
 
         return solve_flow(problem)
     if method == "cvxpy":
-        from otspec.transport.cvx import solve_flow_cvxpy
+        from otspec.transport.programme.cvx import solve_flow_cvxpy
 
         return solve_flow_cvxpy(problem)
     if method == "max_flow":
-        from otspec.transport.flow import solve_max_flow
+        from otspec.transport.programme.flow import solve_max_flow
 
         return solve_max_flow(problem)
     raise BadArgument(f"method: {method!r} is unknown. Fix: 'highs', 'cvxpy' or 'max_flow'.")
@@ -264,7 +264,7 @@ def _replacement_value(target: Array, draft: Array, k: int) -> Array:
     xp = array_namespace(target, draft)
     target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
     if is_numpy_array(target):
-        from otspec.transport.prefix import replacement_optimum
+        from otspec.transport.winner.prefix import replacement_optimum
 
         return replacement_optimum(target, draft, k)
     order = ratio_order(target, draft)
@@ -322,15 +322,15 @@ def _by_rows(solve: Callable[..., AcceptanceBound], target: np.ndarray, draft: n
 
 
 def _minimum_norm_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
-    from otspec.transport.capacities import capacity_along, first_plan
-    from otspec.transport.minimum_norm import minimum_norm_law
+    from otspec.transport.drafters.capacities import capacity_along, first_plan
+    from otspec.transport.drafters.minimum_norm import minimum_norm_law
 
     first = first_plan(scheme, target, draft, _SEARCHED)
     return _as_bound(minimum_norm_law(target, capacity_along(scheme, draft), first=first, tol=_SEARCHED))
 
 
 def _laminar_bound(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> AcceptanceBound:
-    from otspec.transport.laminar import laminar_plan
+    from otspec.transport.drafters.laminar import laminar_plan
 
     return _as_bound(laminar_plan(target, draft))
 

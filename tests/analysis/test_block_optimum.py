@@ -12,7 +12,7 @@ from otspec.analysis.exact import acceptance
 from otspec.analysis.instances import FAMILIES, random_models
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
-from otspec.transport import block_lp
+from otspec.transport.programme import block_lp
 from tests.oracles import block_rules, golden, paths
 
 EXACT = 1e-12  # sums of at most a few thousand products of a dozen factors

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import otspec as ot
 from otspec.analysis.ceiling import kl, kl_ceiling, stop_loss_gap, zero_rejection
 from otspec.analysis.instances import FAMILIES, random_pair
-from otspec.transport.cut import minimum_cut
+from otspec.transport.programme.cut import minimum_cut
 
 TIGHT = 1e-12  # sums of at most a few dozen rounded terms
 

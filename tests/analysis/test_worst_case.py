@@ -7,7 +7,7 @@ import pytest
 
 import otspec as ot
 from otspec.analysis.worst_case import worst_case
-from otspec.transport.cut import minimum_cut
+from otspec.transport.programme.cut import minimum_cut
 
 
 class Deaf(ot.TokenVerifier):

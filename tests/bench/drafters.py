@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import otspec as ot
-from otspec.transport.laminar import LaminarPlan, laminar_plan
-from otspec.transport.laminar_mixture import laminar_mixture
-from otspec.transport.minimum_norm import MinimumNorm, independent_capacity, minimum_norm_law
+from otspec.transport.drafters.laminar import LaminarPlan, laminar_plan
+from otspec.transport.drafters.laminar_mixture import laminar_mixture
+from otspec.transport.drafters.minimum_norm import MinimumNorm, independent_capacity, minimum_norm_law
 from tests.bench.harness import save
 
 CONTEXTS = range(0, 512, 8)

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 import otspec as ot
-from otspec.transport.flow import solve_max_flow
-from otspec.transport.lp import solve_flow
+from otspec.transport.programme.flow import solve_max_flow
+from otspec.transport.programme.lp import solve_flow
 from tests.bench.harness import by_turns, peaked_pair, save
 
 PUBLISHED = Path(__file__).with_name("published.csv")

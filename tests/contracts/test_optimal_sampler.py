@@ -11,7 +11,7 @@ import torch
 
 import otspec as ot
 from otspec.analysis.exact import member_mass
-from otspec.transport.cut import minimum_cut
+from otspec.transport.programme.cut import minimum_cut
 from tests.conftest import random_law
 from tests.oracles.waiting import NoWaiting
 

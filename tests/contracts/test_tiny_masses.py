@@ -10,9 +10,9 @@ import torch
 
 import otspec as ot
 from otspec.core.schemes import Hybrid
-from otspec.transport.race import race_increments
-from otspec.transport.race_parallel import race_increments_parallel
-from otspec.transport.spread import narrow_gaps
+from otspec.transport.without_replacement.race import race_increments
+from otspec.transport.without_replacement.race_parallel import race_increments_parallel
+from otspec.transport.without_replacement.spread import narrow_gaps
 from otspec.verifiers import REGISTRY
 
 MET = 1e-9  # what a certificate promises
@@ -129,8 +129,8 @@ def test_compiled_and_whole_array_capacities_agree(k):
 @pytest.mark.parametrize("scheme", WITHOUT[:3], ids=str)
 def test_one_draw_is_the_same_on_torch_and_has_the_exact_law(scheme, kind):
     """The compiled draw against the whole-array one, token by token."""
-    from otspec.transport.sampler import draw_tokens
-    from otspec.transport.sampler_parallel import draw_tokens_parallel
+    from otspec.transport.sampler.draw import draw_tokens
+    from otspec.transport.sampler.draw_parallel import draw_tokens_parallel
 
     rng = np.random.default_rng(5)
     for _ in range(10):

@@ -4,7 +4,7 @@ import torch
 
 import otspec as ot
 from otspec.transport import bounds
-from otspec.transport.cut import minimum_cut
+from otspec.transport.programme.cut import minimum_cut
 from tests.conftest import random_law
 from tests.oracles import drafting, golden, optimum
 from tests.oracles.waiting import NoWaiting

@@ -8,7 +8,7 @@ import pytest
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.transport.bounds import acceptance_bound
-from otspec.transport.laminar import laminar_plan
+from otspec.transport.drafters.laminar import laminar_plan
 from otspec.verifiers import verifier
 from otspec.verifiers.token.laminar import Laminar
 from otspec.verifiers.token.priority import PriorityMixture

@@ -96,7 +96,7 @@ def test_mixed_contexts_share_one_batch():
 
 
 def test_losslessness_does_not_wait_for_the_optimum(monkeypatch):
-    from otspec.transport import minimum_norm
+    from otspec.transport.drafters import minimum_norm
     from otspec.verifiers.token import priority
 
     def hasty(target, capacity, *, first, tol):

@@ -28,9 +28,9 @@ from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree import DraftTree
-from otspec.transport.game import ranks_of
-from otspec.transport.parallel import pick_marked
-from otspec.transport.winner import cumulative, ratio_order, universal_law
+from otspec.transport.winner.laws import cumulative, ratio_order, universal_law
+from otspec.transport.winner.majorant_parallel import pick_marked
+from otspec.transport.winner.sorted_laws import ranks_of
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
 from otspec.verifiers.block.lookahead_curve import KNOTS, checked_curve, checked_curves, power_curve
 from otspec.verifiers.tree.winners import game, survivor_sets, top_cells
@@ -159,7 +159,7 @@ class LookaheadBlock(ChosenPath):
 
     def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> tuple[Array, Array]:
         """Survivors ``[B K]`` among those alive, by the ranks of their tokens under their own rows, and the curve."""
-        from otspec.transport.hull import winning_cell
+        from otspec.transport.sampler.hull import winning_cell
 
         xp = namespace(target)
         order, rank, x = _ranked(target, draft)
@@ -231,7 +231,7 @@ def _span(target: np.ndarray, draft: np.ndarray, token: int) -> tuple[float, flo
 @lru_cache(maxsize=4096)
 def _thinned(curve: bytes, spans: tuple[tuple[float, float], ...]) -> list[tuple[float, np.ndarray]]:
     """Sets of drafts that may survive: chance, and mask ``[n]``."""
-    from otspec.transport.hull import cell_intervals
+    from otspec.transport.sampler.hull import cell_intervals
 
     winner = np.frombuffer(curve)
     count, knot = len(spans), np.linspace(0.0, 1.0, winner.size)

@@ -31,7 +31,7 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, WithReplacement
-from otspec.transport.winner import cumulative
+from otspec.transport.winner.laws import cumulative
 from otspec.verifiers.token.by_context import SolvedByContext
 from otspec.verifiers.token.rejection import excess_law
 

@@ -17,7 +17,7 @@ from otspec.core.drafters import Independent
 from otspec.verifiers.token.winner_by_context import WinnerByContext
 
 if TYPE_CHECKING:
-    from otspec.transport.laminar import LaminarPlan
+    from otspec.transport.drafters.laminar import LaminarPlan
 
 
 class Laminar(WinnerByContext):
@@ -26,6 +26,6 @@ class Laminar(WinnerByContext):
     schemes: ClassVar[tuple[type, ...]] = (Independent,)
 
     def _find(self, target: np.ndarray, draft: np.ndarray) -> LaminarPlan:
-        from otspec.transport.laminar import laminar_plan  # compiles its scans with numba: loaded when first used
+        from otspec.transport.drafters.laminar import laminar_plan  # compiled by numba: loaded when first used
 
         return laminar_plan(target, draft)

@@ -21,11 +21,11 @@ from otspec.core.laws import normalized_or, positive_part
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance
-from otspec.transport.game import Game, on_host, play
-from otspec.transport.hull import winner_conditional_race, winner_conditional_replacement
-from otspec.transport.ordering import draw_order, order_law
-from otspec.transport.spread import narrow_gaps
-from otspec.transport.winner import cumulative
+from otspec.transport.sampler.hull import winner_conditional_race, winner_conditional_replacement
+from otspec.transport.winner.laws import cumulative
+from otspec.transport.winner.sorted_laws import Game, on_host, play
+from otspec.transport.without_replacement.ordering import draw_order, order_law
+from otspec.transport.without_replacement.spread import narrow_gaps
 from otspec.verifiers.token.rejection import winner_kept
 
 Array = Any
@@ -138,7 +138,7 @@ class Optimal(TokenVerifier):
         return xp.reshape(token, tokens.shape[:-1])
 
     def _draw_on_host(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
-        from otspec.transport.sampler import draw_tokens
+        from otspec.transport.sampler.draw import draw_tokens
 
         check_no_grad(target=target, draft=draft)
         p, q, x, u = (np.asarray(a) for a in (target, draft, tokens, uniforms))
@@ -166,7 +166,7 @@ class Optimal(TokenVerifier):
 
     def _draw_in_rounds(self, target: Array, draft: Array, tokens: Array, uniforms: Array) -> Array:
         """Whole-array form for other libraries and devices."""
-        from otspec.transport.sampler_parallel import draw_tokens_parallel
+        from otspec.transport.sampler.draw_parallel import draw_tokens_parallel
 
         if self._race and not self.ordered:
             raise BadArgument(f"ordered: the drawing order that {self!r} has lost is drawn anew on the CPU, not on "

@@ -20,9 +20,9 @@ from array_api_compat import array_namespace
 from otspec.core.drafters import Independent, Joint
 from otspec.core.laws import draw
 from otspec.core.verifier import checked_pair
-from otspec.transport.capacities import capacity_along, first_plan
-from otspec.transport.laminar_mixture import LaminarMixture
-from otspec.transport.minimum_norm import MinimumNorm, minimum_norm_law
+from otspec.transport.drafters.capacities import capacity_along, first_plan
+from otspec.transport.drafters.laminar_mixture import LaminarMixture
+from otspec.transport.drafters.minimum_norm import MinimumNorm, minimum_norm_law
 from otspec.verifiers.token.winner_by_context import WinnerByContext
 
 Array = Any

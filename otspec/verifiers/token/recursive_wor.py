@@ -16,7 +16,7 @@ from otspec.core.errors import TooLarge
 from otspec.core.laws import at, normalized_or, one_hot, positive_part
 from otspec.core.schemes import WithoutReplacement
 from otspec.core.verifier import TokenVerifier, checked_pair
-from otspec.transport.game import on_host
+from otspec.transport.winner.sorted_laws import on_host
 from otspec.verifiers.token.rejection import excess_law, keep_probability
 from otspec.verifiers.token.second_draw import split_peak
 
@@ -89,7 +89,7 @@ class RecursiveWithoutReplacement(TokenVerifier):
         TooLarge
             More than four drafts.
         """
-        from otspec.transport.residuals import refusal_bounds
+        from otspec.transport.without_replacement.residuals import refusal_bounds
 
         k = self.scheme.num_drafts
         target, draft = checked_pair(target, draft, self.scheme)

@@ -57,8 +57,8 @@ def _prepare_cached(target: bytes, draft: bytes, draws: int, race: bool, kind: s
 
 
 def _prepare(target: Array, draft: Array, draws: int | Array, race: bool, kind: str, most: int | None = None) -> Played:
-    from otspec.transport.game import play
-    from otspec.transport.winner import cumulative
+    from otspec.transport.winner.laws import cumulative
+    from otspec.transport.winner.sorted_laws import play
 
     prepared = play(target, draft, draws, race=race, most=most)
     law = prepared.law(kind)
@@ -69,7 +69,7 @@ def _prepare(target: Array, draft: Array, draws: int | Array, race: bool, kind: 
 
 def odds(played: Played, tokens: np.ndarray, *, race: bool = False) -> np.ndarray:
     """Chance of each draft ``[n]`` to win, given all of them in drawing order; copies share theirs equally."""
-    from otspec.transport.hull import winner_conditional_race, winner_conditional_replacement
+    from otspec.transport.sampler.hull import winner_conditional_race, winner_conditional_replacement
 
     if len(tokens) == 1:
         return np.ones(1)
@@ -81,7 +81,7 @@ def odds(played: Played, tokens: np.ndarray, *, race: bool = False) -> np.ndarra
 
 def survivor_sets(played: Played, tokens: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """Sets of independent drafts that the top cell of the hull may hold: chance, and mask ``[n]``."""
-    from otspec.transport.hull import merge_tree
+    from otspec.transport.sampler.hull import merge_tree
 
     ranks = played.rank[tokens]
     top = int(ranks.max())
@@ -102,9 +102,9 @@ def top_cells(target: Array, draft: Array, tokens: Array, t: Array, *, kind: str
     t : [B]
         Numbers in [0, 1).
     """
-    from otspec.transport.game import on_host
-    from otspec.transport.hull import winning_cell
-    from otspec.transport.winner import remaining
+    from otspec.transport.sampler.hull import winning_cell
+    from otspec.transport.winner.laws import remaining
+    from otspec.transport.winner.sorted_laws import on_host
 
     xp = array_namespace(target, draft)
     p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)

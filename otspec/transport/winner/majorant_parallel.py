@@ -1,0 +1,200 @@
+"""Majorants and hull edges in whole-array operations, for any array library and device.
+
+The scan that numba compiles is sequential. Here blocks of knots are joined pairwise, 1 with 1, 2 with 2, 4 with 4:
+the majorant of two neighbouring blocks is a head of the left chain of vertices and a tail of the right one, joined by
+the one edge that bridges them. From a left vertex i the slope to the right chain is unimodal, so its maximum s(i) is
+found on every r-th vertex first and then between two of them. The bridge starts at the first i whose own edge is not
+steeper than s(i): before it, that edge looks over the whole right block; from it on, the right block stands higher.
+That is a search of one monotone answer, again on every r-th vertex first. With r the root of the block's length each
+join is four tables of at most ``[B V]`` numbers, whatever the data; no step waits for the host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from otspec.core.laws import cumulative_maximum
+from otspec.transport.sampler.edge import NEGLIGIBLE
+
+Array = Any
+EDGE_STEPS = 8  # alternations to the edge of a hull: 1 to 4 settle it, also over hundreds of decades
+MOVE = 4 * 2.0**-52
+BLOCKED = 1e300  # slope of an edge that may not be taken
+
+
+def _slope(xp: Any, width: Array, height: Array) -> Array:
+    """Slope of edges to the right; an edge without width is flatter than any other."""
+    wide = width > 0
+    return xp.where(wide, height / xp.where(wide, width, xp.ones_like(width)), xp.full_like(width, -BLOCKED))
+
+
+def _within(xp: Any, index: Array, size: int) -> Array:
+    """Indices moved to ``0 .. size-1``."""
+    index = xp.where(index > 0, index, xp.zeros_like(index))
+    return xp.where(index < size, index, xp.full_like(index, size - 1))
+
+
+def _last_of_equals(xp: Any, x: Array) -> Array:
+    """Index of the last knot with the same ``x``, for each knot of ``[B n]``."""
+    size = x.shape[-1]
+    ends = xp.concat([x[:, :-1] < x[:, 1:], xp.ones_like(x[:, -1:], dtype=xp.bool)], axis=-1)
+    index = xp.arange(size, dtype=xp.int64, device=x.device)
+    mirrored = xp.where(ends, size - 1 - index, xp.zeros_like(index))
+    return size - 1 - xp.flip(cumulative_maximum(xp.flip(mirrored, axis=-1)), axis=-1)
+
+
+def _tangents(xp: Any, point: tuple[Array, Array], chain: tuple[Array, Array], stride: int) -> tuple[Array, Array]:
+    """Steepest edges from points ``[B n m]`` to a concave chain ``[B n b]``: their slopes, and where they end."""
+    size = chain[0].shape[-1]
+
+    def steepest(x: Array, y: Array) -> tuple[Array, Array]:
+        slope = _slope(xp, x - point[0][..., None], y - point[1][..., None])
+        best = xp.argmax(slope, axis=-1)
+        return best, xp.take_along_axis(slope, best[..., None], axis=-1)[..., 0]
+
+    near, _ = steepest(*(values[..., None, ::stride] for values in chain))
+    window = (near[..., None] - 1) * stride + xp.arange(2 * stride, dtype=near.dtype, device=near.device)
+    window = _within(xp, window, size)
+    flat = xp.reshape(window, (*window.shape[:2], -1))
+    best, slope = steepest(*(xp.reshape(xp.take_along_axis(values, flat, axis=-1), window.shape) for values in chain))
+    return slope, xp.take_along_axis(window, best[..., None], axis=-1)[..., 0]
+
+
+def _bridge(xp: Any, left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+    """Ends and slope ``[B n]`` of the edge that joins concave chains ``[B n b]``; b is a power of two."""
+    size = left[0].shape[-1]
+    stride = 1 << ((size.bit_length() - 1) // 2)
+    own = _slope(xp, *(values[..., 1:] - values[..., :-1] for values in left))
+    own = xp.concat([own, xp.full_like(left[0][..., :1], -BLOCKED)], axis=-1)
+
+    def over(index: Array) -> tuple[Array, Array, Array]:
+        """Place in ``index`` of the first vertex that sees the right block; all slopes and ends."""
+        edge, *point = (xp.take_along_axis(values, index, axis=-1) for values in (own, *left))
+        slope, stop = _tangents(xp, tuple(point), right, stride)
+        return xp.astype(edge > slope, xp.int64), slope, stop
+
+    batch = left[0].shape[:2]
+    every = xp.arange(0, size, stride, dtype=xp.int64, device=own.device)
+    looks, _, _ = over(xp.broadcast_to(every, (*batch, every.shape[0])))
+    # the first that does not look over the right block, or one past the end
+    passed = xp.argmin(xp.concat([looks, xp.zeros_like(looks[..., :1])], axis=-1), axis=-1)
+    index = (passed[..., None] - 1) * stride + 1 + xp.arange(stride, dtype=xp.int64, device=own.device)
+    index = _within(xp, index, size)
+    looks, slope, stop = over(index)
+    first = xp.argmin(looks, axis=-1)[..., None]
+    return tuple(xp.take_along_axis(values, first, axis=-1)[..., 0] for values in (index, stop, slope))
+
+
+def majorant_slopes(x: Array, y: Array) -> Array:
+    """Slopes ``[B n-1]`` of the least concave majorant of points ``[B n]`` between neighbouring ``x``.
+
+    ``x`` ascends and ``y`` does not fall; of knots with equal ``x`` the last counts. Work space is a few times the
+    arguments.
+
+    Examples
+    --------
+    >>> majorant_slopes(np.array([[0.0, 1.0, 2.0]]), np.array([[0.0, 1.0, 4.0]])).tolist()
+    [[2.0, 2.0]]
+    """
+    xp = array_namespace(x, y)
+    rows, size = x.shape
+    padded = 1 << (size - 1).bit_length()
+    # padding repeats the last knot, as do the ends of all chains below
+    token = xp.arange(padded, dtype=xp.int64, device=x.device)
+    place = xp.take(_last_of_equals(xp, x), _within(xp, token, size), axis=-1)
+    x, y = (xp.take_along_axis(values, place, axis=-1) for values in (x, y))
+    slopes = xp.zeros_like(x)
+    block = 1
+    while block < padded:
+        pairs = [xp.reshape(values, (rows, -1, 2 * block)) for values in (x, y, place)]
+        left, right = ([values[..., part] for values in pairs] for part in (slice(None, block), slice(block, None)))
+        start, stop, slope = _bridge(xp, tuple(left[:2]), tuple(right[:2]))
+        low = xp.take_along_axis(left[2], start[..., None], axis=-1)
+        high = xp.take_along_axis(right[2], stop[..., None], axis=-1)
+        here = xp.reshape(token, (-1, 2 * block))
+        spanned = (here >= low) & (here < high)
+        slopes = xp.reshape(xp.where(spanned, slope[..., None], xp.reshape(slopes, (rows, -1, 2 * block))), x.shape)
+        # the same knot at both ends is kept once, or chains would hold copies before their end
+        start = start[..., None] - xp.astype(low == high, xp.int64)
+        along = xp.arange(2 * block, dtype=xp.int64, device=x.device)
+        behind = _within(xp, along - start - 1 + stop[..., None], block)
+        source = xp.where(along <= start, along, block + behind)
+        x, y, place = (xp.reshape(xp.take_along_axis(values, source, axis=-1), x.shape) for values in pairs)
+        block *= 2
+    return slopes[:, : size - 1]
+
+
+def universal_law_parallel(target_sorted: Array, increments: Array) -> Array:
+    """Increments of the least concave majorant of (cumulative target, capacity), ``[*batch V]``.
+
+    The same law as `otspec.transport.winner.laws.universal_law`, to 1e-14 or so in absolute terms: a majorant that ends
+    at 1 has slope at most 1/P at mass P, so the rounding of P costs no more than that of 1.
+    """
+    xp = array_namespace(target_sorted, increments)
+    seen = target_sorted >= NEGLIGIBLE
+    zero = xp.zeros_like(target_sorted)
+
+    def curve(steps: Array) -> Array:
+        # a sum in parallel may fall by a rounding
+        sums = cumulative_maximum(xp.cumulative_sum(xp.where(seen, steps, zero), axis=-1))
+        return xp.reshape(xp.concat([zero[..., :1], sums], axis=-1), (-1, sums.shape[-1] + 1))
+
+    slopes = xp.reshape(majorant_slopes(curve(target_sorted), curve(increments)), target_sorted.shape)
+    # tokens without target mass stand beside the majorant: they keep their own increment
+    return xp.where(seen, target_sorted * slopes, increments)
+
+
+def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, rank: Array, above: Array,
+                          steps: int = EDGE_STEPS) -> tuple[Array, Array]:
+    """Cell ``(a, b)`` of the lower hull of ``(x, winner - t capacity)`` that holds the token of rank ``rank``.
+
+    Parameters
+    ----------
+    x, winner, capacity, above : [B V+1]
+        Cumulative draft law, winner law and capacity in the sorted order, and 1 - x summed from the right.
+    t, rank : [B]
+    steps : int
+        Alternations of "steepest edge from the left" with "flattest edge to the right".
+    """
+    xp = array_namespace(x, winner)
+    curve = winner - t[:, None] * capacity
+    size = x.shape[-1]
+    index = xp.arange(size, device=x.device)
+    below = index <= rank[:, None]
+
+    def slopes(knot: Array, sign: int) -> tuple[Array, Array]:
+        """Where there is width between every knot and one, and the slopes; next to a dominant token x has lost it."""
+        at_x, at_above, at_y = (xp.take_along_axis(values, knot[:, None], axis=-1) for values in (x, above, curve))
+        from_left = xp.where(below, at_x <= above, x <= at_above)
+        width = sign * xp.where(from_left, at_x - x, above - at_above)
+        wide = width > 0
+        return wide, sign * (at_y - curve) / xp.where(wide, width, xp.ones_like(width))
+
+    b = xp.full_like(rank, size - 1)
+    a, slope = xp.zeros_like(rank), xp.full_like(t, -BLOCKED)
+    for step in range(steps):
+        # an end moves only for a slope that is better by more than rounding: ties would go round in circles
+        wide, edge = slopes(b, 1)
+        edge = xp.where(wide & below, edge, xp.full_like(edge, -BLOCKED))
+        found = xp.argmax(edge, axis=-1)
+        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
+        moved = best > slope + MOVE * xp.maximum(xp.abs(slope), xp.abs(best)) if step else best > -BLOCKED
+        a, slope = xp.where(moved, found, a), xp.where(moved, best, slope)
+        wide, edge = slopes(a, -1)
+        edge = xp.where(wide & ~below, edge, xp.full_like(edge, BLOCKED))
+        found = size - 1 - xp.argmin(xp.flip(edge, axis=-1), axis=-1)  # the widest of equally flat edges
+        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
+        moved = best < slope - MOVE * xp.maximum(xp.abs(slope), xp.abs(best))
+        b, slope = xp.where(moved, found, b), xp.where(moved, best, slope)
+    return a, b
+
+
+def pick_marked(marked: Array, uniform: Array) -> Array:
+    """Index ``[B]`` of a uniformly chosen marked slot of ``[B n]``, counted from the left."""
+    xp = array_namespace(marked, uniform)
+    count = xp.cumulative_sum(xp.astype(marked, xp.int64), axis=-1)
+    total = count[:, -1]
+    skip = xp.minimum(xp.astype(xp.floor(uniform * xp.astype(total, uniform.dtype)), xp.int64), total - 1)
+    return xp.argmax(xp.astype(marked & (count == skip[:, None] + 1), xp.int64), axis=-1)

@@ -1,0 +1,55 @@
+"""The laminar plan: its stated law against enumeration of every draft list, and its value against brute force."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from otspec.core.errors import ShapeMismatch
+from otspec.transport.drafters.laminar import laminar_plan
+from tests.conftest import random_law
+
+ENUMERATED = 1e-12  # at most 6^4 lists, each mass a few eps off
+
+
+def played(plan, drafts):
+    law = np.zeros(drafts.shape[1])
+    for tokens in itertools.product(*(np.flatnonzero(row) for row in drafts)):
+        chance = np.prod(drafts[np.arange(len(drafts)), list(tokens)])
+        np.add.at(law, list(tokens), chance * plan.conditional(np.array(tokens)))
+    return law
+
+
+def instances(rng, number):
+    for n in range(number):
+        size, k = int(rng.integers(2, 7)), int(rng.integers(1, 5))
+        size = min(size, 4) if k == 4 and n % 4 else size  # the largest enumerations less often
+        zeros, ties = n % 3 == 1, n % 3 == 2
+        yield (random_law(rng, size, zeros=zeros, ties=ties),
+               np.array([random_law(rng, size, zeros=zeros, ties=ties) for _ in range(k)]))
+
+
+def test_the_stated_law_is_the_enumerated_one_and_never_beats_the_optimum(rng):
+    for target, drafts in instances(rng, 210):
+        plan = laminar_plan(target, drafts)
+        assert np.abs(played(plan, drafts) - plan.law).max() <= ENUMERATED
+        masks = itertools.product([False, True], repeat=target.size)
+        best = min(1 + target[list(h)].sum() - np.prod(drafts[:, list(h)].sum(axis=1)) for h in masks)
+        assert plan.value_lower <= best + ENUMERATED
+        assert plan.value_upper >= best - ENUMERATED
+
+
+def test_wrong_odds_and_wrong_life_times_are_seen(rng):
+    caught = {"odds": 0, "stop": 0}
+    for target, drafts in instances(rng, 30):
+        plan = laminar_plan(target, drafts)
+        for bug, values in (("odds", 1.0 - plan.odds), ("stop", plan.stop * 0.9)):
+            law = played(dataclasses.replace(plan, **{bug: values}), drafts)
+            caught[bug] += np.abs(law - plan.law).max() > 1e-6  # far above rounding
+    assert min(caught.values()) >= 10
+
+
+def test_drafts_of_a_wrong_shape_are_named():
+    with pytest.raises(ShapeMismatch, match=r"drafts: shape \(3,\) is not"):
+        laminar_plan(np.ones(3) / 3, np.ones(3) / 3)

@@ -1,0 +1,82 @@
+"""Refusal of up to four drafts without replacement against the sum over all draft lists."""
+
+import numpy as np
+import pytest
+
+import otspec as ot
+from otspec.transport.without_replacement.residuals import refusal_bounds
+
+SUMS = 1e-12  # a few thousand lists
+
+
+def enumerated(target, draft, k):
+    """Chance that no draft is emitted, list by list, each residual built anew."""
+    tokens, law = ot.WithoutReplacement(k).lists(draft)
+    total = 0.0
+    for drafts, chance in zip(tokens, law, strict=True):
+        goal, left, refused = target, draft, 1.0
+        for token in drafts[drafts >= 0]:
+            left = left / left.sum()
+            refused *= 1.0 - min(1.0, goal[token] / left[token]) if goal[token] < left[token] else 0.0
+            excess = np.maximum(goal - left, 0.0)
+            goal = excess / excess.sum() if excess.sum() > 0 else goal
+            left = np.where(np.arange(left.size) == token, 0.0, left)
+        total += chance * refused
+    return total
+
+
+def laws(rng, size):
+    target, draft = rng.dirichlet(np.full(size, rng.choice([0.1, 1.0, 5.0])), 2)
+    kind = rng.integers(4)
+    if kind == 0:
+        draft = 10.0 ** rng.uniform(-12, 0, size)
+    elif kind == 1:
+        draft = 10.0 ** rng.uniform(-300, 0, size)
+    elif kind == 2:
+        draft[rng.integers(size)] = 0.0
+    return target, draft / draft.sum()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_bounds_hold_the_sum_over_all_lists(k, rng):
+    for _ in range(60):
+        target, draft = laws(rng, int(rng.integers(max(k, 2), 8)))
+        lower, upper = refusal_bounds(target, draft, k)
+        want = enumerated(target, draft, k)
+        assert lower - SUMS <= want <= upper + SUMS, (target, draft)
+        assert upper - lower <= SUMS
+
+
+def test_groups_of_light_tokens_enclose_the_sum(rng):
+    """Twenty-two tokens, most of them light enough to be grouped, against every list of four."""
+    for spread in (4.0, 8.0):
+        draft = 10.0 ** -np.linspace(0, spread, 22)
+        draft /= draft.sum()
+        target = rng.dirichlet(np.full(22, 0.4))
+        lower, upper = refusal_bounds(target, draft, 4)
+        tokens, law = ot.WithoutReplacement(4).lists(draft)
+        rule = ot.verifier("recursive_wor", ot.WithoutReplacement(4))
+        spread_laws = (np.broadcast_to(one, (len(tokens), 22)) for one in (target, draft))
+        conditional = rule.conditional(*spread_laws, tokens)
+        exact = 1.0 - float(law @ np.take_along_axis(conditional, tokens, axis=-1).sum(axis=-1))
+        assert lower - SUMS <= exact <= upper + SUMS
+        assert upper - lower < 1e-9
+
+
+def test_more_drafts_than_tokens_with_mass():
+    bounds = refusal_bounds(np.array([0.25, 0.25, 0.5]), np.array([0.5, 0.5, 0.0]), 4)
+    assert bounds == pytest.approx((0.5, 0.5), abs=SUMS)
+
+
+def test_recorded_laws_at_full_vocabulary():
+    trace = ot.load_trace("pocket")
+    target, draft = np.asarray(trace.target)[200], np.asarray(trace.draft)[200]
+    for k in (3, 4):
+        scheme = ot.WithoutReplacement(k)
+        lower, upper = ot.verifier("recursive_wor", scheme).acceptance_bounds(target, draft)
+        value = float(ot.acceptance("recursive_wor", target, draft, scheme))
+        assert upper - lower < 1e-9
+        assert value == pytest.approx(float(lower + upper) / 2, abs=SUMS)
+        sampled = ot.sampled_acceptance("recursive_wor", target, draft, scheme, n=400, seed=1)
+        assert sampled.covers(value, z=5)
+        assert value <= float(ot.optimal_acceptance(target, draft, scheme)) + 1e-9
