@@ -25,7 +25,7 @@ from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
 from otspec.transport.winner.laws import cumulative, prefix_optimum, ratio_order
-from otspec.transport.winner.sorted_laws import Game, on_host, play, sampled_increments
+from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sampled_increments, sort_laws
 
 Array = Any
 CERTIFIED_GAP = 1e-9
@@ -117,14 +117,14 @@ def _both_ends(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array,
     """Lower and upper end ``[*batch]``, subset of the cut and winner law ``[*batch V]``."""
     xp = array_namespace(target, draft)
     sampled = _sampled(target, draft, scheme)
-    game, law = sampled.game, sampled.game.law()
-    lower = xp.sum(xp.minimum(game.target, law), axis=-1) - _core_violation(law, sampled)
-    value, size = prefix_optimum(game.target, game.capacity)
+    laws, law = sampled.laws, sampled.laws.law()
+    lower = xp.sum(xp.minimum(laws.target, law), axis=-1) - _core_violation(law, sampled)
+    value, size = prefix_optimum(laws.target, laws.capacity)
     # all drafts lie in H only if the certain ones do
-    subset = ((game.rank < size[..., None]) & ~sampled.empty[..., None]) | sampled.top
+    subset = ((laws.rank < size[..., None]) & ~sampled.empty[..., None]) | sampled.top
     lower, value = (xp.where(sampled.empty, xp.zeros_like(end), end) for end in (lower, value))
     upper = sampled.top_mass + value
-    return (sampled.top_mass + lower, xp.where(upper < 1.0, upper, xp.ones_like(upper)), subset, game.by_token(law))
+    return (sampled.top_mass + lower, xp.where(upper < 1.0, upper, xp.ones_like(upper)), subset, laws.by_token(law))
 
 
 def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
@@ -201,8 +201,8 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
     target, draft, give_back = _prepared(target, draft, scheme)
     if isinstance(scheme, (Independent, Joint)):
         return _by_rows(_minimum_norm_bound, target, draft, scheme, give_back).winner_law
-    game = _sampled(target, draft, scheme).game
-    return give_back(game.by_token(game.law(kind)))
+    laws = _sampled(target, draft, scheme).laws
+    return give_back(laws.by_token(laws.law(kind)))
 
 
 def _check_method(method: str, scheme: DraftScheme) -> None:
@@ -215,7 +215,7 @@ def _check_method(method: str, scheme: DraftScheme) -> None:
 class _Sampled(NamedTuple):
     """The sampled part of a scheme, and what is drafted for certain; top tokens sit last, where the capacity is one."""
 
-    game: Game
+    laws: SortedLaws
     draws: int
     race: bool
     top: Array  # [*batch V] bool, tokens drafted for certain
@@ -233,14 +233,14 @@ def _sampled(target: Array, draft: Array, scheme: DraftScheme) -> _Sampled:
     empty = ~xp.any(rest > 0, axis=-1)
     rest = xp.where(empty[..., None], draft, rest)  # any law: the row's result is overwritten
     top_mass = xp.sum(xp.where(top, target, xp.zeros_like(target)), axis=-1)
-    return _Sampled(play(target, rest, draws, race=race), draws, race, top, top_mass, empty)
+    return _Sampled(sort_laws(target, rest, draws, race=race), draws, race, top, top_mass, empty)
 
 
 def _core_violation(law: Array, sampled: _Sampled) -> Array:
     """How far ``law`` misses the core, ``max_H Q(H) - law(H)``: zero for a winner law, rounding aside."""
     xp = array_namespace(law)
-    order = ratio_order(law, sampled.game.draft)
-    ranked = xp.take_along_axis(sampled.game.draft, order, axis=-1)
+    order = ratio_order(law, sampled.laws.draft)
+    ranked = xp.take_along_axis(sampled.laws.draft, order, axis=-1)
     capacity = cumulative(sampled_increments(ranked, sampled.draws, race=sampled.race))
     return xp.max(capacity - cumulative(xp.take_along_axis(law, order, axis=-1)), axis=-1)
 
@@ -254,7 +254,7 @@ def _prefix_value(target: Array, draft: Array, scheme: DraftScheme) -> Array:
         value = xp.sum(xp.where(top, target, xp.minimum(target, rest)), axis=-1)
     else:
         sampled = _sampled(target, draft, scheme)
-        value, _ = prefix_optimum(sampled.game.target, sampled.game.capacity)
+        value, _ = prefix_optimum(sampled.laws.target, sampled.laws.capacity)
         value = sampled.top_mass + xp.where(sampled.empty, xp.zeros_like(value), value)
     return xp.where(value < 1.0, value, xp.ones_like(value))
 

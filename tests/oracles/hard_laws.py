@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from otspec.transport.winner.laws import ratio_order
+
 
 def hard_pairs(rng, size):
     """Targets and drafts ``[9 V]``: spread, tied with zeros, over 300 decades, equal, dominant, flat and peaked."""
@@ -19,3 +21,9 @@ def hard_pairs(rng, size):
     target[7] = 1.0
     target[8], draft[8] = np.exp(12 * rng.normal(size=(2, size)))
     return target / target.sum(axis=-1, keepdims=True), draft / draft.sum(axis=-1, keepdims=True)
+
+
+def in_order(target, draft):
+    """Both laws in the order of target/draft."""
+    order = ratio_order(target, draft)
+    return np.take_along_axis(target, order, axis=-1), np.take_along_axis(draft, order, axis=-1)

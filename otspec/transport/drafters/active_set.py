@@ -1,10 +1,11 @@
 r"""Least-norm point of a convex hull, updated one point at a time: the inner loop of Wolfe's method.
 
-Definitions. A *corral* is a set of affinely independent points whose least-norm point of the affine hull is a convex
-combination with positive weights. Points are laws measured from a target, in the norm :math:`\sum_i w_i d_i^2`.
+Definitions. An *active set* (Wolfe's *corral*) holds affinely independent points; the least-norm point of their affine
+hull is a convex combination of them with positive weights. Points are laws measured from a target, in the norm
+:math:`\sum_i w_i d_i^2`.
 
 Theorem used: adding a point beyond the current one and stepping to the affine minimiser, dropping points whose weight
-reaches zero, ends in a corral after finitely many steps and never increases the norm. (Wolfe 1976)
+reaches zero, ends in an active set after finitely many steps and never increases the norm. (Wolfe 1976)
 """
 
 import numba
@@ -16,7 +17,7 @@ _DEPENDENT = 1e-13  # relative distance below which a new point lies in the affi
 _CANCELLED = 0.1  # a remainder this much shorter than its vector has lost a digit and is projected again
 
 
-class Corral:
+class ActiveSet:
     """Convex combination of laws, with the triangular factor of the columns (1, law - target)."""
 
     def __init__(self, target, inverse_metric, order, law):

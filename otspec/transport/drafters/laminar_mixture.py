@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from otspec.transport.drafters.active_set import Corral
+from otspec.transport.drafters.active_set import ActiveSet
 from otspec.transport.drafters.laminar import DrawnByChances, LaminarPlan, laminar_plan
 
 __all__ = ["LaminarMixture", "laminar_mixture"]
@@ -87,27 +87,27 @@ def laminar_mixture(target: np.ndarray, drafts: np.ndarray, *, tol: float = 1e-1
     upper = first.value_upper
     # a metric of relative errors; tokens of target zero have no say
     scale = np.maximum(target + first.law, _FLOOR / target.size)
-    corral = Corral(target, np.where(target > 0, 1.0 / scale, 0.0), first, first.law)
+    active = ActiveSet(target, np.where(target > 0, 1.0 / scale, 0.0), first, first.law)
     best, kept, reach = first.value_lower, ((first,), np.ones(1)), _REACH
-    while upper >= 1.0 - tol and upper - best > tol and len(corral.orders) < _PLANS:
-        plan, reach = _next_plan(corral, target, drafts, reach)
-        if plan is None or not corral.insert(plan, plan.law):
+    while upper >= 1.0 - tol and upper - best > tol and len(active.orders) < _PLANS:
+        plan, reach = _next_plan(active, target, drafts, reach)
+        if plan is None or not active.insert(plan, plan.law):
             break
-        corral.settle()
-        value = _value(corral.orders, corral.weights, target)
+        active.settle()
+        value = _value(active.orders, active.weights, target)
         if value > best:
-            best, kept = value, (tuple(corral.orders), corral.weights)
+            best, kept = value, (tuple(active.orders), active.weights)
     plans, weights = kept
     return LaminarMixture(_law(plans, weights), first.subset, best, upper, plans, weights)
 
 
-def _next_plan(corral, target, drafts, reach):
+def _next_plan(active, target, drafts, reach):
     """Among plans for targets at several distances past the target, the one with most progress, and its reach."""
-    best, chosen, excess = 0.0, None, corral.excess
+    best, chosen, excess = 0.0, None, active.excess
     for guess in sorted({reach / _WIDER, reach, min(1.0, reach * _WIDER)}):
         beyond = np.maximum(target + excess - excess / guess, 0.0)
         plan = laminar_plan(beyond / beyond.sum(), drafts)
-        progress = corral.progress(plan.law, excess)
+        progress = active.progress(plan.law, excess)
         if progress > best:
             best, chosen, reach = progress, plan, guess
     return chosen, reach

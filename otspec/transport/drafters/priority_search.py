@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from otspec.transport.drafters.active_set import Corral
+from otspec.transport.drafters.active_set import ActiveSet
 
 _TINY = 1e-290  # quotients of probabilities by it stay finite
 _ROUNDING = 1e-15  # a cut must be better by more than the rounding of its sums
@@ -95,7 +95,7 @@ class Search:
         self._aim = target
         self._first = None if first is None else first.law
         start = self._rule(-_over(target, drafted))[:2] if first is None else (FIRST, first.law)
-        self._corral = Corral(target, self._inverse, *start)
+        self._active = ActiveSet(target, self._inverse, *start)
         self.stuck = False
 
     def _rule(self, score):
@@ -108,22 +108,22 @@ class Search:
 
     @property
     def _law(self):
-        return self._aim + self._corral.excess
+        return self._aim + self._active.excess
 
     def run(self, best, tol, rules):
         """Add up to ``rules`` priority rules, improving ``best``; return how many were used."""
         for used in range(rules):
-            excess = self._corral.excess
-            best.offer_plan(self._target, self._aim + excess, self._corral.orders, self._corral.weights)
+            excess = self._active.excess
+            best.offer_plan(self._target, self._aim + excess, self._active.orders, self._active.weights)
             steepest, law, capacity = self._rule(excess * self._inverse)
             best.offer_prefixes(self._target, steepest, capacity)
             if best.gap <= tol:
                 return used
             order, chosen = self._farthest_reaching(excess, steepest, law)
-            if not self._corral.insert(order, chosen) and not self._corral.insert(steepest, law):
+            if not self._active.insert(order, chosen) and not self._active.insert(steepest, law):
                 self.stuck = True
                 return used
-            self._corral.settle()
+            self._active.settle()
         return rules
 
     def _farthest_reaching(self, excess, order, law):
@@ -132,14 +132,14 @@ class Search:
         The steepest rule serves every token in deficit; aiming ``1 / reach`` times the error past the target serves
         only those whose deficit is worth that much weight, which matters where few drafts win.
         """
-        best, chosen = self._corral.progress(law, excess), (order, law)
+        best, chosen = self._active.progress(law, excess), (order, law)
         self._turn += 1
         which = self._turn % len(self._rates)
         middle = self._reaches[which]
         for reach in (middle / _WIDER, middle, min(1.0, middle * _WIDER)):
             beyond = self._aim + excess - excess / reach
             order, law, _ = self._rule(-_over(beyond, self._rates[which]))
-            progress = self._corral.progress(law, excess)
+            progress = self._active.progress(law, excess)
             if progress > best:
                 best, chosen, self._reaches[which] = progress, (order, law), reach
         return chosen
@@ -173,13 +173,13 @@ class Search:
             blocks = np.empty(order.size, dtype=_block_type(order.size))
             blocks[order] = np.append(0, np.cumsum(ends))
             orders, laws = self._sorted_by(blocks)
-            best.offer_plan(self._target, self._corral.weights @ laws, orders, self._corral.weights)
+            best.offer_plan(self._target, self._active.weights @ laws, orders, self._active.weights)
             if best.gap <= tol:
                 return
 
     def _sorted_by(self, blocks):
         orders = [order if order is FIRST else order[np.argsort(blocks[order], kind="stable")]
-                  for order in self._corral.orders]
+                  for order in self._active.orders]
         laws = np.empty((len(orders), blocks.size))
         for law, order in zip(laws, orders, strict=True):
             if order is FIRST:
@@ -209,21 +209,21 @@ class Search:
                 return
             if missing.sum() > 0:
                 aim[side] += sign * (missing - room * (missing.sum() / room.sum()))
-        orders, laws = self._corral.orders, self._corral.laws
+        orders, laws = self._active.orders, self._active.laws
         self._aim = aim
         self._rebuild(orders, laws)
 
     def _rebuild(self, orders, laws):
-        weights = self._corral.weights
+        weights = self._active.weights
         heavy = np.argsort(-weights, kind="stable")
-        corral = Corral(self._aim, self._inverse, orders[heavy[0]], laws[heavy[0]])
+        active = ActiveSet(self._aim, self._inverse, orders[heavy[0]], laws[heavy[0]])
         shares = [weights[heavy[0]]]
         for index in heavy[1:]:
-            if corral.insert(orders[index], laws[index]):
+            if active.insert(orders[index], laws[index]):
                 shares.append(weights[index])
-        corral.weights = np.array(shares) / np.sum(shares)
-        corral.settle()
-        self._corral = corral
+        active.weights = np.array(shares) / np.sum(shares)
+        active.settle()
+        self._active = active
 
 
 def _block_type(size):

@@ -1,8 +1,8 @@
 """One optimal draw end to end, compiled: sort by target/draft, winner law, hull cell, winner, accept or residual.
 
 Everything after the sort is a handful of passes over the row in work space that is allocated once a batch; the
-residual is summed only where the winner was rejected. `otspec.transport.sampler.draw_parallel` is the same draw as
-whole-array operations for other libraries and devices.
+residual is summed only where the winner was rejected. Arrays of other libraries, on any device, go to the same draw in
+whole-array operations, `otspec.transport.sampler.draw_parallel`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from otspec.transport.sampler.edge import hull_edge, pick_race, pick_replacement, pool_increments
+from otspec.transport.sampler.edge import hull_edge
+from otspec.transport.sampler.pick import pick_race, pick_replacement
 from otspec.transport.winner.laws import ratio_order
+from otspec.transport.winner.majorant import pool_increments
 from otspec.transport.winner.sorted_laws import sampled_increments
 from otspec.transport.without_replacement.spread import narrow_gaps
 
@@ -168,6 +170,10 @@ def draw_tokens(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, unifo
     >>> draw_tokens(laws, laws, np.array([[1]]), np.zeros((1, 4)), replacement=True).tolist()
     [1]
     """
+    if not isinstance(target, (np.ndarray, list)):
+        from otspec.transport.sampler.draw_parallel import draw_tokens_parallel
+
+        return draw_tokens_parallel(target, draft, tokens, uniforms, replacement=replacement, minimal=minimal)
     target, draft = (np.ascontiguousarray(law, dtype=np.float64) for law in (target, draft))
     draws = (tokens >= 0).sum(axis=-1)
     if not replacement:

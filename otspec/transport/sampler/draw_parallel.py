@@ -10,10 +10,10 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from otspec.core.laws import at, draw, normalized_or, positive_part
+from otspec.transport.sampler.edge_parallel import winning_cell_parallel
+from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parallel
 from otspec.transport.winner.laws import cumulative, remaining
-from otspec.transport.winner.majorant_parallel import pick_marked, winning_cell_parallel
-from otspec.transport.winner.sorted_laws import play
-from otspec.transport.without_replacement.race_parallel import pick_race_parallel
+from otspec.transport.winner.sorted_laws import sort_laws
 
 Array = Any
 
@@ -51,20 +51,20 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
         q = xp.where(xp.any(q > 0, axis=-1, keepdims=True), q, p)  # any law where nothing is sampled
     present = tokens >= 0
     draws = xp.sum(xp.astype(present, xp.int64), axis=-1)
-    game = play(p, q, draws, race=not replacement, most=tokens.shape[1])
-    law = game.law("minimal" if minimal else "universal")
+    laws = sort_laws(p, q, draws, race=not replacement, most=tokens.shape[1])
+    law = laws.law("minimal" if minimal else "universal")
     safe = xp.where(present, tokens, xp.zeros_like(tokens))
-    ranks = xp.where(present, xp.take_along_axis(game.rank, safe, axis=-1), -xp.ones_like(tokens))
+    ranks = xp.where(present, xp.take_along_axis(laws.rank, safe, axis=-1), -xp.ones_like(tokens))
     highest = xp.max(xp.where(present, ranks, xp.zeros_like(ranks)), axis=-1)
-    low, high = winning_cell_parallel(cumulative(game.draft), cumulative(law), game.capacity, u[:, 0], highest,
-                                      remaining(game.draft))
+    low, high = winning_cell_parallel(cumulative(laws.draft), cumulative(law), laws.capacity, u[:, 0], highest,
+                                      remaining(laws.draft))
     if replacement:
         slot = pick_marked(ranks >= low[:, None], u[:, 3])
     else:
-        slot = pick_race_parallel(game.draft, low, high, ranks, u[:, 3 : 3 + tokens.shape[1]])
+        slot = pick_race_parallel(laws.draft, low, high, ranks, u[:, 3 : 3 + tokens.shape[1]])
     winner = xp.take_along_axis(tokens, slot[:, None], axis=-1)
     # without any draft the residual is the target itself
-    law = xp.where((draws > 0)[:, None], game.by_token(law), xp.zeros_like(law))
+    law = xp.where((draws > 0)[:, None], laws.by_token(law), xp.zeros_like(law))
     accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) <= at(p, winner))
     emitted = draw(normalized_or(positive_part(p - law), p), u[:, 2])
     return xp.where(accepted[:, 0], winner[:, 0], emitted)

@@ -1,11 +1,8 @@
-"""Compiled scans over sorted tokens: least concave majorant, lower hull, and the edge of a hull.
+"""Compiled scans over sorted tokens: the lower hull of points, and the edge of a hull above one token.
 
-Definitions. The *least concave majorant* of points (P_j, c_j) is the smallest concave curve above
-them; the *lower hull* of points (x_j, y_j) is the largest convex curve below them. An *edge* is a pair
-of neighbouring vertices of the lower hull.
-
-Theorem used: the increments of the least concave majorant are the weighted isotonic regression of the
-slopes dc/dP, so pooling adjacent violators gives them in one pass [spectr].
+Definitions. The *lower hull* of points (x_j, y_j) is the largest convex curve below them. An *edge* is a pair of
+neighbouring vertices of the lower hull. `otspec.transport.sampler.edge_parallel` is the same search in whole-array
+operations; `otspec.transport.sampler.hull.winning_cell` takes the one that fits its arguments.
 
 Widths ``x_j - x_i`` are taken from the left sums ``x`` or from the right sums ``above`` (= total - x,
 summed from the right), whichever are smaller: next to one dominant token the other side has lost
@@ -15,44 +12,8 @@ every digit of the width.
 import numpy as np
 from numba import njit
 
-NEGLIGIBLE = 1e-290  # below this a target probability counts as zero: products with it would underflow
 _ROUNDS = 64  # 1-4 alternations are usual; past this bound the full hull decides
 _MOVE = 4 * np.finfo(np.float64).eps  # a slope must improve by more than its own rounding error
-
-
-@njit(cache=True, nogil=True)
-def pool_increments(target, increments, law, width, height, start):
-    """Write the majorant's increments of every row of ``increments`` [B V] into ``law`` [B V].
-
-    ``width``, ``height`` [V] and ``start`` [V + 1] are work space. Slopes are compared
-    cross-multiplied, so no division by a vanishing target occurs.
-    """
-    rows, size = target.shape
-    for row in range(rows):
-        top = -1
-        for j in range(size):
-            weight = target[row, j]
-            if weight < NEGLIGIBLE:
-                law[row, j] = increments[row, j]
-                continue
-            w = weight
-            h = increments[row, j]
-            first = j
-            while top >= 0 and height[top] * w < h * width[top]:
-                w += width[top]
-                h += height[top]
-                first = start[top]
-                top -= 1
-            top += 1
-            width[top] = w
-            height[top] = h
-            start[top] = first
-        for block in range(top + 1):
-            end = start[block + 1] if block < top else size
-            slope = height[block] / width[block]
-            for j in range(start[block], end):
-                if target[row, j] >= NEGLIGIBLE:
-                    law[row, j] = target[row, j] * slope
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -178,86 +139,3 @@ def hull_cells(x, above, curve, capacity, t, rank, low, high):
     for i in range(t.size):
         row = i if x.shape[0] > 1 else 0
         low[i], high[i] = hull_edge(x[row], above[row], curve[row], capacity[row], t[i], rank[i])
-
-
-@njit(cache=True, nogil=True)
-def pick_replacement(low, ranks, pick, slots):
-    """Write a uniform choice among the drafts of ranks >= low [B] into ``slots`` [B]."""
-    for i in range(low.size):
-        inside = 0
-        for rank in ranks[i]:
-            inside += rank >= low[i]
-        skip = min(int(pick[i] * inside), inside - 1)
-        for slot in range(ranks.shape[1]):
-            if ranks[i, slot] >= low[i]:
-                if skip == 0:
-                    slots[i] = slot
-                    break
-                skip -= 1
-
-
-@njit(cache=True, nogil=True)
-def _is_out(token, out, count):
-    for place in range(count):  # noqa: SIM110 - compiled code has no generator expressions
-        if out[place] == token:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _race_on(draft, a, beyond, out, count, goal, uniforms):
-    """Continue the race outside the cell; return how many of ``goal`` A tokens are out at its end."""
-    step = 0
-    while count < goal:
-        # the free mass is summed afresh: subtracting a dominant token that is out would leave noise
-        free = 0.0
-        for j in range(a):
-            if not _is_out(j, out, count):
-                free += draft[j]
-        if free <= 0.0:
-            return count
-        mark = uniforms[step] * (free + beyond)
-        step += 1
-        if mark >= free:
-            return count
-        taken = -1
-        for j in range(a):
-            if draft[j] > 0.0 and not _is_out(j, out, count):
-                taken = j
-                mark -= draft[j]
-                if mark < 0.0:
-                    break
-        out[count] = taken
-        count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def pick_race(draft, low, high, ranks, uniforms, slots):
-    """Write the winner of every draw [B] without replacement into ``slots`` [B]."""
-    out = np.empty(ranks.shape[1], np.int64)
-    for i in range(low.size):
-        law = draft[i] if draft.shape[0] > 1 else draft[0]
-        a, b = low[i], high[i]
-        drafts, count = 0, 0
-        for rank in ranks[i]:
-            drafts += rank >= 0
-            if 0 <= rank < a:
-                out[count] = rank
-                count += 1
-        beyond = 0.0
-        for j in range(law.size - 1, b - 1, -1):
-            beyond += law[j]
-        quota = max(1, drafts - _race_on(law, a, beyond, out, count, drafts - 1, uniforms[i]))
-        cell = 0.0
-        if quota > 1:
-            for j in range(a, b):
-                cell += law[j]
-        mark = uniforms[i, -1] * cell
-        for slot in range(ranks.shape[1]):
-            if ranks[i, slot] >= a:
-                slots[i] = slot
-                quota -= 1
-                mark -= law[ranks[i, slot]]
-                if quota == 0 or mark < 0.0:
-                    break

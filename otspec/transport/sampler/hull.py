@@ -90,7 +90,7 @@ def winning_cell(
     (0, 2)
     """
     if not isinstance(x, (np.ndarray, list)):
-        from otspec.transport.winner.majorant_parallel import winning_cell_parallel
+        from otspec.transport.sampler.edge_parallel import winning_cell_parallel
 
         return winning_cell_parallel(x, F, c, t, rank, _above(x, above))
     x = np.asarray(x, dtype=np.float64)

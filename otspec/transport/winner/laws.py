@@ -235,7 +235,7 @@ def universal_law(target_sorted: Array, capacity: Array | None, *, increments: A
         from otspec.transport.winner.majorant_parallel import universal_law_parallel
 
         return universal_law_parallel(*array_namespace(target).broadcast_arrays(target, increments))
-    from otspec.transport.sampler.edge import pool_increments
+    from otspec.transport.winner.majorant import pool_increments
 
     target, steps = np.broadcast_arrays(target, np.asarray(increments, dtype=np.float64))
     size = target.shape[-1]

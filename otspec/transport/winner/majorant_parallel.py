@@ -1,12 +1,12 @@
-"""Majorants and hull edges in whole-array operations, for any array library and device.
+"""The least concave majorant in whole-array operations, for any array library and device.
 
-The scan that numba compiles is sequential. Here blocks of knots are joined pairwise, 1 with 1, 2 with 2, 4 with 4:
-the majorant of two neighbouring blocks is a head of the left chain of vertices and a tail of the right one, joined by
-the one edge that bridges them. From a left vertex i the slope to the right chain is unimodal, so its maximum s(i) is
-found on every r-th vertex first and then between two of them. The bridge starts at the first i whose own edge is not
-steeper than s(i): before it, that edge looks over the whole right block; from it on, the right block stands higher.
-That is a search of one monotone answer, again on every r-th vertex first. With r the root of the block's length each
-join is four tables of at most ``[B V]`` numbers, whatever the data; no step waits for the host.
+The compiled scan (`otspec.transport.winner.majorant`) is sequential. Here blocks of knots are joined pairwise, 1 with
+1, 2 with 2, 4 with 4: the majorant of two neighbouring blocks is a head of the left chain of vertices and a tail of the
+right one, joined by the one edge that bridges them. From a left vertex i the slope to the right chain is unimodal, so
+its maximum s(i) is found on every r-th vertex first and then between two of them. The bridge starts at the first i
+whose own edge is not steeper than s(i): before it, that edge looks over the whole right block; from it on, the right
+block stands higher. That is a search of one monotone answer, again on every r-th vertex first. With r the root of the
+block's length each join is four tables of at most ``[B V]`` numbers, whatever the data; no step waits for the host.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from otspec.core.laws import cumulative_maximum
-from otspec.transport.sampler.edge import NEGLIGIBLE
+from otspec.transport.winner.majorant import NEGLIGIBLE
 
 Array = Any
-EDGE_STEPS = 8  # alternations to the edge of a hull: 1 to 4 settle it, also over hundreds of decades
-MOVE = 4 * 2.0**-52
 BLOCKED = 1e300  # slope of an edge that may not be taken
 
 
@@ -144,57 +142,3 @@ def universal_law_parallel(target_sorted: Array, increments: Array) -> Array:
     slopes = xp.reshape(majorant_slopes(curve(target_sorted), curve(increments)), target_sorted.shape)
     # tokens without target mass stand beside the majorant: they keep their own increment
     return xp.where(seen, target_sorted * slopes, increments)
-
-
-def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, rank: Array, above: Array,
-                          steps: int = EDGE_STEPS) -> tuple[Array, Array]:
-    """Cell ``(a, b)`` of the lower hull of ``(x, winner - t capacity)`` that holds the token of rank ``rank``.
-
-    Parameters
-    ----------
-    x, winner, capacity, above : [B V+1]
-        Cumulative draft law, winner law and capacity in the sorted order, and 1 - x summed from the right.
-    t, rank : [B]
-    steps : int
-        Alternations of "steepest edge from the left" with "flattest edge to the right".
-    """
-    xp = array_namespace(x, winner)
-    curve = winner - t[:, None] * capacity
-    size = x.shape[-1]
-    index = xp.arange(size, device=x.device)
-    below = index <= rank[:, None]
-
-    def slopes(knot: Array, sign: int) -> tuple[Array, Array]:
-        """Where there is width between every knot and one, and the slopes; next to a dominant token x has lost it."""
-        at_x, at_above, at_y = (xp.take_along_axis(values, knot[:, None], axis=-1) for values in (x, above, curve))
-        from_left = xp.where(below, at_x <= above, x <= at_above)
-        width = sign * xp.where(from_left, at_x - x, above - at_above)
-        wide = width > 0
-        return wide, sign * (at_y - curve) / xp.where(wide, width, xp.ones_like(width))
-
-    b = xp.full_like(rank, size - 1)
-    a, slope = xp.zeros_like(rank), xp.full_like(t, -BLOCKED)
-    for step in range(steps):
-        # an end moves only for a slope that is better by more than rounding: ties would go round in circles
-        wide, edge = slopes(b, 1)
-        edge = xp.where(wide & below, edge, xp.full_like(edge, -BLOCKED))
-        found = xp.argmax(edge, axis=-1)
-        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
-        moved = best > slope + MOVE * xp.maximum(xp.abs(slope), xp.abs(best)) if step else best > -BLOCKED
-        a, slope = xp.where(moved, found, a), xp.where(moved, best, slope)
-        wide, edge = slopes(a, -1)
-        edge = xp.where(wide & ~below, edge, xp.full_like(edge, BLOCKED))
-        found = size - 1 - xp.argmin(xp.flip(edge, axis=-1), axis=-1)  # the widest of equally flat edges
-        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
-        moved = best < slope - MOVE * xp.maximum(xp.abs(slope), xp.abs(best))
-        b, slope = xp.where(moved, found, b), xp.where(moved, best, slope)
-    return a, b
-
-
-def pick_marked(marked: Array, uniform: Array) -> Array:
-    """Index ``[B]`` of a uniformly chosen marked slot of ``[B n]``, counted from the left."""
-    xp = array_namespace(marked, uniform)
-    count = xp.cumulative_sum(xp.astype(marked, xp.int64), axis=-1)
-    total = count[:, -1]
-    skip = xp.minimum(xp.astype(xp.floor(uniform * xp.astype(total, uniform.dtype)), xp.int64), total - 1)
-    return xp.argmax(xp.astype(marked & (count == skip[:, None] + 1), xp.int64), axis=-1)

@@ -18,7 +18,7 @@ from otspec.transport.without_replacement.spread import narrow_gaps
 Array = Any
 
 
-class Game(NamedTuple):
+class SortedLaws(NamedTuple):
     """Sampled drafts of one batch of contexts; all but ``rank`` in the order of target/draft."""
 
     order: Array  # [*batch V]
@@ -53,7 +53,7 @@ def ranks_of(order: Array) -> Array:
     return rank
 
 
-def play(target: Array, draft: Array, draws: int | Array, *, race: bool, most: int | None = None) -> Game:
+def sort_laws(target: Array, draft: Array, draws: int | Array, *, race: bool, most: int | None = None) -> SortedLaws:
     """Prepare laws for drafts that are independent or, with ``race``, drawn without replacement.
 
     Parameters
@@ -67,7 +67,7 @@ def play(target: Array, draft: Array, draws: int | Array, *, race: bool, most: i
 
     Examples
     --------
-    >>> play(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 2, race=True).capacity.tolist()
+    >>> sort_laws(np.array([0.5, 0.5]), np.array([0.5, 0.5]), 2, race=True).capacity.tolist()
     [0.0, 0.0, 1.0]
     """
     xp = array_namespace(target, draft)
@@ -77,11 +77,11 @@ def play(target: Array, draft: Array, draws: int | Array, *, race: bool, most: i
     target, draft = (xp.take_along_axis(law, order, axis=-1) for law in (target, draft))
     draft = draft / xp.sum(draft, axis=-1, keepdims=True)
     increments = sampled_increments(draft, draws, race=race, most=most)
-    return Game(order, ranks_of(order), target, draft, increments, cumulative(increments))
+    return SortedLaws(order, ranks_of(order), target, draft, increments, cumulative(increments))
 
 
 def sampled_increments(draft_sorted: Array, draws: int | Array, *, race: bool, most: int | None = None) -> Array:
-    """Increments of ``Pr[all draws lie in the first j tokens]``, ``[*batch V]``; arguments as in `play`."""
+    """Increments of ``Pr[all draws lie in the first j tokens]``, ``[*batch V]``; arguments as in `sort_laws`."""
     if isinstance(draws, int) and draws <= 1:
         return draft_sorted
     if not race:

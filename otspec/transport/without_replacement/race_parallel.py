@@ -1,4 +1,4 @@
-r"""Capacities of drafts without replacement, and the continued race, in whole-array operations on any device.
+r"""Capacities of drafts without replacement in whole-array operations on any device.
 
 The integral is that of `otspec.transport.without_replacement.race`. Tokens stand in about sqrt(V) blocks of as many.
 One loop over the places in a block multiplies the polynomials of all blocks at once (the law of how many of the block's
@@ -19,7 +19,6 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from otspec.core.laws import at, cumulative_maximum
 from otspec.transport.without_replacement.spread import narrow_gaps, reach
 
 Array = Any
@@ -193,44 +192,3 @@ class _Race:
             reached = reached + arrival * few
             count = self._advance(count, arrival)
         return xp.stack(sums, axis=-1)
-
-
-def pick_race_parallel(draft_sorted: Array, low: Array, high: Array, ranks: Array, uniforms: Array) -> Array:
-    """Winning slot ``[B]`` among drafts without replacement whose top cell is ``[low, high)``.
-
-    The race goes on among the tokens outside the cell, one step after the other; see `otspec.transport.sampler.hull`.
-
-    Parameters
-    ----------
-    draft_sorted : [B V]
-    low, high : [B] int
-    ranks : [B n] int
-        Sorted positions in drawing order; -1 for an absent draft.
-    uniforms : [B n]
-        One for each step of the race; the last for the draw inside the cell.
-    """
-    xp = array_namespace(draft_sorted, ranks)
-    index = xp.arange(draft_sorted.shape[-1], dtype=ranks.dtype, device=ranks.device)
-    low, high = low[:, None], high[:, None]
-    present, inside = ranks >= 0, ranks >= low
-    drafts = xp.sum(xp.astype(present, xp.int64), axis=-1)
-    out = xp.sum(xp.astype(present & ~inside, xp.int64), axis=-1)
-    free = xp.where(index < low, draft_sorted, xp.zeros_like(draft_sorted))
-    for slot in range(ranks.shape[1]):
-        free = xp.where(index == ranks[:, slot, None], xp.zeros_like(free), free)
-    beyond = xp.sum(xp.where(index >= high, draft_sorted, xp.zeros_like(free)), axis=-1)
-    running = out < drafts - 1
-    for step in range(ranks.shape[1] - 1):
-        sums = cumulative_maximum(xp.cumulative_sum(free, axis=-1))
-        mass = sums[:, -1]
-        mark = uniforms[:, step] * (mass + beyond)
-        running = running & (mass > 0) & (mark < mass) & (out < drafts - 1)
-        taken = xp.sum(xp.astype((sums <= mark[:, None]) & (sums < mass[:, None]), xp.int64), axis=-1)
-        free = xp.where(running[:, None] & (index == taken[:, None]), xp.zeros_like(free), free)
-        out = out + xp.astype(running, xp.int64)
-    quota = xp.where(drafts - out > 1, drafts - out, xp.ones_like(out))
-    cell = xp.sum(xp.where((index >= low) & (index < high), draft_sorted, xp.zeros_like(free)), axis=-1)
-    held = xp.cumulative_sum(xp.where(inside, at(draft_sorted, ranks), xp.zeros_like(uniforms)), axis=-1)
-    nth = xp.cumulative_sum(xp.astype(inside, xp.int64), axis=-1)
-    wins = inside & ((nth >= quota[:, None]) | (held > (uniforms[:, -1] * cell)[:, None]))
-    return xp.argmax(xp.astype(wins, xp.int64), axis=-1)

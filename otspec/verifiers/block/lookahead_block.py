@@ -28,8 +28,8 @@ from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree import DraftTree
+from otspec.transport.sampler.pick_parallel import pick_marked
 from otspec.transport.winner.laws import cumulative, ratio_order, universal_law
-from otspec.transport.winner.majorant_parallel import pick_marked
 from otspec.transport.winner.sorted_laws import ranks_of
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
 from otspec.verifiers.block.lookahead_curve import KNOTS, checked_curve, checked_curves, power_curve

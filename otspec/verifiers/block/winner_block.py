@@ -19,7 +19,7 @@ from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import namespace
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
-from otspec.transport.winner.majorant_parallel import pick_marked
+from otspec.transport.sampler.pick_parallel import pick_marked
 from otspec.verifiers.block.batched_choice import Followed, follow_winners, num_level_uniforms
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
 from otspec.verifiers.tree.winners import check_law, game, odds, top_cells

@@ -23,7 +23,9 @@ from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance
 from otspec.transport.sampler.hull import winner_conditional_race, winner_conditional_replacement
 from otspec.transport.winner.laws import cumulative
-from otspec.transport.winner.sorted_laws import Game, on_host, play
+from otspec.transport.winner.sorted_laws import SortedLaws as Game
+from otspec.transport.winner.sorted_laws import on_host
+from otspec.transport.winner.sorted_laws import sort_laws as play
 from otspec.transport.without_replacement.ordering import draw_order, order_law
 from otspec.transport.without_replacement.spread import narrow_gaps
 from otspec.verifiers.token.rejection import winner_kept

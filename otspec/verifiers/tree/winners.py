@@ -58,7 +58,7 @@ def _prepare_cached(target: bytes, draft: bytes, draws: int, race: bool, kind: s
 
 def _prepare(target: Array, draft: Array, draws: int | Array, race: bool, kind: str, most: int | None = None) -> Played:
     from otspec.transport.winner.laws import cumulative
-    from otspec.transport.winner.sorted_laws import play
+    from otspec.transport.winner.sorted_laws import sort_laws as play
 
     prepared = play(target, draft, draws, race=race, most=most)
     law = prepared.law(kind)

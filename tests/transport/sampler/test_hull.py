@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument, ShapeMismatch
-from otspec.transport.sampler.edge import pick_race, pick_replacement
 from otspec.transport.sampler.hull import (
     cell_intervals,
     lower_hull,
@@ -16,6 +15,8 @@ from otspec.transport.sampler.hull import (
     winner_conditional_replacement,
     winning_cell,
 )
+from otspec.transport.sampler.pick import pick_race, pick_replacement
+from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parallel
 from otspec.transport.winner.laws import (
     cumulative,
     minimal_law,
@@ -24,9 +25,7 @@ from otspec.transport.winner.laws import (
     replacement_capacity,
     universal_law,
 )
-from otspec.transport.winner.majorant_parallel import pick_marked
 from otspec.transport.without_replacement.race import race_increments
-from otspec.transport.without_replacement.race_parallel import pick_race_parallel
 
 EXACT = 1e-13  # a few thousand list probabilities, each with a dozen roundings
 

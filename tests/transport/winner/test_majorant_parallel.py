@@ -1,4 +1,4 @@
-"""Whole-array majorants and hull edges against definitions and against the compiled scans."""
+"""Whole-array majorants against definitions and against the compiled scans."""
 
 import itertools
 
@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from otspec.transport.sampler.hull import winning_cell
 from otspec.transport.winner.laws import (
     cumulative,
     minimal_law,
-    ratio_order,
-    remaining,
     replacement_capacity,
     replacement_increments,
     universal_law,
 )
-from otspec.transport.winner.majorant_parallel import majorant_slopes, winning_cell_parallel
+from otspec.transport.winner.majorant_parallel import majorant_slopes
 from tests.conftest import random_law
-from tests.oracles.hard_laws import hard_pairs
+from tests.oracles.hard_laws import hard_pairs, in_order
 from tests.oracles.waiting import NoWaiting
 
 EXACT = 1e-14  # roundings of sums up to 1
@@ -41,11 +38,6 @@ def test_slopes_of_random_curves_are_the_majorants(convert, rng):
         got = np.asarray(majorant_slopes(convert(x), convert(y)))
         want = [highest_chords(*curve) for curve in zip(x, y, strict=True)]
         assert got == pytest.approx(np.array(want), rel=1e-11)  # widths of 0.01 in sums of 40
-
-
-def in_order(target, draft):
-    order = ratio_order(target, draft)
-    return np.take_along_axis(target, order, axis=-1), np.take_along_axis(draft, order, axis=-1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 33, 100, 1000])
@@ -78,40 +70,8 @@ def test_whole_array_laws_of_any_library(convert, rng, zeros):
         np.testing.assert_allclose(got, law(target, capacity), atol=EXACT)
 
 
-def test_edges_settle_in_half_the_steps_and_are_the_compiled_ones(rng):
-    """Where they differ the two edges are equally high over the token: rows of ties."""
-    for size, k in itertools.product((2, 5, 33, 300), (2, 4, 16, 64)):
-        target, draft = in_order(*hard_pairs(rng, size))
-        capacity = cumulative(replacement_increments(draft, k))
-        x, above, n = cumulative(draft), remaining(draft), len(draft)
-        winner = cumulative(universal_law(target, capacity))
-        for _ in range(10):
-            t, rank = rng.random(n), np.array([rng.choice(size, p=law) for law in draft])
-            low, high = winning_cell(x, winner, capacity, t, rank, above=above)
-            curve = winner - t[:, None] * capacity
-            for steps in (4, 8):
-                a, b = (i.numpy() for i in winning_cell_parallel(
-                    *map(torch.from_numpy, (x, winner, capacity, t, rank, above)), steps=steps))
-                heights = []
-                for start, stop in ((low, high), (a, b)):
-                    assert np.all((start <= rank) & (rank < stop))
-                    at = [(np.take_along_axis(x, i[:, None], 1)[:, 0], np.take_along_axis(above, i[:, None], 1)[:, 0],
-                           np.take_along_axis(curve, i[:, None], 1)[:, 0]) for i in (start, rank, stop)]
-                    (x0, up0, y0), (x1, up1, _), (x2, up2, y2) = at
-                    inner = np.where(x1 <= up0, x1 - x0, up0 - up1)
-                    heights.append(y0 + (y2 - y0) * inner / np.where(x2 <= up0, x2 - x0, up0 - up2))
-                assert heights[1] == pytest.approx(heights[0], abs=EXACT)
-
-
 def test_no_step_asks_the_host(rng):
     target, draft = in_order(*hard_pairs(rng, 60))
     target, increments = torch.from_numpy(target), torch.from_numpy(replacement_increments(draft, 4))
     with NoWaiting():
-        law = universal_law(target, None, increments=increments)
-        curves = (cumulative(torch.from_numpy(draft)), cumulative(law), cumulative(increments))
-        winning_cell(*curves, increments[:, 0], torch.ones(len(draft), dtype=torch.int64),
-                     above=remaining(torch.from_numpy(draft)))
-    with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
-        bool(torch.any(target > 0))
-    with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
-        target[target > 0]
+        universal_law(target, None, increments=increments)
