@@ -207,7 +207,7 @@ def test_winner_laws_attain_the_optimum_and_lie_in_the_core(kind, scheme, rng):
 def test_a_law_outside_the_core_is_not_believed():
     target, draft = np.array([1.0, 0.0]), np.array([0.5, 0.5])
     sampled = bounds._sampled(target, draft, ot.WithReplacement(2))
-    wish = np.take(target, sampled.game.order)  # always win with the target's favourite: no rule can
+    wish = np.take(target, sampled.laws.order)  # always win with the target's favourite: no rule can
     assert bounds._core_violation(wish, sampled) == pytest.approx(0.25)
 
 
@@ -256,7 +256,7 @@ def test_whole_arrays_give_the_same_certificate_without_waiting(scheme, rng):
     with NoWaiting():
         found = *bounds._both_ends(*there), bounds._prefix_value(*there)
         minimal = bounds._sampled(*there)
-        minimal = minimal.game.by_token(minimal.game.law("minimal"))
+        minimal = minimal.laws.by_token(minimal.laws.law("minimal"))
     bound = ot.acceptance_bound(target, draft, scheme)
     tolerance = 64 * np.finfo(float).eps * 40  # exact routes
     lower, upper, subset, law, value = (got.numpy() for got in found)
