@@ -15,7 +15,7 @@ from typing import Any
 
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import draw, namespace
-from otspec.transport.game import on_host
+from otspec.transport.winner.sorted_laws import on_host
 from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, Refusals, goal, refuse_all
 
 Array = Any

@@ -12,9 +12,9 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
 from otspec.core.laws import at
-from otspec.transport.game import play
-from otspec.transport.parallel import pick_marked
-from otspec.transport.winner import cumulative, remaining
+from otspec.transport.sampler.pick_parallel import pick_marked
+from otspec.transport.winner.laws import cumulative, remaining
+from otspec.transport.winner.sorted_laws import sort_laws as play
 
 Array = Any
 
@@ -54,7 +54,7 @@ def draw_winner(target: Array, draft: Array, tokens: Array, uniforms: Array, *, 
     """
     xp = array_namespace(target, draft)
     if race and not is_numpy_array(target):
-        from otspec.transport.race_parallel import cut_draft
+        from otspec.transport.without_replacement.race_parallel import cut_draft
 
         draft = cut_draft(draft)
         tokens = xp.where(at(draft, tokens) > 0, tokens, -xp.ones_like(tokens))
@@ -71,7 +71,7 @@ def draw_winner(target: Array, draft: Array, tokens: Array, uniforms: Array, *, 
 
 def _slot(game: Any, law: Array, ranks: Array, uniforms: Array, race: bool) -> Array:
     """Winning slot ``[B]``; ranks ``[B n]`` are places in the order of target/draft."""
-    from otspec.transport.hull import winning_cell
+    from otspec.transport.sampler.hull import winning_cell
 
     xp = array_namespace(law)
     highest = xp.max(xp.where(ranks >= 0, ranks, xp.zeros_like(ranks)), axis=-1)
@@ -80,11 +80,11 @@ def _slot(game: Any, law: Array, ranks: Array, uniforms: Array, race: bool) -> A
     if not race:
         return pick_marked(ranks >= low[:, None], uniforms[:, 1])
     if is_numpy_array(law):
-        from otspec.transport.majorant import pick_race
+        from otspec.transport.sampler.pick import pick_race
 
         slot = np.zeros(len(law), dtype=np.int64)
         pick_race(game.draft, low, high, np.ascontiguousarray(ranks), np.ascontiguousarray(uniforms[:, 1:]), slot)
         return slot
-    from otspec.transport.race_parallel import pick_race_parallel
+    from otspec.transport.sampler.pick_parallel import pick_race_parallel
 
     return pick_race_parallel(game.draft, low, high, ranks, uniforms[:, 1:])
