@@ -79,10 +79,11 @@ EXTRA: dict[str, dict[str, Any]] = {
     "falcon_h1": {"mamba_n_heads": 4, "mamba_d_ssm": 32},
     "gemma3n_text": {"num_hidden_layers": 4, "layer_types": _TWO_KINDS, "num_kv_shared_layers": 2,
                      "intermediate_size": [48] * 4, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0]},
-    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0,
+    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0,
+                                         "vocab_size_per_layer_input": 0,
                                          "num_hidden_layers": 2, "num_kv_shared_layers": 2}},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
-    "granitemoehybrid": _MAMBA,
+    "granitemoehybrid": _MAMBA | {"layer_types": ["mamba", "attention"]},
     "hrm_text": {"num_layers_per_stack": 1, "num_hidden_layers": 8},
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8},
@@ -92,8 +93,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "qwen4_exp_text": {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8,
                        "indexer_compress_ratio": 2, "ple_layer_ids": [1], "heads_per_ngram": 2},
-    "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [16, 16], "attn_layers": ["local", "lsh"]},
-    "xlstm": {"hidden_size": 64, "embedding_dim": 64},
+    "recurrent_gemma": {"num_hidden_layers": 3},
+    "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [16, 16], "attn_layers": ["local", "lsh"],
+                 "hash_seed": 1, "num_buckets": 2},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
     "xmod": {"default_language": "en_XX"},
     "zamba": {"num_hidden_layers": 3, "attention_hidden_size": 64, "attention_head_dim": 16,
               "layers_block_type": ["linear_attention", "hybrid", "hybrid"]},
@@ -129,7 +132,7 @@ def settings(kind: type[PretrainedConfig]) -> dict[str, Any]:
             small[name] = TOKENS[name]
         elif name.endswith(("_token_id", "_token_index", "token_ids")) and value is not None:
             small[name] = [4] if isinstance(value, (list, tuple)) else 4
-        elif name in SIZES and isinstance(value, int) and not isinstance(value, bool) and name not in kind.attribute_map:
+        elif name in SIZES and type(value) is int and name not in kind.attribute_map:
             small[name] = min(SIZES[name], value) if value > 0 else value
     kinds = {name: list(dict.fromkeys(names[name])) for name in BY_LAYER if isinstance(names.get(name), (list, tuple))}
     if kinds:
