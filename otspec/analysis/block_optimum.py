@@ -3,7 +3,7 @@
 A rule sees K paths of L drafted tokens, keeps a prefix of one of them and emits one more token. Two optima are worth
 knowing. *Stateless*: the text is lossless although the next call starts afresh; no rule that forgets its drafts does
 better. *One-call*: later calls may repair the text, as greedy block verification does; one call then keeps more,
-what it gains is paid later. Both are linear programmes on the tree of prefixes (`otspec.transport.block_lp`).
+what it gains is paid later. Both are linear programmes on the tree of prefixes (`otspec.transport.programme.block_lp`).
 """
 
 from __future__ import annotations

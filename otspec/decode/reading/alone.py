@@ -116,5 +116,9 @@ class AloneReader:
 
 
 def _repeats(cache: Any) -> bool:
-    """Whether all layers of a cache can be laid out for several chains; recurrent ones cannot."""
-    return all(hasattr(layer, "batch_repeat_interleave") for layer in getattr(cache, "layers", ()))
+    """Whether all layers of a cache can be laid out for several chains; those with a state of their own cannot."""
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    layers = getattr(cache, "layers", ())
+    return cache is None or (bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
+                                                  for layer in layers))

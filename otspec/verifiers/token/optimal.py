@@ -1,7 +1,7 @@
 """The optimal rule: the convex-hull sampler, exactly lossless and exactly optimal for any number of drafts.
 
-Pick a winner among the sampled drafts so that its law is the universal winner law L (`otspec.transport.hull` has the
-theorem), accept it with probability ``min(1, target / L)``, else draw from ``(target - L)+``. Acceptance is
+Pick a winner among the sampled drafts so that its law is the universal winner law L (`otspec.transport.sampler.hull`
+has the theorem), accept it with probability ``min(1, target / L)``, else draw from ``(target - L)+``. Acceptance is
 ``sum min(target, L)``, which the dual cut shows to be the optimum. We know of no published source of the sampler.
 
 For `Hybrid` drafts the winner is sought among the sampled drafts; L is zero on the top tokens, so they are reached
@@ -23,9 +23,7 @@ from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance
 from otspec.transport.sampler.hull import winner_conditional_race, winner_conditional_replacement
 from otspec.transport.winner.laws import cumulative
-from otspec.transport.winner.sorted_laws import SortedLaws as Game
-from otspec.transport.winner.sorted_laws import on_host
-from otspec.transport.winner.sorted_laws import sort_laws as play
+from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sort_laws
 from otspec.transport.without_replacement.ordering import draw_order, order_law
 from otspec.transport.without_replacement.spread import narrow_gaps
 from otspec.verifiers.token.rejection import winner_kept
@@ -60,7 +58,7 @@ class Optimal(TokenVerifier):
         self.ordered, self.kind = ordered, kind
         self._race = isinstance(self.scheme, Hybrid)
         self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts
-        self._cached: tuple[tuple[bytes, bytes, int], tuple[Game, np.ndarray]] | None = None
+        self._cached: tuple[tuple[bytes, bytes, int], tuple[SortedLaws, np.ndarray]] | None = None
 
     @property
     def num_uniforms(self) -> int:
@@ -120,14 +118,14 @@ class Optimal(TokenVerifier):
             odds[order] += chance * winner_conditional_race(*curves, ranks[order])
         return odds
 
-    def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> tuple[Game, np.ndarray]:
+    def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> tuple[SortedLaws, np.ndarray]:
         # every list of one context asks for the same preparation, so the last one is kept
         key = (target.tobytes(), draft.tobytes(), draws)
         if self._cached is None or self._cached[0] != key:
             if self._race:
                 _, rest = self.scheme.split(draft)
                 draft = rest if np.any(rest > 0) else draft
-            game = play(target / target.sum(), draft, draws, race=self._race)
+            game = sort_laws(target / target.sum(), draft, draws, race=self._race)
             self._cached = key, (game, game.law(self.kind))
         return self._cached[1]
 

@@ -1,12 +1,13 @@
-r"""The optimal rule for different drafters and for any joint law of the drafts: a mixture of priority orders.
+""""The optimal rule for different drafters and for any joint law of the drafts: a mixture of priority orders.
 
 Definitions. A *priority order* lists all tokens; its rule lets the last drafted token in the order win. Q(H) is the
 probability that every draft lies in H, and L is the winner's law under a random order drawn from the mixture.
 
 Theorem used: the law of one order is the increments of Q along it, an extreme point of the winner laws, so every winner
-law is such a mixture, the optimal one included (`otspec.transport.minimum_norm` finds it). For different drafters
-laminar plans (`otspec.transport.laminar_mixture`) stand in the mixture beside the orders, and often are all of it.
-`otspec.verifiers.token.winner_by_context` turns the winner into a lossless rule, however far the search went.
+law is such a mixture, the optimal one included (`otspec.transport.drafters.minimum_norm` finds it). For different
+drafters laminar plans (`otspec.transport.drafters.laminar_mixture`) stand in the mixture beside the orders, and often
+are all of it. `otspec.verifiers.token.winner_by_context` turns the winner into a lossless rule, however far the search
+went.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Winner among the drafts of one node: its law, and its chances given the drafts.
 
-The convex-hull sampler (`otspec.transport.hull`) picks one of n drafts so that the pick has a given winner law L. Three
-laws are offered: ``universal`` (best at every scale of the target, which is what a rule with weights needs),
+The convex-hull sampler (`otspec.transport.sampler.hull`) picks one of n drafts so that the pick has a given winner law
+L. Three laws are offered: ``universal`` (best at every scale of the target, which is what a rule with weights needs),
 ``minimal`` (best at scale one) and ``vertex`` (always the draft of largest target/draft ratio).
 """
 
@@ -58,9 +58,9 @@ def _prepare_cached(target: bytes, draft: bytes, draws: int, race: bool, kind: s
 
 def _prepare(target: Array, draft: Array, draws: int | Array, race: bool, kind: str, most: int | None = None) -> Played:
     from otspec.transport.winner.laws import cumulative
-    from otspec.transport.winner.sorted_laws import sort_laws as play
+    from otspec.transport.winner.sorted_laws import sort_laws
 
-    prepared = play(target, draft, draws, race=race, most=most)
+    prepared = sort_laws(target, draft, draws, race=race, most=most)
     law = prepared.law(kind)
     law = law / array_namespace(law).sum(law, axis=-1, keepdims=True)
     return Played(prepared.by_token(law), prepared.rank, prepared.draft, cumulative(prepared.draft), cumulative(law),

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
-from otspec.core.laws import at
 from otspec.transport.sampler.pick_parallel import pick_marked
 from otspec.transport.winner.laws import cumulative, remaining
-from otspec.transport.winner.sorted_laws import sort_laws as play
+from otspec.transport.winner.sorted_laws import sort_laws
 
 Array = Any
 
@@ -53,14 +52,9 @@ def draw_winner(target: Array, draft: Array, tokens: Array, uniforms: Array, *, 
     [[0.5, 0.5]]
     """
     xp = array_namespace(target, draft)
-    if race and not is_numpy_array(target):
-        from otspec.transport.without_replacement.race_parallel import cut_draft
-
-        draft = cut_draft(draft)
-        tokens = xp.where(at(draft, tokens) > 0, tokens, -xp.ones_like(tokens))
     present = tokens >= 0
     draws = xp.sum(xp.astype(present, xp.int64), axis=-1)
-    game = play(target, draft, draws, race=race, most=tokens.shape[1])
+    game = sort_laws(target, draft, draws, race=race, most=tokens.shape[1])
     law = game.law(kind)
     law = law / xp.sum(law, axis=-1, keepdims=True)
     safe = xp.where(present, tokens, xp.zeros_like(tokens))
