@@ -53,7 +53,7 @@ class DraftedTrees:
     --------
     >>> drafted = DraftedTrees(np.array([[5, 7, 8], [5, 7, -1]]), np.array([[0, 1, 1], [0, 0, 0]]))
     >>> drafted.depths.tolist(), drafted.postorder.tolist()
-    ([[0, 1, 2, 2], [0, 1, 1, 0]], [[3, 2, 0, 1], [2, 0, 1, 3]])
+    ([[0, 1, 2, 2], [0, 1, 1, 0]], [[3, 2, 0, 1], [3, 0, 1, 2]])
     """
 
     tokens: Array
@@ -151,7 +151,7 @@ class DraftedTrees:
 
     @cached_property
     def postorder(self) -> Array:
-        """Place of each node ``[B N+1]`` when children come before their parent and siblings in drawing order."""
+        """Place of each node ``[B N+1]``, children before their parent, siblings in drawing order, the text's end last."""
         xp = namespace(self.tokens)
         line = xp.astype(self.ancestors, xp.int64)
         size = xp.sum(line, axis=1)
