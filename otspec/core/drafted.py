@@ -151,7 +151,7 @@ class DraftedTrees:
 
     @cached_property
     def postorder(self) -> Array:
-        """Place of each node ``[B N+1]`` when children come before their parent and siblings in drawing order."""
+        """Place of each node ``[B N+1]``: children before their parent, siblings in drawing order."""
         xp = namespace(self.tokens)
         line = xp.astype(self.ancestors, xp.int64)
         size = xp.sum(line, axis=1)

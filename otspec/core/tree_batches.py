@@ -1,7 +1,7 @@
 """Batched verdicts on drafted trees, and the one check of which trees a rule may verify.
 
-A rule that knows nothing better verifies row by row from its conditional law, which costs about ``N V`` per row and
-enumerates the rule's coins; the rules of `otspec.verifiers.tree` override `_draw_trees` and `_expected_trees`.
+A rule that knows nothing better verifies row by row from its definition, which costs at least ``N V`` per row and
+enumerates the rule's coins, so it is meant for small trees; most rules override `_draw_trees` and `_expected_trees`.
 
 Fact behind the check: a winner among n drafts has its known law only if n was fixed before the drafts were drawn. On a
 tree whose widths depend on the children, such as a best-first heap, all rules but Traversal and recursive rejection
@@ -10,7 +10,7 @@ are biased, by up to 0.1. [traversal]
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from array_api_compat import is_numpy_array, is_torch_array
@@ -58,9 +58,12 @@ def check_lawful(rule: Any, trees: Any, most: int) -> None:
 
 
 class BatchedTrees:
-    """Verdicts on `DraftedTrees`; a base of `TreeVerifier`, whose ``conditional`` it falls back on."""
+    """Verdicts on `DraftedTrees`; a base of rules, on whose definition ``_joint`` it falls back."""
 
-    conditional: Any
+    #: whether a state goes from one block of a text to the next
+    stateful: ClassVar[bool] = False
+    _joint: Any
+    _checked: Any
 
     def num_tree_uniforms(self, num_nodes: int) -> int:
         """Uniform numbers that one call of `draw_trees` consumes per row of N nodes."""
@@ -103,24 +106,28 @@ class BatchedTrees:
                     uniforms: Array) -> tuple[Array, Array]:
         """Node and token ``[B]``, arguments unchecked."""
         nodes, tokens = [], []
-        for row, law in enumerate(self._laws(drafted, target_rows, draft_rows)):
+        for row, (stop, following) in enumerate(self._laws(drafted, target_rows, draft_rows)):
             coins = np.asarray(uniforms[row, :])
-            node = int(draw(law.stop, coins[0]))
+            node = int(draw(stop, coins[0]))
             nodes.append(int(drafted.nodes(row)[node]))
-            tokens.append(int(draw(law.following[node], coins[1])))
+            tokens.append(int(draw(following[node], coins[1])))
         xp = namespace(target_rows)
         return xp.asarray(nodes, dtype=xp.int64), xp.asarray(tokens, dtype=xp.int64)
 
     def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
                         uniforms: Array) -> Array:
         """Estimate ``[B]``, arguments unchecked."""
-        means = [float(law.stop @ drafted.tree(row).depths)
-                 for row, law in enumerate(self._laws(drafted, target_rows, draft_rows))]
+        means = [float(stop @ drafted.tree(row).depths)
+                 for row, (stop, _) in enumerate(self._laws(drafted, target_rows, draft_rows))]
         xp = namespace(target_rows)
         return xp.asarray(means, dtype=xp.float64)
 
     def _laws(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> Any:
+        """Law of the node ``[N]`` and of the token ``[N V]`` of every row, by the definition of the rule."""
         host_only(self, target_rows)
+        if self.stateful:
+            raise SchemeMismatch(f"{self!r} carries a state, which trees of many texts have no place for. "
+                                 f"Fix: draw(tree, ...), text by text.")
         for row in range(drafted.tokens.shape[0]):
             nodes, tree = drafted.nodes(row), drafted.tree(row)
             target, draft = (None if rows is None else np.asarray(rows[row, ...])[nodes]
@@ -128,13 +135,17 @@ class BatchedTrees:
             if draft is not None:  # rows of leaves are not read, so they need be no laws
                 leaf = np.asarray([not below for below in tree.children])
                 draft = np.where(leaf[:, None], target, draft)
-            yield self.conditional(tree, target, draft)
+            joint = self._joint(tree, *self._checked(tree, target, draft))
+            stop = joint.sum(axis=-1)
+            yield stop, joint / np.where(stop > 0, stop, 1.0)[:, None]
 
     def _checked_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
                        uniforms: Array) -> tuple[DraftedTrees, Array, Array | None, Array]:
         if not isinstance(drafted, DraftedTrees):
             raise BadArgument(f"drafted: {type(drafted).__name__} is no DraftedTrees. "
                               f"Fix: DraftedTrees(tokens, parents), or DraftedTrees.stack(trees).")
+        if drafted.tokens.shape[0] == 0:
+            raise ShapeMismatch("drafted: no tree. Fix: give at least one row.")
         fixed = drafted.scheme == "deterministic"
         rows = {"target_rows": target_rows} | ({} if fixed else {"draft_rows": draft_rows})
         for name, given in rows.items():
@@ -149,8 +160,7 @@ class BatchedTrees:
             raise ShapeMismatch(f"target_rows and draft_rows differ: {', '.join(kinds.values())}. "
                                 f"Fix: both laws must live on one vocabulary, in one dtype.")
         drafted.check(target_rows.shape[-1])
-        most = int(xp.max(drafted.draws)) if drafted.tokens.shape[0] else 0
-        check_lawful(self, drafted, most)
+        check_lawful(self, drafted, int(xp.max(drafted.draws)))
         self._check_rows(drafted, rows)
         check_uniforms(uniforms, self.num_tree_uniforms(drafted.num_nodes), target_rows=target_rows)
         if tuple(uniforms.shape[:-1]) != tuple(drafted.tokens.shape[:1]):

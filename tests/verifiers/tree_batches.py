@@ -5,9 +5,19 @@ import numpy as np
 from otspec.analysis.instances import random_pair
 from otspec.core.drafted import DraftedTrees
 from otspec.core.schemes import WithoutReplacement, WithReplacement
+from otspec.core.tree_verifier import TreeLaw
+from otspec.verifiers import list_verifiers
+from otspec.verifiers.tree.batched_traversal import stop_masses
+from otspec.verifiers.tree.refusals import goal, refuse_all
 
 SCHEMES = ("without_replacement", "branches", "paths", "deterministic")
 MOST = 3  # draws at one node
+RULES = [*list_verifiers(kind="tree")]
+WITHOUT = [name for name in RULES if list_verifiers()[name].supports(WithoutReplacement(2))]
+WITH = [name for name in RULES if list_verifiers()[name].supports(WithReplacement(2))]
+PAIRS = [(name, kind) for names, kinds in ((WITHOUT, ("without_replacement",)), (WITH, ("branches", "paths")))
+         for name in names for kind in kinds if (name, kind) != ("lookahead_block", "branches")]
+FAST = [pair for pair in PAIRS if pair[0] not in ("grouped_traversal", "lookahead_block")]  # no loop over rows
 
 
 def scheme_of(kind):
@@ -108,3 +118,41 @@ class Batch:
         drafted = DraftedTrees(self.tokens[take], self.parents[take], self.kind, self.drafted.adaptive_widths,
                                None if self.drafted.multiplicity is None else self.copies[take])
         return drafted, self.target[take], self.draft[take]
+
+
+def masses(drafted, found, weighted):
+    """Chance that the rule stops at each node, from what refusals leave."""
+    if weighted:
+        return stop_masses(drafted, found)
+    reach = np.zeros((len(drafted.tokens), drafted.num_nodes + 1))
+    reach[:, 0] = 1
+    rows = np.arange(len(reach))
+    for column in range(drafted.num_nodes):
+        parent = drafted.above[:, column]
+        reach[:, column + 1] = reach[rows, parent] * found.ratio[:, column]
+        reach[rows, parent] -= reach[:, column + 1]
+    return reach
+
+
+def joint(drafted, target, draft, weighted, form=refuse_all):
+    """Mass [B N+1 V] of (node, token), the coins integrated out."""
+    given = None if drafted.scheme == "deterministic" else draft
+    found = form(drafted, target, given, weighted)
+    stop, out = masses(drafted, found, weighted), np.zeros_like(target)
+    for node in range(drafted.num_nodes + 1):
+        here = stop[:, node] > 0
+        law = goal(drafted, target, given, np.full(len(target), node), found)[here]
+        out[here, node] = stop[here, node, None] * law / np.maximum(law.sum(axis=-1, keepdims=True), 1e-300)
+    return out
+
+
+class Exactly:
+    """A batched rule as a rule with a conditional law, one tree at a time."""
+
+    def __init__(self, weighted, form=refuse_all):
+        self.weighted, self.form = weighted, form
+
+    def conditional(self, tree, target, draft):
+        whole = joint(DraftedTrees.stack([tree]), target[None], draft[None], self.weighted, self.form)[0]
+        stop = whole.sum(axis=-1)
+        return TreeLaw(stop, whole / np.where(stop > 0, stop, 1)[:, None])

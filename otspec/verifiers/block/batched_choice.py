@@ -39,15 +39,13 @@ def follow_winners(drafted: DraftedTrees, target_rows: Array, draft_rows: Array,
 
     Parameters
     ----------
-    drafted : DraftedTrees
-    target_rows, draft_rows : [B N+1 V]
+    drafted, target_rows, draft_rows
+        As in `draw_trees`.
     uniforms : [B (N + 1) num_level_uniforms + 1]
     most : int
         Largest number of draws at one node.
-    race : bool
-        Whether children are drawn without replacement.
-    kind : str
-        Winner law.
+    race, kind
+        Whether children are drawn without replacement, and the winner law.
     """
     given = namespace(target_rows)
     drafted, target_rows, draft_rows, uniforms = in_place(drafted, target_rows, draft_rows, uniforms)

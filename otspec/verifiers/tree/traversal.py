@@ -29,7 +29,17 @@ Array = Any
 
 
 class Traversal(GroupWalk):
-    """Leaf-first verification of a drafted tree, child by child. [traversal]."""
+    """Leaf-first verification of a drafted tree, child by child. [traversal].
+
+    Examples
+    --------
+    Two children of the text's end, of which the target allows the second one:
+
+    >>> drafted = DraftedTrees(tokens=np.array([[0, 1]]), parents=np.array([[0, 0]]))
+    >>> target, draft = np.array([[[0.0, 1.0]] * 3]), np.full((1, 3, 2), 0.5)
+    >>> Traversal(WithoutReplacement(2)).draw_trees(drafted, target, draft, np.full((1, 3), 0.5))
+    TreeVerdicts(node=array([2]), token=array([1]))
+    """
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
     order_matters: ClassVar[bool] = True
