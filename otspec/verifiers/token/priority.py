@@ -1,4 +1,4 @@
-""""The optimal rule for different drafters and for any joint law of the drafts: a mixture of priority orders.
+r"""The optimal rule for different drafters and for any joint law of the drafts: a mixture of priority orders.
 
 Definitions. A *priority order* lists all tokens; its rule lets the last drafted token in the order win. Q(H) is the
 probability that every draft lies in H, and L is the winner's law under a random order drawn from the mixture.
