@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from otspec.core.block import row_at
 from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import draw, namespace
+from otspec.core.rows import row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
 from otspec.core.tree_verifier import TreeVerifier

@@ -237,7 +237,7 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int) -> Metho
         return _token_paths(verifier, scheme, draft_length)
     if isinstance(verifier, TreeVerifier):
         return _tree_paths(verifier, scheme, draft_length)
-    for kind, make in ((BlockVerifier, BlockPath), (GreedyBlock, partial(GreedyPath, states=[])), (Coupling, Coupled)):
+    for kind, make in ((GreedyBlock, partial(GreedyPath, states=[])), (BlockVerifier, BlockPath), (Coupling, Coupled)):
         if isinstance(verifier, kind):
             if scheme != WithReplacement(1):
                 raise SchemeMismatch(f"{verifier!r} reads one path; got {scheme}. Fix: scheme=1.")

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from otspec.core.block import clipped_ratio, row_at
 from otspec.core.laws import at, draw, namespace, normalized_or, one_hot, positive_part
+from otspec.core.rows import clipped_ratio, row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import SCHEMES, DraftTree
 from otspec.verifiers.tree.groups import Groups, GroupWalk
