@@ -13,6 +13,7 @@ from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
+from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.core.walk import TokenWalk
@@ -22,7 +23,6 @@ from otspec.decode.drafters.coupled import CoupledPath
 from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
 from otspec.decode.tree_judge import TreeJudge
 from otspec.verifiers import verifier as make_verifier
-from otspec.verifiers.block.greedy_block import FRESH, GreedyBlock
 
 
 def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
@@ -62,9 +62,9 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
             return None, CoupledJudge(verifier, 1, 0)
         return CoupledPath(verifier, draft_length), CoupledJudge(verifier, 1, draft_length)
     check_positive("draft_length", draft_length)
-    if isinstance(verifier, (BlockVerifier, GreedyBlock)):
+    if isinstance(verifier, BlockVerifier):
         _one_path(verifier, scheme)
-    if not isinstance(verifier, (TokenVerifier, TreeVerifier, BlockVerifier, GreedyBlock)):
+    if not isinstance(verifier, (TokenVerifier, SequenceVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule, tree rule or coupling. "
                           f"Fix: give a name of otspec.list_verifiers() or otspec.list_couplings(), or None.")
     if isinstance(verifier, TreeVerifier) and not isinstance(verifier, TokenWalk) \
@@ -87,8 +87,8 @@ def _path_judge(rule: Any, paths: Drafter) -> Judge:
         rule = rule.rule
     if isinstance(rule, TokenVerifier):
         return TokenWalkJudge(rule, count, length)
-    if isinstance(rule, GreedyBlock):
-        return StatefulJudge(rule, count, length, FRESH)
+    if rule.stateful:
+        return StatefulJudge(rule, count, length, rule.fresh_state())
     if isinstance(rule, BlockVerifier):
         return ChainJudge(rule, count, length)
     rule.num_uniforms(length)  # a rule for trees only says so here, before any model runs
