@@ -25,6 +25,11 @@ def merged(rule):
     return lambda p, q, xs: rule(p, q, mutants.distinct(xs))
 
 
+def named(given):
+    """Name of a case, the same in every process."""
+    return given.__name__ if callable(given) else str(given)
+
+
 HEALTHY = [(token_rules.single_draft, 1), (token_rules.rrs_iid, 2), (token_rules.rrs_wor, ot.WithoutReplacement(2)),
            (token_rules.spechub, ot.Hub()), (token_rules.nss, 3)]
 BUGS = [(token_rules.rrs_wor, ot.Greedy(2)), (mutants.k_seq_rho_one, 2), (merged(token_rules.rrs_iid), 2),
@@ -32,13 +37,13 @@ BUGS = [(token_rules.rrs_wor, ot.Greedy(2)), (mutants.k_seq_rho_one, 2), (merged
         (lambda p, q, xs: [float(x == xs[0]) for x in range(len(p))], 1)]
 
 
-@pytest.mark.parametrize(("rule", "scheme"), HEALTHY, ids=str)
+@pytest.mark.parametrize(("rule", "scheme"), HEALTHY, ids=named)
 @pytest.mark.parametrize("form", [law, drawn])
 def test_healthy_functions_pass(rule, scheme, form):
     assert_lossless(form(rule), scheme, n=2000)
 
 
-@pytest.mark.parametrize(("rule", "scheme"), BUGS, ids=str)
+@pytest.mark.parametrize(("rule", "scheme"), BUGS, ids=named)
 @pytest.mark.parametrize("form", [law, drawn])
 def test_planted_bugs_fail(rule, scheme, form):
     with pytest.raises(CheckFailed, match="lossless fails") as failed:
