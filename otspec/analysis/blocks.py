@@ -4,10 +4,10 @@ One block, from a context c, ends in a *chunk*: the tokens kept and one more. A 
 chunk after chunk has the target's law, which `text_law` computes by a dynamic programme over contexts. Block
 efficiency is the mean length of a chunk, ``E[accepted] + 1``.
 
-Four kinds of rule give chunks. A block rule sees the whole path, a tree rule all K paths. A token rule on K paths is
+Three kinds of rule give chunks. A sequence rule sees the drafted tree, of one path or of K. A token rule on K paths is
 applied at each depth to the copies that have survived, which are independent draws given the prefix they share. A
 coupling selects the target token at each position by itself, and the block goes on while the drafter selects the
-same one.
+same one. Of a rule that carries a state, a single block is the first of a text; a text carries the state along.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.chunks import agreed_law, chunk_laws, refuse
-from otspec.core.block import BlockVerifier, checked_block
+from otspec.analysis.states import StatefulText, check_texts
+from otspec.core.block import BlockVerifier
 from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.laws import at, namespace
 from otspec.core.markov import MarkovModel, check_models
-from otspec.core.tree_verifier import TreeVerifier
+from otspec.core.rows import checked_rows
+from otspec.core.sequence import SequenceVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.core.walk import TokenWalk
 from otspec.couplings import coupling, list_couplings
 from otspec.verifiers import verifier as make_verifier
 
 Array = Any
-Rule = BlockVerifier | TreeVerifier | TokenVerifier | Coupling
+Rule = SequenceVerifier | TokenVerifier | Coupling
 
 
 def block_efficiency(verifier: str | Rule, target_model: MarkovModel, draft_model: MarkovModel, draft_length: int, *,
@@ -40,8 +42,9 @@ def block_efficiency(verifier: str | Rule, target_model: MarkovModel, draft_mode
 
     Parameters
     ----------
-    verifier : str, BlockVerifier, TreeVerifier, TokenVerifier or Coupling
-        A block or tree rule, a token rule (applied at each depth to the surviving paths) or a coupling.
+    verifier : str, SequenceVerifier, TokenVerifier or Coupling
+        A block or tree rule, a token rule (applied at each depth to the surviving paths) or a coupling. A rule that
+        carries a state begins a text.
     target_model, draft_model : MarkovModel
         The context is drawn from the target model's `initial` and shared by both.
     draft_length : int
@@ -101,7 +104,13 @@ def text_law(verifier: str | Rule, target_model: MarkovModel, draft_model: Marko
     target, draft = same_order(target_model, draft_model)
     size, states = target.vocabulary, len(target.rows)
     refuse(float(states) * float(size) ** (check_positive("length", length) + 1), "texts", "length")
-    chunks = chunk_laws(bound_rule(verifier, num_paths), target, draft, check_positive("draft_length", draft_length))
+    rule, drafted = bound_rule(verifier, num_paths), check_positive("draft_length", draft_length)
+    if isinstance(rule, SequenceVerifier) and rule.stateful:
+        check_texts(rule, target, drafted, length)
+        blocks = StatefulText(rule, target, draft, drafted)
+        laws = np.stack([blocks.text_law(context, rule.fresh_state(), length) for context in range(states)])
+        return (target.initial.reshape(-1) @ laws).reshape((size,) * length)
+    chunks = chunk_laws(rule, target, draft, drafted)
     texts = [np.ones((states, 1))]
     for wanted in range(1, length + 1):
         law = np.zeros((states, size**wanted))
@@ -122,7 +131,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
 
     Parameters
     ----------
-    verifier : str, BlockVerifier, TreeVerifier, TokenVerifier or Coupling
+    verifier : str, SequenceVerifier, TokenVerifier or Coupling
     target_rows : [n L+1 V] or [n K L+1 V]
     draft_rows : [n L V] or [n K L V]
         The laws along each path; the paths must have been drawn from the draft rows.
@@ -135,7 +144,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     Estimate
         Mean over the n contexts of an unbiased estimate of ``1 + E[accepted]``, with its standard error. One path:
         ``1 + sum_i Pr[accepted >= i | tokens before i]``, except that a token rule's i-th draft is not integrated
-        out, which costs V evaluations of the rule. K paths: see `TreeVerifier.expected_paths`.
+        out, which costs V evaluations of the rule. K paths: see `SequenceVerifier.expected_paths`.
 
     Raises
     ------
@@ -146,13 +155,13 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     rule = bound_rule(verifier, paths)
     if isinstance(rule, TokenVerifier) and given == 3:
         rule = TokenWalk(rule)
-    if isinstance(rule, TreeVerifier):
+    if isinstance(rule, SequenceVerifier) and not isinstance(rule, BlockVerifier):
         return Estimate.from_samples(1.0 + _expected_on_paths(rule, target_rows, draft_rows, tokens, seed))
-    target_rows, draft_rows, tokens = checked_block(target_rows, draft_rows, tokens)
+    target_rows, draft_rows, tokens = checked_rows(target_rows, draft_rows, tokens)
     if tokens.ndim != 2:
         raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not [n L]. Fix: one row per recorded path.")
     if isinstance(rule, BlockVerifier):
-        passed = _to_numpy(rule._passed(target_rows, draft_rows, tokens))
+        passed = _to_numpy(rule._passed(target_rows, draft_rows, tokens, *rule._memory(None)))
     elif isinstance(rule, Coupling):
         passed = _coupling_passed(rule, target_rows, draft_rows, tokens)
     else:
@@ -162,7 +171,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     return Estimate.from_samples(1.0 + passed.sum(axis=1))
 
 
-def _expected_on_paths(rule: TreeVerifier, target_rows: Array, draft_rows: Array, tokens: Array,
+def _expected_on_paths(rule: SequenceVerifier, target_rows: Array, draft_rows: Array, tokens: Array,
                        seed: int) -> np.ndarray:
     if tokens.ndim == 2:
         target_rows, draft_rows, tokens = (array[:, None] for array in (target_rows, draft_rows, tokens))
@@ -199,7 +208,7 @@ def bound_rule(verifier: str | Rule, num_paths: int) -> Rule:
     if isinstance(rule, Coupling):
         if paths > 1:
             raise SchemeMismatch(f"{rule!r} verifies one path; got num_paths={paths}. Fix: num_paths=1.")
-    elif not isinstance(rule, (BlockVerifier, TreeVerifier, TokenVerifier)):
+    elif not isinstance(rule, (SequenceVerifier, TokenVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no rule for a block. Fix: otspec.list_verifiers().")
     elif rule.scheme.num_drafts != paths:
         raise SchemeMismatch(f"{rule!r} verifies {rule.scheme.num_drafts} paths; got num_paths={paths}. "

@@ -16,7 +16,7 @@ from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
 from otspec.core.schemes import WithReplacement
-from otspec.core.tree_verifier import TreeVerifier
+from otspec.core.sequence import SequenceVerifier
 from otspec.core.verifier import TokenVerifier
 
 Array = Any
@@ -40,10 +40,13 @@ def refuse(size: float, what: str, shorter: str) -> None:
 
 
 def chunk_laws(rule: Any, target: MarkovModel, draft: MarkovModel, length: int) -> list[np.ndarray]:
-    """Law of the chunk after each context: for n = 0 .. L kept tokens, ``[V**m V**n V]``."""
+    """Law of the chunk after each context: for n = 0 .. L kept tokens, ``[V**m V**n V]``.
+
+    Of a rule that carries a state, the first chunk of a text.
+    """
     if isinstance(rule, BlockVerifier):
         return _path_chunks(rule, target, draft, length)
-    if isinstance(rule, TreeVerifier):
+    if isinstance(rule, SequenceVerifier):
         return tree_chunks(rule, target, draft, length)
     if isinstance(rule, Coupling):
         steps = _coupling_steps(rule, target, draft)

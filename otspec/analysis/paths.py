@@ -14,8 +14,8 @@ import numpy as np
 
 from otspec.core.errors import TooLarge
 from otspec.core.markov import MarkovModel
+from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree import DraftTree
-from otspec.core.tree_verifier import TreeVerifier
 
 MAX_TREES = 3e5  # at about 1 ms each
 
@@ -57,8 +57,10 @@ def drafted_trees(vocabulary: int, length: int, num_paths: int, *, ordered: bool
     return [(tree, counts[key]) for key, tree in trees.items()]
 
 
-def tree_chunks(rule: TreeVerifier, target: MarkovModel, draft: MarkovModel, length: int) -> list[np.ndarray]:
+def tree_chunks(rule: SequenceVerifier, target: MarkovModel, draft: MarkovModel, length: int) -> list[np.ndarray]:
     """Law of the chunk after each context: for n = 0 .. L kept tokens, ``[V**m V**n V]``.
+
+    A rule that carries a state is asked about the first block of a text.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def tree_chunks(rule: TreeVerifier, target: MarkovModel, draft: MarkovModel, len
     trees = drafted_trees(size, length, rule.scheme.num_drafts, ordered=rule.order_matters)
     chunks = [np.zeros((states, size**kept, size)) for kept in range(length + 1)]
     for tree, count in trees:
-        numbers = _prefix_numbers(tree, size)
+        numbers = prefix_numbers(tree, size)
         for context in range(states):
             reached = (context * size**tree.depths + numbers) % states
             rows = draft.rows[reached]
@@ -77,13 +79,13 @@ def tree_chunks(rule: TreeVerifier, target: MarkovModel, draft: MarkovModel, len
             if weight == 0:
                 continue
             # the trees and the rows are ours, so nothing of them needs a check
-            joint = weight * rule._joint(tree, target.rows[reached], rows)
+            joint = weight * rule._joint(tree, target.rows[reached], rows, *rule._memory(None))
             for depth, number, law in zip(tree.depths.tolist(), numbers.tolist(), joint, strict=True):
                 chunks[depth][context, number] += law
     return chunks
 
 
-def _prefix_numbers(tree: DraftTree, size: int) -> np.ndarray:
+def prefix_numbers(tree: DraftTree, size: int) -> np.ndarray:
     """Number of the prefix of every node among the texts of its length, oldest token first."""
     numbers = np.zeros_like(tree.parents)
     for node in range(1, len(tree)):

@@ -1,9 +1,7 @@
-"""What a sequence-level rule is: the law of (node where it stops, next token) given the drafted nodes.
+"""Rules on one drafted path: a chain, which is the tree of one path, so that the number of a node is its depth.
 
-Drafted tokens form nodes: node 0 is the context, nothing drafted yet; every other node is the prefix that ends in
-one drafted token. Row n of the target is its law *after* node n, and so is row n of the draft where something was
-drafted after node n. A rule keeps the prefix of one node and emits one more token. On a chain, which is the tree of
-one path, node n is the first n drafted tokens, so its number is its depth, and only the last node has no draft row.
+A rule is written for many chains at once, as the law of (tokens kept, next token) on rows ``[*batch L+1 V]``; its form
+on a `DraftTree` follows. Only the last node of a chain has no draft row.
 
 Theorem used for every chain rule: if prefix ``x^n`` is kept or passed with probability ``w_n`` given that prefix,
 and the rule that stops there draws from ``(w_n target - draft)+``, then the emitted text has the target's law as
@@ -12,24 +10,27 @@ soon as ``Pr[stop at n | x^n] = sum (w_n target - draft)+`` on the row after ``x
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
-from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
-from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
-from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
+from otspec.core.laws import draw, namespace
+from otspec.core.rows import (
+    checked_coins,
+    checked_rows,
+    clipped_ratio,
+    draw_residual,
+    path_masses,
+    residual_laws,
+    row_at,
+)
+from otspec.core.sequence import SequenceLaw, SequenceVerifier, State
+from otspec.core.tree import DraftTree
 
 Array = Any
-
-
-class BlockLaw(NamedTuple):
-    """Law of the verdict: ``stop`` ``[*batch N]`` over nodes, ``following`` ``[*batch N V]`` of the next token."""
-
-    stop: Array
-    following: Array
+BlockLaw = SequenceLaw
+checked_block = checked_rows
 
 
 class BlockVerdict(NamedTuple):
@@ -39,49 +40,69 @@ class BlockVerdict(NamedTuple):
     token: Array
 
 
-class BlockVerifier(ABC):
-    """A rule that keeps a prefix of a drafted block and emits one more token.
+class BlockVerifier(SequenceVerifier):
+    """A rule that keeps a prefix of one drafted path and emits one more token.
 
-    A subclass writes `_conditional`, `_draw`, `_kept` and `_passed`; none of them checks its arguments.
+    A subclass writes `_conditional`, and may write `_draw`, `_kept` and `_passed` for speed; none of them checks its
+    arguments. A rule with a state takes it as last argument of `_conditional` and `_draw`.
+
+    Every public form takes the rows of chains, or a `DraftTree` with the rows after its nodes.
 
     Parameters
     ----------
     scheme : DraftScheme or int
-        How paths are drawn: ``K`` means K independent paths. Chain rules take one.
+        One path.
     """
 
-    schemes: ClassVar[tuple[type, ...]] = (WithReplacement,)
-    #: most paths that the rule is proved for
-    max_paths: ClassVar[int] = 1
-
-    def __init__(self, scheme: DraftScheme | int = 1) -> None:
-        self.scheme = as_scheme(scheme)
-        if not isinstance(self.scheme, self.schemes) or self.scheme.num_drafts > self.max_paths:
-            raise SchemeMismatch(
-                f"{type(self).__name__} is proved for {self.max_paths} path(s) drawn with replacement; got "
-                f"{self.scheme}. Fix: WithReplacement({self.max_paths}), or otspec.list_verifiers(scheme).")
+    max_paths: ClassVar[int | None] = 1
 
     def num_uniforms(self, draft_length: int) -> int:
         """Uniform numbers that one call of `draw` consumes per row: one per drafted token, one for the next."""
         return draft_length + 1
 
     @abstractmethod
-    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> BlockLaw:
+    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> SequenceLaw:
         """Law of the verdict, every coin of the rule enumerated."""
 
-    @abstractmethod
-    def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> BlockVerdict:
-        """Verdict from given uniforms, in memory of a few rows ``[*batch V]``."""
+    def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array,
+              *state: State) -> BlockVerdict:
+        """Verdict from given uniforms; by the definition, the first number for the node and the last for the token."""
+        law = self._conditional(target_rows, draft_rows, tokens, *state)
+        accepted = draw(law.stop, uniforms[..., 0])
+        return BlockVerdict(accepted, draw(row_at(law.following, accepted), uniforms[..., -1]))
 
-    @abstractmethod
-    def _kept(self, target_rows: Array, draft_rows: Array, tokens: Array) -> Array:
-        """``Pr[accepted >= i | x^i]`` for i = 1 .. L, float64 ``[*batch L]``."""
+    def _kept(self, target_rows: Array, draft_rows: Array, tokens: Array, *state: State) -> Array:
+        """``Pr[accepted >= i | x^i]`` for i = 1 .. L, float64 ``[*batch L]``; by the definition, given all of x^L.
 
-    @abstractmethod
-    def _passed(self, target_rows: Array, draft_rows: Array, tokens: Array) -> Array:
-        """``Pr[accepted >= i | x^(i-1)]`` for i = 1 .. L, the i-th draft integrated out, float64 ``[*batch L]``."""
+        Of a rule that looks ahead this is an unbiased estimate.
+        """
+        stop = self._conditional(target_rows, draft_rows, tokens, *state).stop
+        xp = namespace(stop)
+        return xp.flip(xp.cumulative_sum(xp.flip(stop, axis=-1), axis=-1), axis=-1)[..., 1:]
 
-    def conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> BlockLaw:
+    def _passed(self, target_rows: Array, draft_rows: Array, tokens: Array, *state: State) -> Array:
+        """``Pr[accepted >= i | x^(i-1)]`` for i = 1 .. L, float64 ``[*batch L]``, or an unbiased estimate of it."""
+        return self._kept(target_rows, draft_rows, tokens, *state)
+
+    # -- a chain is a tree of one path ----------------------------------------------------------------------------
+
+    def _joint(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray, *state: State) -> np.ndarray:
+        law = self._conditional(target, draft[:-1], tree.tokens[1:], *state)
+        return law.stop[:, None] * law.following
+
+    def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple[Array, ...]:
+        self._check_paths()
+        accepted, token = self._draw(target_rows[:, 0], draft_rows[:, 0], tokens[:, 0], uniforms)
+        return accepted, token, namespace(tokens).zeros_like(accepted)
+
+    def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
+        self._check_paths()
+        passed = self._passed(target_rows[:, 0], draft_rows[:, 0], tokens[:, 0])
+        return namespace(passed).sum(passed, axis=-1)
+
+    # -- public forms ---------------------------------------------------------------------------------------------
+
+    def conditional(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> SequenceLaw:
         """Law of the verdict given the drafted block, the rule's own coins integrated out.
 
         Parameters
@@ -91,120 +112,53 @@ class BlockVerifier(ABC):
         draft_rows : [*batch L V]
             Draft laws that the tokens were drawn from.
         tokens : [*batch L] int
+        state : optional
+            Of a rule that carries one, the same for all rows; None at the beginning of a text.
 
         Returns
         -------
-        BlockLaw
+        SequenceLaw
             ``stop [*batch L+1]`` and ``following [*batch L+1 V]``, float64.
 
         Raises
         ------
         NotALaw, ShapeMismatch, BadArgument
         """
-        return self._conditional(*checked_block(target_rows, draft_rows, tokens))
+        if isinstance(target_rows, DraftTree):
+            return super().conditional(target_rows, draft_rows, tokens, state)
+        return self._conditional(*checked_rows(target_rows, draft_rows, tokens), *self._memory(state))
 
-    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> BlockVerdict:
+    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = None) -> Any:
         """Verify one block per row.
 
         Parameters
         ----------
-        target_rows, draft_rows, tokens
+        target_rows, draft_rows, tokens, state
             As in `conditional`.
         uniforms : [*batch num_uniforms(L)]
             Numbers in [0, 1); the same numbers give the same verdict on every array library.
-        """
-        target_rows, draft_rows, tokens = checked_block(target_rows, draft_rows, tokens)
-        check_uniforms(uniforms, self.num_uniforms(tokens.shape[-1]), target_rows=target_rows)
-        if tuple(uniforms.shape[:-1]) != tuple(tokens.shape[:-1]):
-            raise ShapeMismatch(
-                f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of tokens, "
-                f"{tuple(tokens.shape[:-1])}. Fix: one row of uniforms per block.")
-        return self._draw(target_rows, draft_rows, tokens, uniforms)
 
-    def expected_accepted(self, target_rows: Array, draft_rows: Array, tokens: Array) -> Array:
+        Returns
+        -------
+        BlockVerdict
+        """
+        if isinstance(target_rows, DraftTree):
+            return super().draw(target_rows, draft_rows, tokens, uniforms, state)
+        target_rows, draft_rows, tokens = checked_rows(target_rows, draft_rows, tokens)
+        checked_coins(uniforms, self.num_uniforms(tokens.shape[-1]), tuple(tokens.shape[:-1]), target_rows)
+        return BlockVerdict(*self._draw(target_rows, draft_rows, tokens, uniforms, *self._memory(state)))
+
+    def expected_accepted(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> Any:
         """Sum over the path of ``Pr[accepted >= i | x^i]``, ``[*batch]``.
 
         Its mean over drafted blocks is the expected number of accepted tokens, without the noise of the coins.
         Arguments as in `conditional`.
         """
-        target_rows, draft_rows, tokens = checked_block(target_rows, draft_rows, tokens)
-        kept = self._kept(target_rows, draft_rows, tokens)
+        if isinstance(target_rows, DraftTree):
+            return super().expected_accepted(target_rows, draft_rows, tokens, state)
+        kept = self._kept(*checked_rows(target_rows, draft_rows, tokens), *self._memory(state))
         return namespace(kept).sum(kept, axis=-1)
 
-    def __repr__(self) -> str:
-        """Class name and scheme."""
-        return f"{type(self).__name__}({self.scheme})"
 
-
-def checked_block(target_rows: Array, draft_rows: Array, tokens: Array) -> tuple[Array, Array, Array]:
-    """Check the rows and the tokens of blocks against each other; lists become arrays."""
-    target_rows, draft_rows = as_law("target_rows", target_rows), as_law("draft_rows", draft_rows)
-    check_together(target_rows=target_rows, draft_rows=draft_rows)
-    if isinstance(tokens, (list, tuple)):
-        tokens = np.asarray(tokens)
-    shapes = f"target_rows {tuple(target_rows.shape)}, draft_rows {tuple(draft_rows.shape)}, " \
-             f"tokens {tuple(tokens.shape)}"
-    if target_rows.ndim < 2 or draft_rows.ndim != target_rows.ndim or tokens.ndim != target_rows.ndim - 1:
-        raise ShapeMismatch(f"rows and tokens do not fit: {shapes}. Fix: pass [*batch L+1 V], [*batch L V] and "
-                            f"[*batch L].")
-    length = draft_rows.shape[-2]
-    if tokens.shape[-1] != length or target_rows.shape[-2] != length + 1:
-        raise ShapeMismatch(
-            f"a path of {tokens.shape[-1]} tokens needs {tokens.shape[-1]} draft rows and {tokens.shape[-1] + 1} "
-            f"target rows; got {shapes}. Fix: one target row per prefix, the empty and the full one included.")
-    batches = {tuple(target_rows.shape[:-2]), tuple(draft_rows.shape[:-2]), tuple(tokens.shape[:-1])}
-    if len(batches) > 1 or target_rows.shape[-1] != draft_rows.shape[-1]:
-        raise ShapeMismatch(f"batch shapes or vocabularies differ: {shapes}. Fix: give all three the same.")
-    tokens = check_tokens(tokens, target_rows.shape[-1], length, target_rows=target_rows)
-    if bool(namespace(tokens).any(tokens < 0)):
-        raise BadArgument("tokens: -1 found; a path has no absent tokens. Fix: verify shorter paths separately.")
-    return target_rows, draft_rows, tokens
-
-
-def path_masses(rows: Array, tokens: Array) -> Array:
-    """Mass of each drafted token under the row before it, float64 ``[*batch L]``; ``rows`` ``[*batch >=L V]``."""
-    xp = namespace(rows, tokens)
-    return xp.astype(at(rows[..., : tokens.shape[-1], :], tokens[..., None])[..., 0], xp.float64)
-
-
-def clipped_ratio(numerator: Array, denominator: Array) -> Array:
-    """``min(1, numerator / denominator)``, 0 where the numerator is 0, also for 0/0."""
-    xp = namespace(numerator)
-    one = xp.ones_like(numerator)
-    sure = (numerator > 0) & (numerator >= denominator)
-    return xp.where(sure, one, numerator / xp.where(denominator > 0, denominator, one))
-
-
-def row_at(rows: Array, index: Array) -> Array:
-    """Row ``index`` ``[*batch]`` of ``rows`` ``[*batch N V]``, as ``[*batch V]``."""
-    xp = namespace(rows, index)
-    size = rows.shape[-1]
-    flat = xp.reshape(rows, (-1, size))
-    start = xp.arange(flat.shape[0] // rows.shape[-2], dtype=xp.int64, device=rows.device) * rows.shape[-2]
-    picked = xp.take(flat, start + xp.reshape(xp.astype(index, xp.int64), (-1,)), axis=0)
-    return xp.reshape(picked, (*rows.shape[:-2], size))
-
-
-def residual_laws(target_rows: Array, draft_rows: Array, scale: Array) -> Array:
-    """Laws ``(scale target - draft)+`` after every node of a chain, normalised, float64 ``[*batch L+1 V]``.
-
-    ``scale`` is ``[*batch L+1]``; at the last node, where nothing was drafted, the law is the target's own.
-    """
-    xp = namespace(target_rows)
-    target_rows = xp.astype(target_rows, xp.float64)
-    excess = positive_part(scale[..., :-1, None] * target_rows[..., :-1, :] - draft_rows)
-    inner = normalized_or(excess, target_rows[..., :-1, :])
-    return xp.concat([inner, target_rows[..., -1:, :]], axis=-2)
-
-
-def draw_residual(target_rows: Array, draft_rows: Array, node: Array, scale: Array, uniform: Array) -> Array:
-    """Token ``[*batch]`` from the law of `residual_laws` after ``node`` ``[*batch]``, that row alone being made."""
-    xp = namespace(target_rows)
-    length = draft_rows.shape[-2]
-    target = xp.astype(row_at(target_rows, node), xp.float64)
-    if length == 0:
-        return draw(target, uniform)
-    last = (node == length)[..., None]
-    draft = row_at(draft_rows, xp.where(node == length, xp.zeros_like(node), node))
-    excess = positive_part(xp.astype(scale, xp.float64)[..., None] * target - draft)
-    return draw(xp.where(last, target, normalized_or(excess, target)), uniform)
+__all__ = ["BlockLaw", "BlockVerdict", "BlockVerifier", "checked_block", "clipped_ratio", "draw_residual",
+           "path_masses", "residual_laws", "row_at"]

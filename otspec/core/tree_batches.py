@@ -173,7 +173,7 @@ class BatchedTrees:
 
 
 def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int, parent: Array) -> None:
-    from otspec.core.block import row_at
+    from otspec.core.rows import row_at
 
     mass = at(row_at(draft_rows, parent[:, 0, 0]), drafted.tokens[:, column, None])[:, 0]
     wrong = drafted.present[:, column] & ~(mass > 0)

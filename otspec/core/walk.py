@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from otspec.core.batched_walk import level_width, walk_trees
-from otspec.core.block import row_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import draw, namespace
+from otspec.core.rows import row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
 from otspec.core.tree_verifier import TreeVerifier

@@ -46,6 +46,7 @@ class _Series:
         """Say how much of the rule's chance its estimate contains."""
         self.method = ("coins tossed" if isinstance(self.rule, TokenWalk) else
                        "choice tossed, rest integrated out" if isinstance(self.rule, ChosenPath) else
+                       "first block of a text, coins integrated out" if self.rule.stateful else
                        "coins integrated out")
 
     def add(self, batch: PathBatch, coins: np.ndarray, sets: int, patience: float) -> None:

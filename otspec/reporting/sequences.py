@@ -138,7 +138,7 @@ def toys_sentence(toys: Table) -> str:
         gaps.setdefault(row["rule"], []).append(row["gap_percent"])
     listed = ", ".join(f"{rule} {sum(gap) / len(gap):.2f} %" for rule, gap in
                        sorted(gaps.items(), key=lambda item: sum(item[1])))
-    best = max({row["one_call"] / row["optimum"] for row in toys.rows})
+    best = max({row["one_call"] / row["optimum"] for row in trees})
     chains = sum(max(row["to_chain"] for row in trees if _toy(row) == toy) < -LIMIT for toy in set(map(_toy, trees)))
     return (f"What to see: every rule lies right of zero, the largest number of tokens that any stateless rule for the "
             f"same drafts emits; mean distances with {trees[0]['paths']} paths: {listed}. Drafts are compared at equal "
@@ -153,7 +153,9 @@ def _toy(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def pair_sentence(sequences: Table) -> str:
     """Best rule at the most and longest paths, and the best shapes at equal target tokens."""
-    known = [row for row in sequences.rows if row["efficiency"] is not None]
+    # a rule that carries a state is counted in the first block of a text, whose surplus later blocks pay for
+    known = [row for row in sequences.rows if row["efficiency"] is not None
+             and "carries_state" not in list_verifiers()[row["rule"]].claims]
     if not known:
         return "What to see: no rule gave a number here; `method` says why."
     top = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))

@@ -4,7 +4,8 @@ The registry is what makes a rule exist: contract tests, `compare`, the figures 
 claims are data, and each switches a contract test on: ``lossless``, ``tight_at_one`` (acceptance ``1 - TV`` for one
 draft), ``reflexive`` (acceptance 1 when the target is the law of the first draft), ``optimal`` (acceptance is the
 optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary``
-(``conditional`` is too much work at a real vocabulary), ``numpy_only`` (``conditional`` runs on NumPy arrays only).
+(``conditional`` is too much work at a real vocabulary), ``numpy_only`` (``conditional`` runs on NumPy arrays only),
+``carries_state`` (a state goes from block to block of a text; numbers of single blocks are those of the first).
 A rule without ``lossless`` declares in ``max_deviation`` how far its output law may be from the target in L1.
 """
 
@@ -91,8 +92,8 @@ REGISTRY = Registry(
     _line("block", Block, "block", "lossless one_draft", "joint verification of the block", kind="block"),
     _line("hierarchical", Block, "hsd", "lossless one_draft",
           "capped hierarchical verification, which is block verification", kind="block"),
-    _line("greedy_block", GreedyBlock, "block", "lossless one_draft",
-          "most tokens from one block, with a state carried to the next", kind="stateful"),
+    _line("greedy_block", GreedyBlock, "block", "lossless one_draft carries_state",
+          "most tokens from one block, with a state carried to the next", kind="block"),
     _line("winner_block", WinnerBlock, "block", "lossless",
           "winner at each level, then joint verification of its path", kind="tree"),
     _line("lookahead_block", LookaheadBlock, "block", "lossless",

@@ -49,7 +49,7 @@ def cases():
                 yield name, scheme, 1
     for name in list_verifiers(2, kind="tree"):
         yield name, WithReplacement(2), 3
-    for name in [*list_verifiers(1, kind="block"), *list_verifiers(1, kind="stateful")]:
+    for name in list_verifiers(1, kind="block"):
         yield name, WithReplacement(1), 3
     for name in list_couplings():
         yield name, WithReplacement(1), 3

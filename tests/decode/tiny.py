@@ -76,11 +76,11 @@ def decode(pair, prompt, rule, draft_length, max_new_tokens, *, paths=1, seed=0,
     while len(text) < len(prompt) + max_new_tokens:
         if isinstance(rule, Coupling):
             text += _coupled_round(pair, text, rule, draft_length, key, warp)
-        elif isinstance(rule, BlockVerifier):
-            text += _block_round(pair, text, rule, draft_length, stream, warp)
         elif isinstance(rule, GreedyBlock):
             kept, state = _greedy_round(pair, text, rule, draft_length, stream, warp, state)
             text += kept
+        elif isinstance(rule, BlockVerifier):
+            text += _block_round(pair, text, rule, draft_length, stream, warp)
         elif isinstance(rule, TreeVerifier):
             text += _tree_round(pair, text, rule, draft_length, stream, warp)
         else:

@@ -152,7 +152,7 @@ def test_refusals():
     with pytest.raises(SchemeMismatch, match="one path"):
         verifier("greedy_block", 2)
     with pytest.raises(ShapeMismatch, match="one path"):
-        rule.conditional(rows[None], rows[None, :2], [[0, 1]])
+        rule.carried(rows[None], rows[None, :2], [[0, 1]], FRESH, 1, 0)
     with pytest.raises(BadArgument, match="too short"):
         rule.conditional(rows, rows[:2], [0, 1], (Layer(1.0, 2),))
     with pytest.raises(TooLarge):

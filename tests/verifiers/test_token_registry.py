@@ -18,10 +18,10 @@ from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithRep
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
 from otspec.verifiers import REGISTRY, list_verifiers, verifier
-from otspec.verifiers.block.greedy_block import GreedyBlock
 
 SOME = [WithReplacement(1), WithoutReplacement(1), Greedy(2), Hub(), Independent(2)]
-CLAIMS = {"lossless", "tight_at_one", "reflexive", "optimal", "one_draft", "small_vocabulary", "numpy_only"}
+CLAIMS = {"lossless", "tight_at_one", "reflexive", "optimal", "one_draft", "small_vocabulary", "numpy_only",
+          "carries_state"}
 
 
 def made(name):
@@ -29,7 +29,7 @@ def made(name):
     return verifier(name, next(scheme for scheme in SOME if name in list_verifiers(scheme)))
 
 
-BASES = {"token": TokenVerifier, "block": BlockVerifier, "tree": TreeVerifier, "stateful": GreedyBlock}
+BASES = {"token": TokenVerifier, "block": BlockVerifier, "tree": TreeVerifier}
 
 
 def classes(name):

@@ -13,16 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.core.block import (
-    BlockLaw,
-    BlockVerdict,
-    BlockVerifier,
-    clipped_ratio,
-    draw_residual,
-    path_masses,
-    residual_laws,
-)
+from otspec.core.block import BlockVerdict, BlockVerifier
 from otspec.core.laws import namespace, positive_part
+from otspec.core.rows import clipped_ratio, draw_residual, path_masses, residual_laws
+from otspec.core.sequence import SequenceLaw
 
 Array = Any
 
@@ -70,10 +64,10 @@ class Block(BlockVerifier):
             none_later = none_later * failure[..., i]
         return xp.stack([none_later, *reversed(stops)], axis=-1)
 
-    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> BlockLaw:
+    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> SequenceLaw:
         weights = self._weights(target_rows, draft_rows, tokens)
         stops = self._stops(*self._chances(target_rows, draft_rows, weights))
-        return BlockLaw(stops, residual_laws(target_rows, draft_rows, weights))
+        return SequenceLaw(stops, residual_laws(target_rows, draft_rows, weights))
 
     def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> BlockVerdict:
         weights = self._weights(target_rows, draft_rows, tokens)

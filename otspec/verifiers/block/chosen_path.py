@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from otspec.core.block import row_at
 from otspec.core.laws import namespace
+from otspec.core.rows import row_at
 from otspec.core.tree import DraftTree
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.verifiers.block.block import Block

@@ -17,11 +17,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from otspec.core.block import BlockLaw, BlockVerdict, checked_block
-from otspec.core.checks import check_uniforms
-from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
-from otspec.core.laws import draw, normalized_or
-from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
+from otspec.core.block import BlockVerdict, BlockVerifier
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.laws import at, namespace, normalized_or, positive_part
+from otspec.core.laws import draw as draw_token
+from otspec.core.rows import checked_rows, clipped_ratio, row_at
+from otspec.core.sequence import SequenceLaw
+from otspec.core.tree import DraftTree
 
 Array = Any
 
@@ -37,7 +39,17 @@ State = tuple[Layer, ...]
 FRESH: State = ()
 
 
-class GreedyBlock:
+class _Ratios(NamedTuple):
+    """What a block is judged by, at each of its prefixes."""
+
+    goal: Array  # [*batch L+1 V] target, modified by the state
+    wanted: list[Array]  # [*batch] R_0 .. R_L is wanted / offered
+    offered: list[Array]
+    excess: list[Array]  # [*batch V] (R target - draft)+ up to scale after prefixes 0 .. L-1
+    chances: list[Array]  # [*batch] chance of prefixes 1 .. L to be kept when it is their turn
+
+
+class GreedyBlock(BlockVerifier):
     """Greedy block verification of one path; each call takes the state of the text and `draw` returns the next one.
 
     Examples
@@ -47,121 +59,159 @@ class GreedyBlock:
     array([0., 1.])
     """
 
-    schemes: ClassVar[tuple[type, ...]] = (WithReplacement,)
+    stateful: ClassVar[bool] = True
+    state_of_text: ClassVar[bool] = True
 
-    def __init__(self, scheme: DraftScheme | int = 1) -> None:
-        self.scheme = as_scheme(scheme)
-        if self.scheme != WithReplacement(1):
-            raise SchemeMismatch(f"GreedyBlock verifies one path; got {self.scheme}. Fix: scheme=1.")
+    def fresh_state(self) -> State:
+        """No block before."""
+        return FRESH
 
-    def num_uniforms(self, draft_length: int) -> int:
-        """One for each prefix and one for the next token."""
-        return draft_length + 1
+    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State) -> SequenceLaw:
+        ratios = _ratios(target_rows, draft_rows, tokens, state)
+        goal, chances = ratios.goal, ratios.chances
+        xp = namespace(goal)
+        later, stop = xp.ones_like(goal[..., 0, 0]), []
+        for chance in reversed(chances):
+            stop.append(later * chance)
+            later = later * (1.0 - chance)
+        laws = [normalized_or(excess, goal[..., i, :]) for i, excess in enumerate(ratios.excess)]
+        return SequenceLaw(xp.stack([later, *reversed(stop)], axis=-1), xp.stack([*laws, goal[..., -1, :]], axis=-2))
 
-    def conditional(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = FRESH) -> BlockLaw:
-        """Law of the verdict on one path.
+    def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array,
+              state: State) -> BlockVerdict:
+        ratios = _ratios(target_rows, draft_rows, tokens, state)
+        xp = namespace(ratios.goal)
+        accepted = xp.zeros(tokens.shape[:-1], dtype=xp.int64, device=tokens.device)
+        for i, chance in enumerate(ratios.chances):  # the longest prefix that passes counts
+            accepted = xp.where(uniforms[..., i] < chance, xp.full_like(accepted, i + 1), accepted)
+        goal = row_at(ratios.goal, accepted)
+        weights = xp.stack([*ratios.excess, ratios.goal[..., -1, :]], axis=-2)
+        return BlockVerdict(accepted, draw_token(normalized_or(row_at(weights, accepted), goal), uniforms[..., -1]))
 
-        Parameters
-        ----------
-        target_rows : [L+1 V]
-            Laws of the target itself; the state's modification is applied here.
-        draft_rows : [L V]
-        tokens : [L] int
-        state : tuple of Layer
-            What the last iteration left; `FRESH` at the start of a text.
+    def _kept(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = FRESH) -> Array:
+        # the longest prefixes that any rule can keep: Pr[accepted >= i | x^i] = min(1, R_i)
+        ratios = _ratios(target_rows, draft_rows, tokens, state)
+        kept = [clipped_ratio(*pair) for pair in zip(ratios.wanted[1:], ratios.offered[1:], strict=True)]
+        xp = namespace(ratios.goal)
+        return xp.stack(kept, axis=-1) if kept else xp.zeros_like(ratios.goal[..., 1:, 0])
 
-        Returns
-        -------
-        BlockLaw
-            ``stop [L+1]`` and ``following [L+1 V]``.
+    def _passed(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = FRESH) -> Array:
+        ratios = _ratios(target_rows, draft_rows, tokens, state)
+        xp, passed = namespace(ratios.goal), []
+        for i in range(tokens.shape[-1]):
+            wanted = ratios.wanted[i][..., None] * ratios.goal[..., i, :]
+            draft = xp.astype(draft_rows[..., i, :], xp.float64)
+            offered = ratios.offered[i][..., None] * draft
+            passed.append(xp.sum(draft * clipped_ratio(wanted, offered), axis=-1))
+        return xp.stack(passed, axis=-1) if passed else xp.zeros_like(ratios.goal[..., 1:, 0])
 
-        Raises
-        ------
-        NotALaw, ShapeMismatch, BadArgument
+    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = FRESH) -> Any:
+        """Verify blocks, or one tree, and return the verdict with the state for the next block.
+
+        Arguments as in `conditional`. Of a batch, the states are a list in the order of its rows.
         """
-        target, draft, tokens = self._checked(target_rows, draft_rows, tokens, state)
-        goal, _ = modified_rows(target, draft, tokens, state)
-        excess, chances = _chances(goal, draft, tokens)
-        stop, later = np.zeros(len(goal)), 1.0
-        for i in range(len(tokens), 0, -1):
-            stop[i] = later * chances[i - 1]
-            later *= 1.0 - chances[i - 1]
-        stop[0] = later
-        return BlockLaw(stop, np.concatenate([normalized_or(excess, goal[:-1]), goal[-1:]]))
-
-    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array,
-             state: State = FRESH) -> tuple[BlockVerdict, State]:
-        """Verify one path and return the state for the next iteration; arguments as in `conditional`."""
-        law = self.conditional(target_rows, draft_rows, tokens, state)
-        uniforms = check_uniforms(np.asarray(uniforms), len(law.stop))
-        later, accepted = 1.0, 0
-        for i in range(len(law.stop) - 1, 0, -1):
-            chance = law.stop[i] / later if later > 0 else 1.0
-            if uniforms[i - 1] < chance:
-                accepted = i
-                break
-            later -= law.stop[i]
-        token = int(draw(law.following[accepted], uniforms[-1]))
-        return (BlockVerdict(np.int64(accepted), np.int64(token)),
-                self.carried(target_rows, draft_rows, tokens, state, accepted, token))
+        verdict = super().draw(target_rows, draft_rows, tokens, uniforms, state)
+        if isinstance(target_rows, DraftTree):
+            return verdict, self.carried(target_rows, draft_rows, tokens, state, *verdict)
+        rows = *checked_rows(target_rows, draft_rows, tokens), *verdict
+        if rows[2].ndim == 1:
+            return verdict, self.carried(*rows[:3], state, *map(int, rows[3:]))
+        flat = [np.reshape(_host(array), (-1, *array.shape[array.ndim - axes :])) for array, axes in
+                zip(rows, (2, 2, 1, 0, 0), strict=True)]
+        return verdict, [self.carried(*one[:3], state, *map(int, one[3:])) for one in zip(*flat, strict=True)]
 
     def carried(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State, accepted: int,
                 token: int) -> State:
-        """State after ``accepted`` tokens of the path and ``token`` have been emitted."""
-        target, draft, tokens = self._checked(target_rows, draft_rows, tokens, state)
-        length = len(tokens)
-        if accepted == length:
-            return FRESH  # an older layer covers less than this block did
-        emitted = np.append(tokens[:accepted], token)
-        layers = (*state, Layer(1.0, length))
-        _, shortfalls = modified_rows(target[: accepted + 2], draft[: accepted + 1], emitted, layers)
-        return tuple(Layer(shortfall, layer.left - accepted - 1) for layer, shortfall in zip(layers, shortfalls,
-                     strict=True) if layer.left > accepted + 1)
-
-    def _checked(self, target_rows: Array, draft_rows: Array, tokens: Array,
-                 state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        target, draft, tokens = checked_block(target_rows, draft_rows, tokens)
-        if tokens.ndim != 1 or tokens.shape[0] < 1:
+        """State after ``accepted`` tokens of one path ``[L]``, or of a tree, and ``token`` have been emitted."""
+        if isinstance(target_rows, DraftTree):
+            return super().carried(target_rows, draft_rows, tokens, state, accepted, token)
+        target, draft, tokens = checked_rows(target_rows, draft_rows, tokens)
+        if tokens.ndim != 1:
             raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not one path [L]. Fix: a state belongs to one "
-                                f"text, so verify paths one by one.")
-        if any(layer.left >= tokens.shape[0] for layer in state):
-            raise BadArgument(f"state: {max(layer.left for layer in state)} positions are still modified, a path of "
-                              f"{tokens.shape[0]} is too short for them. Fix: keep the draft length of earlier blocks.")
-        return (np.asarray(target, dtype=np.float64), np.asarray(draft, dtype=np.float64), np.asarray(tokens))
+                                f"text, so carry the states of several on one by one.")
+        _check_state(state, tokens.shape[0])
+        return _next_state(*map(_host, (target, draft, tokens)), state, int(accepted), int(token))
 
-    def __repr__(self) -> str:
-        """Class name."""
-        return "GreedyBlock()"
+    def _carried(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray, state: State, node: int,
+                 token: int) -> State:
+        return _next_state(target, draft[:-1], tree.tokens[1:], state, node, token)
 
 
-def modified_rows(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray,
-                  state: State) -> tuple[np.ndarray, list[float]]:
-    """Target ``[L+1 V]`` as a state modifies it along a path, and the shortfall of each layer at the path's end."""
-    goal, shortfalls = target.copy(), [layer.shortfall for layer in state]
-    for i in range(len(goal)):
+def _next_state(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, state: State, accepted: int,
+                token: int) -> State:
+    if accepted == len(tokens):
+        return FRESH  # an older layer covers less than this block did
+    emitted = np.append(tokens[:accepted], token)
+    layers = (*state, Layer(1.0, len(tokens)))
+    _, shortfalls = modified_rows(np.asarray(target[: accepted + 2], dtype=np.float64),
+                                  np.asarray(draft[: accepted + 1], dtype=np.float64), emitted, layers)
+    return tuple(Layer(float(shortfall), layer.left - accepted - 1) for layer, shortfall in
+                 zip(layers, shortfalls, strict=True) if layer.left > accepted + 1)
+
+
+def modified_rows(target: Array, draft: Array, tokens: Array, state: State) -> tuple[Array, list[Array]]:
+    """Target ``[*batch L+1 V]`` as a state modifies it along paths, and each layer's shortfall at their ends."""
+    if not state:
+        return target, []
+    xp, goal = namespace(target), []
+    shortfalls: list[Array] = [xp.full_like(target[..., 0, 0], layer.shortfall) for layer in state]
+    for i in range(target.shape[-2]):
+        row = target[..., i, :]
         for number, layer in enumerate(state):
-            seen = goal[i].copy()
-            if layer.left > i and i < len(draft):
-                goal[i] = normalized_or(np.maximum(seen - shortfalls[number] * draft[i], 0.0), seen)
-            if i < len(tokens):
-                mass = seen[tokens[i]]
+            seen = row
+            if layer.left > i and i < draft.shape[-2]:
+                row = normalized_or(positive_part(seen - shortfalls[number][..., None] * draft[..., i, :]), seen)
+            if i < tokens.shape[-1]:
+                mass, offered = (at(rows, tokens[..., i : i + 1])[..., 0] for rows in (seen, draft[..., i, :]))
                 # a token without target mass is never emitted, so what comes after it does not matter
-                shortfalls[number] *= draft[i][tokens[i]] / mass if mass > 0 else 0.0
-    return goal, shortfalls
+                seen_at_all = mass > 0
+                ratio = offered / xp.where(seen_at_all, mass, xp.ones_like(mass))
+                shortfalls[number] = xp.where(seen_at_all, shortfalls[number] * ratio, xp.zeros_like(mass))
+        goal.append(row)
+    return xp.stack(goal, axis=-2), shortfalls
 
 
-def _chances(goal: np.ndarray, draft: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Excess ``(R target - draft)+`` up to scale after each prefix ``[L V]``; chance of prefixes 1 .. L to be kept."""
-    excess, chances = np.zeros_like(draft), np.zeros(len(tokens))
-    wanted = offered = 1.0
-    for i, token in enumerate(tokens):
-        difference = wanted * goal[i] - offered * draft[i]
-        excess[i] = np.maximum(difference, 0.0)
+def _ratios(target_rows: Array, draft_rows: Array, tokens: Array, state: State) -> _Ratios:
+    length = tokens.shape[-1]
+    _check_state(state, length)
+    xp = namespace(target_rows)
+    target, draft = xp.astype(target_rows, xp.float64), xp.astype(draft_rows, xp.float64)
+    goal, _ = modified_rows(target, draft, tokens, state)
+    wanted, offered = [xp.ones_like(goal[..., 0, 0])], [xp.ones_like(goal[..., 0, 0])]
+    excess, chances = [], []
+    for i in range(length):
+        row, drafted = goal[..., i, :], draft[..., i, :]
+        difference = wanted[i][..., None] * row - offered[i][..., None] * drafted
+        excess.append(positive_part(difference))
         if i:
-            over, under = excess[i].sum(), np.maximum(-difference, 0.0).sum()
-            chances[i - 1] = over / under if over < under else 1.0
-        wanted, offered = wanted * goal[i][token], offered * draft[i][token]
-        top = max(wanted, offered)
-        wanted, offered = (wanted / top, offered / top) if top > 0 else (0.0, 1.0)
-    chances[-1] = wanted / offered if wanted < offered else 1.0
-    return excess, chances
+            over, under = xp.sum(excess[i], axis=-1), xp.sum(positive_part(-difference), axis=-1)
+            chances.append(_chance(over, under))
+        more, less = (before * at(rows, tokens[..., i : i + 1])[..., 0] for before, rows in
+                      ((wanted[i], row), (offered[i], drafted)))
+        # the larger of the two is 1, so that neither product runs out of range
+        top = xp.maximum(more, less)
+        scale = xp.where(top > 0, top, xp.ones_like(top))
+        wanted.append(more / scale)
+        offered.append(xp.where(top > 0, less / scale, xp.ones_like(top)))
+    if length:
+        chances.append(_chance(wanted[-1], offered[-1]))
+    return _Ratios(goal, wanted, offered, excess, chances)
+
+
+def _chance(over: Array, under: Array) -> Array:
+    """``min(1, over / under)``, 1 also for 0/0."""
+    xp = namespace(over)
+    one = xp.ones_like(over)
+    return xp.where(over < under, over / xp.where(under > 0, under, one), one)
+
+
+def _check_state(state: State, length: int) -> None:
+    if any(layer.left >= length for layer in state):
+        raise BadArgument(f"state: {max(layer.left for layer in state)} positions are still modified, a path of "
+                          f"{length} is too short for them. Fix: keep the draft length of earlier blocks.")
+
+
+def _host(array: Array) -> np.ndarray:
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array.cpu()) if hasattr(array, "cpu") else np.from_dlpack(array)

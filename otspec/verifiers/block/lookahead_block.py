@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.block import row_at
 from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
+from otspec.core.rows import row_at
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree import DraftTree
 from otspec.transport.game import ranks_of

@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.core.block import (
-    BlockLaw,
-    BlockVerdict,
-    BlockVerifier,
-    clipped_ratio,
-    draw_residual,
-    path_masses,
-    residual_laws,
-)
+from otspec.core.block import BlockVerdict, BlockVerifier
 from otspec.core.laws import namespace
+from otspec.core.rows import clipped_ratio, draw_residual, path_masses, residual_laws
+from otspec.core.sequence import SequenceLaw
 
 Array = Any
 
@@ -29,7 +23,7 @@ class TokenWise(BlockVerifier):
         """Chance ``[*batch L]`` that each drafted token passes its own test."""
         return clipped_ratio(path_masses(target_rows, tokens), path_masses(draft_rows, tokens))
 
-    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> BlockLaw:
+    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array) -> SequenceLaw:
         chances = self._chances(target_rows, draft_rows, tokens)
         xp = namespace(chances)
         reached = [xp.ones(chances.shape[:-1], dtype=xp.float64, device=chances.device)]
@@ -38,7 +32,7 @@ class TokenWise(BlockVerifier):
             stop.append(reached[-1] * (1.0 - chances[..., i]))
             reached.append(reached[-1] * chances[..., i])
         scale = xp.ones_like(xp.stack(reached, axis=-1))
-        return BlockLaw(xp.stack([*stop, reached[-1]], axis=-1), residual_laws(target_rows, draft_rows, scale))
+        return SequenceLaw(xp.stack([*stop, reached[-1]], axis=-1), residual_laws(target_rows, draft_rows, scale))
 
     def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> BlockVerdict:
         chances = self._chances(target_rows, draft_rows, tokens)

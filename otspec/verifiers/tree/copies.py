@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.core.block import clipped_ratio, row_at
+from otspec.core.rows import clipped_ratio, row_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import draw, namespace, positive_part
 from otspec.transport.game import on_host

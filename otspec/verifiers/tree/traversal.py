@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from otspec.core.block import clipped_ratio, row_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, one_hot, positive_part
+from otspec.core.rows import clipped_ratio, row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import SCHEMES, DraftTree
 from otspec.verifiers.tree.batched_traversal import TRAVERSAL, draw_nodes, expected_depth
