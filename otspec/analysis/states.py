@@ -132,8 +132,8 @@ def check_texts(rule: SequenceVerifier, target: MarkovModel, length: int, wanted
     blocks = len(target.rows) * (1.0 + sum(size**n * 2.0 ** (n - 1) for n in range(1, wanted)))
     trees = blocks * size ** (length * rule.scheme.num_drafts)
     if trees > MAX_BRANCHES:
-        raise TooLarge(f"texts of {wanted} tokens with a state carried verify up to {trees:.3g} drafted trees, more than "
-                       f"{MAX_BRANCHES:.0e}. Fix: a shorter text, a smaller draft_length or vocabulary.", trees)
+        raise TooLarge(f"texts of {wanted} tokens with a state carried verify up to {trees:.3g} drafted trees, more "
+                       f"than {MAX_BRANCHES:.0e}. Fix: a shorter text, a smaller draft_length or vocabulary.", trees)
 
 
 def check_branches(rule: SequenceVerifier, target: MarkovModel, length: int, blocks: int) -> None:

@@ -78,8 +78,8 @@ def test_estimates_on_paths_have_the_mean_of_the_definition(name):
 
 
 def test_a_wrong_estimate_is_found():
-    target, draft, tokens, rng = batch(400, 2, 2, 4, 5)
-    fast = Traversal(2).expected_paths(target, draft, tokens, rng.random((400, 5)))
+    target, draft, tokens, rng = batch(1600, 2, 2, 4, 5)
+    fast = Traversal(2).expected_paths(target, draft, tokens, rng.random((1600, 5)))
     slow = SequenceVerifier._expected_paths(Traversal(2), target, draft, tokens, None)
     assert not Estimate.from_samples(0.9 * np.asarray(fast) - slow).covers(0.0, z=5)
 
