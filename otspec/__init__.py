@@ -52,11 +52,12 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }
 _HOME = {name: module for module, names in _ROOMS.items() for name in names.split()}
-_SUBMODULES = {"plots"}
-__all__ = ["__version__", "plots", *sorted(_HOME)]
+_SUBMODULES = {"plots", "testing"}
+__all__ = ["__version__", "plots", "testing", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

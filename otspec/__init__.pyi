@@ -1,6 +1,7 @@
 """Public names for type checkers; at run time `otspec.__getattr__` loads each from the same module when used."""
 
 from otspec import plots as plots
+from otspec import testing as testing
 from otspec.analysis.agreement import agreement as agreement
 from otspec.analysis.attribution import attribute_gap as attribute_gap
 from otspec.analysis.block_optimum import block_optimum as block_optimum
@@ -73,6 +74,8 @@ from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
+from otspec.registration import register as register
+from otspec.registration import unregister as unregister
 from otspec.report import Report as Report
 from otspec.report import build_report as build_report
 from otspec.transport.bounds import acceptance_bound as acceptance_bound

@@ -69,9 +69,11 @@ def _path_chunks(rule: BlockVerifier, target: MarkovModel, draft: MarkovModel, l
         reached = (context * size ** np.arange(length + 1) + digits) % states
         draft_rows = draft.rows[reached[:, :-1]]
         weight = np.take_along_axis(draft_rows, tokens[..., None], axis=-1)[..., 0].prod(axis=1)
-        verdict = rule.conditional(target.rows[reached], draft_rows, tokens)
+        drawn = weight > 0  # a rule may divide by the chance of a draft, so it is not asked about others
+        verdict = rule.conditional(target.rows[reached[drawn]], draft_rows[drawn], tokens[drawn])
         for kept, chunk in enumerate(chunks):
-            mass = (weight * verdict.stop[:, kept])[:, None] * verdict.following[:, kept]
+            mass = np.zeros((paths, size))
+            mass[drawn] = (weight[drawn] * verdict.stop[:, kept])[:, None] * verdict.following[:, kept]
             chunk[context] = mass.reshape(size**kept, -1, size).sum(axis=1)
     return chunks
 

@@ -71,8 +71,8 @@ class SequenceVerifier(ABC):
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement,)
     #: most paths that the rule is proved for, None for any number
     max_paths: ClassVar[int | None] = None
-    #: whether the law depends on the order in which siblings were drawn
-    order_matters: ClassVar[bool] = False
+    #: whether the law depends on the order in which siblings were drawn; False lets exact analysis skip orders
+    order_matters: ClassVar[bool] = True
     #: kinds of trees whose widths may depend on the children drawn
     adaptive: ClassVar[tuple[str, ...]] = ()
     #: kinds of trees that the rule is proved for, all but these being refused

@@ -36,7 +36,6 @@ class TokenWalk(TreeVerifier):
     """
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
-    order_matters: ClassVar[bool] = True
 
     def __init__(self, rule: TokenVerifier) -> None:
         if not isinstance(rule, TokenVerifier):

@@ -6,7 +6,8 @@ draft), ``reflexive`` (acceptance 1 when the target is the law of the first draf
 optimum of its scheme), ``one_draft`` (proved for one draft only), ``small_vocabulary``
 (``conditional`` is too much work at a real vocabulary), ``numpy_only`` (``conditional`` runs on NumPy arrays only),
 ``carries_state`` (a state goes from block to block of a text; numbers of single blocks are those of the first).
-A rule without ``lossless`` declares in ``max_deviation`` how far its output law may be from the target in L1.
+A rule without ``lossless`` declares in ``max_deviation`` how far its output law may be from the target in L1. Rules
+from outside join by `otspec.register` or by an entry point of the group ``otspec.verifiers``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
+from otspec.core.open_registry import OpenRegistry
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
@@ -61,8 +63,11 @@ def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summ
     return Entry(name, factory, Source(source), kind, proved, frozenset(claims.split()), summary)
 
 
-REGISTRY = Registry(
-    "verifier",
+CLAIMS = ("lossless", "tight_at_one", "reflexive", "optimal", "one_draft", "small_vocabulary", "numpy_only",
+          "carries_state")
+
+REGISTRY = OpenRegistry(
+    "verifier", "otspec.verifiers",
     _line("single_draft", SingleDraft, "leviathan2023", "lossless tight_at_one reflexive optimal one_draft",
           "rejection of the only draft"),
     _line("nss", TargetDraw, "specinfer", "lossless", "draw from the target, accept by luck"),
@@ -190,4 +195,4 @@ def _checked_object(rule: Any, scheme: DraftScheme | int | None, params: dict[st
     return rule
 
 
-__all__ = ["REGISTRY", "list_verifiers", "verifier"]
+__all__ = ["CLAIMS", "REGISTRY", "list_verifiers", "verifier"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Chosen(NamedTuple):
 
 class ChosenPath(TreeVerifier):
     """Base of the rules that choose a path first; a subclass writes `_choices`, `_choose` and `num_choice_uniforms`."""
+
+    order_matters: ClassVar[bool] = False
 
     @abstractmethod
     def _choices(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> Iterator[Choice]:

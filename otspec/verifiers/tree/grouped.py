@@ -38,7 +38,6 @@ class GroupedTraversal(GroupWalk):
 
     schemes: ClassVar[tuple[type, ...]] = (WithoutReplacement,)
     trees: ClassVar[tuple[str, ...]] = ("without_replacement",)
-    order_matters: ClassVar[bool] = True
 
     def __init__(self, scheme: DraftScheme | int = 1, *, sizes: tuple[int, ...] = (1,)) -> None:
         super().__init__(scheme)

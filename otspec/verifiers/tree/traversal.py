@@ -32,7 +32,6 @@ class Traversal(GroupWalk):
     """Leaf-first verification of a drafted tree, child by child. [traversal]."""
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
-    order_matters: ClassVar[bool] = True
     adaptive: ClassVar[tuple[str, ...]] = SCHEMES
     trees: ClassVar[tuple[str, ...]] = SCHEMES
 

@@ -1,0 +1,112 @@
+"""A registry that others may add to: rules written in a notebook, and packages that announce rules of their own.
+
+A package announces itself by an entry point; it is loaded at the first look-up, not at import. One that fails is named
+in a warning, and leaves what was there before untouched.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.registry import Entry, Registry
+
+
+class PluginWarning(UserWarning):
+    """A package that announces rules could not be loaded; the message names it and its error."""
+
+
+class OpenRegistry(Registry):
+    """Names to entries, those of the package first, then what was added, in order.
+
+    Parameters
+    ----------
+    what : str
+        What an entry is, for messages.
+    group : str
+        Group of entry points; each names a function without arguments that adds entries.
+    *entries : Entry
+        Those of the package, which can be neither replaced nor removed.
+    """
+
+    def __init__(self, what: str, group: str, *entries: Entry) -> None:
+        super().__init__(what, *entries)
+        self._own, self._group = frozenset(self._entries), group
+        self._opened, self._lock = False, threading.RLock()
+        self._failures: list[str] = []
+
+    def add(self, entry: Entry, *, replace: bool = False) -> None:
+        """Add an entry; an own one is never replaced, another only where ``replace`` says so.
+
+        Raises
+        ------
+        BadArgument
+        """
+        self._open()
+        if entry.name in self._own:
+            raise BadArgument(f"name: {entry.name!r} is a {self._what} of otspec. Fix: another name.")
+        if entry.name in self._entries and not replace:
+            raise BadArgument(f"name: {entry.name!r} is registered already. Fix: replace=True, or another name.")
+        with self._lock:  # a copy, so that nobody who iterates in another thread is disturbed
+            self._entries = {**self._entries, entry.name: entry}
+
+    def remove(self, name: str) -> None:
+        """Remove an entry that was added.
+
+        Raises
+        ------
+        UnknownName, BadArgument
+        """
+        if name in self._own:
+            raise BadArgument(f"name: {name!r} is a {self._what} of otspec and stays. Fix: one that you registered.")
+        _ = self[name]
+        with self._lock:
+            self._entries = {known: entry for known, entry in self._entries.items() if known != name}
+
+    def _open(self) -> None:
+        with self._lock:
+            if self._opened:
+                return
+            self._opened = True  # what is loaded looks names up itself
+            for point in entry_points(group=self._group):
+                self._load(point)
+
+    def _load(self, point: Any) -> None:
+        before = self._entries
+        try:
+            point.load()()
+        except Exception as error:  # whatever a stranger's code does, the rules of the package stay
+            self._entries = before
+            package = getattr(point.dist, "name", "unknown package")
+            self._failures.append(f"plug-in {point.name!r} of {package} failed: {type(error).__name__}: {error}")
+            warnings.warn(f"{self._failures[-1]}. Fix: repair or uninstall {package}; no {self._what} of it is listed.",
+                          PluginWarning, stacklevel=4)
+
+    def __getitem__(self, name: str) -> Entry:
+        """Return the entry, or raise `UnknownName` with the names there are, and with the plug-ins that failed."""
+        self._open()
+        try:
+            return super().__getitem__(name)
+        except UnknownName as error:
+            if self._failures:
+                raise UnknownName(f"{error} And: {'; '.join(self._failures)}.") from None
+            raise
+
+    def __contains__(self, name: object) -> bool:
+        """Whether ``name`` is listed."""
+        self._open()
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names in order."""
+        self._open()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        self._open()
+        return super().__len__()

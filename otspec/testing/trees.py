@@ -1,0 +1,101 @@
+"""Checks of a tree rule whose children are drawn without replacement: every tree of fixed widths, exactly."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from otspec.analysis.instances import random_pair
+from otspec.core.schemes import WithoutReplacement
+from otspec.core.sequence import SequenceVerifier
+from otspec.core.tree import DraftTree
+from otspec.testing.failure import Checks
+from otspec.testing.token import EXACT
+
+Kids = tuple[tuple[int, Any], ...]
+SHAPES = ((5, (3,)), (5, (2, 1)), (3, (2, 2)))  # vocabulary, children of a node at each depth
+FAMILIES = ("dirichlet", "zeros", "ties", "peaked")
+
+
+def check_trees(rule: SequenceVerifier, claims: frozenset[str], checks: Checks, seed: int) -> None:
+    """Check the law of one verified tree, completed by the target."""
+    most = rule.scheme.num_drafts
+    for (size, shape), (place, family) in itertools.product(SHAPES, enumerate(FAMILIES)):
+        widths = tuple(min(width, most) for width in shape)
+        name = f"{family} laws, V={size}, children {widths}, seed={seed + place}"
+        laws = _levels(family, size, len(widths), seed + place)
+        text = np.zeros((size,) * (len(widths) + 1))
+        for chance, tree in _trees(laws[1], widths):
+            rows = [_rows(level, tree, size) for level in laws]
+            law = checks.ask("conditional law", name, rule.conditional, tree, *rows)
+            held = all(part.min() >= -EXACT and np.abs(part.sum(axis=-1) - 1).max() <= EXACT for part in law)
+            checks.require("conditional law", name, held, "what is returned is no law of node and next token",
+                           tree=tree, stop=law.stop)
+            for node in np.flatnonzero(law.stop):
+                prefix = _prefix(tree, int(node))
+                text[prefix] += chance * law.stop[node] * _completed(laws[0], prefix, law.following[node])
+        target = _completed(laws[0], (), laws[0][()])
+        off = np.abs(text - target)
+        if "lossless" in claims:
+            checks.require("lossless", name, off.max() <= EXACT, f"the law of {len(widths) + 1} emitted tokens is off "
+                           f"by total variation {off.sum() / 2:.4g}")
+
+
+Laws = dict[tuple[int, ...], np.ndarray]
+
+
+def _levels(family: str, size: int, depth: int, seed: int) -> tuple[Laws, Laws]:
+    """Target and draft law after every prefix of at most ``depth`` tokens."""
+    rng = np.random.default_rng(seed)
+    prefixes = [prefix for length in range(depth + 1) for prefix in itertools.product(range(size), repeat=length)]
+    pairs = [random_pair(family, size, rng) for _ in prefixes]
+    return tuple(dict(zip(prefixes, laws, strict=True)) for laws in zip(*pairs, strict=True))
+
+
+def _trees(draft: Laws, widths: tuple[int, ...]) -> Iterator[tuple[float, DraftTree]]:
+    def below(prefix: tuple[int, ...]) -> Iterator[tuple[float, Kids]]:
+        if len(prefix) == len(widths):
+            yield 1.0, ()
+            return
+        lists, law = WithoutReplacement(widths[len(prefix)]).lists(draft[prefix])
+        for drawn, chance in zip(lists.tolist(), law.tolist(), strict=True):
+            tokens = [token for token in drawn if token >= 0]
+            for parts in itertools.product(*(list(below((*prefix, token))) for token in tokens)):
+                yield (chance * float(np.prod([share for share, _ in parts])),
+                       tuple((token, kids) for token, (_, kids) in zip(tokens, parts, strict=True)))
+
+    for chance, kids in below(()):
+        parents, tokens = [-1], [-1]
+        _write(0, kids, parents, tokens)
+        yield chance, DraftTree(parents, tokens, scheme="without_replacement")
+
+
+def _write(parent: int, kids: Kids, parents: list[int], tokens: list[int]) -> None:
+    for token, more in kids:
+        parents.append(parent)
+        tokens.append(token)
+        _write(len(parents) - 1, more, parents, tokens)
+
+
+def _prefix(tree: DraftTree, node: int) -> tuple[int, ...]:
+    tokens: list[int] = []
+    while node:
+        tokens.append(int(tree.tokens[node]))
+        node = int(tree.parents[node])
+    return tuple(reversed(tokens))
+
+
+def _rows(laws: Laws, tree: DraftTree, size: int) -> np.ndarray:
+    return np.stack([laws[_prefix(tree, node)] for node in range(len(tree))])
+
+
+def _completed(target: Laws, prefix: tuple[int, ...], following: np.ndarray) -> np.ndarray:
+    """Law of the next token and of the target's text after it, up to the depth of the laws."""
+    depth = max(map(len, target))
+    if len(prefix) == depth:
+        return following
+    return np.stack([mass * _completed(target, (*prefix, token), target[(*prefix, token)])
+                     for token, mass in enumerate(following)])
