@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
-from otspec.core.rows import row_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import draw, namespace
+from otspec.core.rows import row_at
 from otspec.core.schemes import WithReplacement
 
 Array = Any

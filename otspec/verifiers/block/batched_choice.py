@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.batched_walk import child_of, in_place, lists_at, rows_at
-from otspec.core.rows import clipped_ratio
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
+from otspec.core.rows import clipped_ratio
 from otspec.verifiers.tree.winning import draw_winner, num_winner_uniforms
 
 Array = Any

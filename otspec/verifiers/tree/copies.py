@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.core.rows import clipped_ratio, row_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import draw, namespace, positive_part
+from otspec.core.rows import clipped_ratio, row_at
 from otspec.transport.game import on_host
 from otspec.verifiers.tree.refusals import LARGEST, masses_at
 

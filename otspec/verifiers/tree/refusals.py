@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from array_api_compat import is_numpy_array, is_torch_array
 
-from otspec.core.rows import clipped_ratio, row_at
 from otspec.core.drafted import DraftedTrees, replaced
 from otspec.core.laws import namespace, one_hot, positive_part
+from otspec.core.rows import clipped_ratio, row_at
 
 Array = Any
 TRAVERSAL, REJECTION = True, False
