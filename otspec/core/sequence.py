@@ -27,7 +27,7 @@ from otspec.core.pathwise import draw_each, expect_each
 from otspec.core.rows import checked_coins, checked_rows, tree_rows
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
 from otspec.core.tree import SAMPLED, DraftTree
-from otspec.core.tree_batches import BatchedTrees, check_lawful
+from otspec.core.tree_batches import check_lawful
 
 Array = Any
 State = Any
@@ -55,7 +55,7 @@ class PathVerdict(NamedTuple):
     path: Array
 
 
-class SequenceVerifier(BatchedTrees, ABC):
+class SequenceVerifier(ABC):
     """A rule that keeps the prefix of one node of a drafted tree and emits one more token.
 
     A subclass writes `_joint`, and may write `num_uniforms`, `_draw_paths` and `_expected_paths` for K independent

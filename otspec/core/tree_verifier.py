@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from otspec.core.sequence import PathVerdict, SequenceLaw, SequenceVerifier, TreeVerdict
+from otspec.core.tree_batches import BatchedTrees
 
 TreeLaw = SequenceLaw
 
 
-class TreeVerifier(SequenceVerifier):
+class TreeVerifier(BatchedTrees, SequenceVerifier):
     """A rule that keeps the prefix of one node of a drafted tree and emits one more token.
 
-    All it does is said in `otspec.core.sequence`; the name tells a decoder that the rule takes several paths.
+    What a rule is, is said in `otspec.core.sequence`; verdicts on trees of many texts come from
+    `otspec.core.tree_batches`.
     """
 
 

@@ -44,8 +44,8 @@ def check_verifier(rule: Any, scheme: DraftScheme | int | None = None, *, claims
 
     Examples
     --------
-    >>> print(check_verifier("naive", 1))
-    naive, WithReplacement(k=1): conditional law (28), lossless (14), ...
+    >>> check_verifier("naive", 1).passed["WithReplacement(k=1)", "lossless"]
+    14
     """
     words = frozenset((claims or "lossless").split())
     if not words <= set(CLAIMS):

@@ -104,7 +104,7 @@ def models():
             yield from ((name, seed) for seed in range(0, 20, 5 if "carries_state" in claims else 1))
 
 
-@pytest.mark.parametrize(("name", "seed"), models())
+@pytest.mark.parametrize(("name", "seed"), list(models()))
 def test_lossless_on_context_dependent_models(name, seed):
     rng = np.random.default_rng(seed)
     family = list(FAMILIES)[seed % len(FAMILIES)]

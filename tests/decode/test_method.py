@@ -65,7 +65,9 @@ def test_what_cannot_be_decoded_is_refused(verifier_, scheme, length, kind):
 
 
 class OnTrees(TreeVerifier):
-    """A rule without a form for paths."""
+    """A rule for trees whose children are drawn without replacement."""
+
+    schemes = (WithoutReplacement,)
 
     def _joint(self, tree, target, draft):
         raise AssertionError
@@ -75,7 +77,8 @@ class OnTrees(TreeVerifier):
     ("grouped_traversal", 2, "proved for WithoutReplacement"), ("traversal", Greedy(2), "proved for WithReplacement"),
     ("grouped_traversal", WithoutReplacement(2), "drafts independent paths"),
     (verifier("traversal", WithoutReplacement(2)), 1, "drafts independent paths"),
-    ("recursive_walk", WithoutReplacement(2), "2 tokens deep"), (OnTrees(2), 1, "not paths in a batch"),
+    ("recursive_walk", WithoutReplacement(2), "2 tokens deep"),
+    (OnTrees(WithoutReplacement(2)), 1, "drafts independent"),
     ("greedy_block", 2, "one path"), (verifier("greedy_block"), 2, "one path"),
     (verifier("lookahead_block", 3), 2, r"bound to WithReplacement\(k=3\); got WithReplacement\(k=2\)"),
     (verifier("spectr_paths", 3), 2, "bound to"), (verifier("recursive", 3), 2, "bound to"),
