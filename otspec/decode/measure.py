@@ -172,10 +172,10 @@ class DecodeRun:
             raise BadArgument("runs: none were given. Fix: pass at least one run.")
         predicted = None if any(run.predicted is None for run in runs) else _beside([r.predicted for r in runs], 0.0)
         first = runs[0].settings
+        shared = {key: first[key] for key in first if all(run.settings.get(key) == first[key] for run in runs)}
         peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
         return cls([text for run in runs for text in run.tokens], _beside([run.accepted for run in runs], -1),
-                   predicted, {key: first[key] for key in first if all(r.settings.get(key) == first[key] for r in runs)},
-                   sum(run.seconds for run in runs),
+                   predicted, shared, sum(run.seconds for run in runs),
                    {part: sum(run.timing.get(part, 0.0) for run in runs) for part in runs[0].timing},
                    max(peaks, default=None))
 

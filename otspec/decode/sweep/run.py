@@ -1,0 +1,159 @@
+"""The one call that runs a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from otspec.core.errors import BadArgument
+from otspec.decode.arguments import as_token_lists
+from otspec.decode.measure import progress_bar
+from otspec.decode.models import Pair
+from otspec.decode.sweep.drive import drive
+from otspec.decode.sweep.models import Front, Recipe, described_models
+from otspec.decode.sweep.plan import Plan, Unit
+from otspec.decode.sweep.results import Sweep
+from otspec.decode.sweep.shards import Shards
+from otspec.decode.sweep.work import Task, decode, work
+
+
+def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.PathLike[str],
+                 executor: Executor | None = None, shard_size: int = 64, threads: int = 1, retries: int = 2,
+                 progress: bool = True) -> Sweep:
+    """Decode the same prompts under many settings, on one machine or on many.
+
+    Parameters
+    ----------
+    pair : Pair, str or mapping
+        A pair; or the name of a pocket pair or the arguments of `load_pair`, by which every worker loads the models
+        itself. Models are never sent: a pair given with an executor of other processes is loaded there by its names.
+    prompts : iterable of str or of token lists
+    grid : mapping or iterable of mappings
+        Arguments of `generate`. A list holds values to combine with all others: ``{"verifier": ["block", "gumbel"],
+        "draft_length": [2, 4, 8], "temperature": [0.6, 1.0], "max_new_tokens": 128}``.
+    out : path
+        Folder of the results: new, empty, or of the same sweep, of which only what is missing is done.
+    executor : concurrent.futures.Executor, optional
+        None decodes here. Otherwise ``ThreadPoolExecutor``, ``ProcessPoolExecutor`` (with the context "spawn"),
+        ``dask.distributed.Client(...).get_executor()``, `submitit`'s or another one.
+    shard_size : int
+        Prompts of one unit of work, and most texts of a batch.
+    threads : int
+        CPU threads of torch in every worker; sums of floating-point numbers depend on them.
+    retries : int
+        How often a unit is tried again after its worker has died or failed. Where a whole executor breaks, as a
+        ProcessPoolExecutor does, the sweep ends; the same call with a new executor goes on.
+    progress : bool
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    BadArgument, SchemeMismatch, UnknownName, TooLarge, NotALaw
+        As `generate`; settings are checked before any model is loaded.
+    BadFile
+        ``out`` holds something else, or another sweep.
+    WorkFailed
+        A unit failed too often, or the executor broke. What was finished is kept.
+
+    Notes
+    -----
+    The request (weights, prompts, settings, ``shard_size``, ``threads``) fixes all numbers: texts, counts and
+    predictions are equal bit by bit between runs, however often they were interrupted and whichever executor did them,
+    as far as the machines do the same arithmetic: same libraries and kind of device, which is checked, and the same
+    model of device, which is noted in each shard. Prompt ``i`` has the stream of chance that it has in one `generate`
+    over all prompts; its text is the same as there, unless the rounding of a batch of another shape tips a draw.
+
+    Examples
+    --------
+    Two workers on this machine (``pip install "otspec[cluster]"``)::
+
+        from dask.distributed import Client
+        with Client(n_workers=2, threads_per_worker=1) as client:
+            ot.decode_sweep("pocket", prompts, grid, out="sweep", executor=client.get_executor())
+
+    A Slurm cluster, with ``pip install dask-jobqueue``; folders of models must be the same on every node, ``out`` is
+    written by this process alone::
+
+        from dask.distributed import Client
+        from dask_jobqueue import SLURMCluster
+        cluster = SLURMCluster(cores=1, processes=1, memory="32GB", walltime="04:00:00", queue="gpu",
+                               job_extra_directives=["--gres=gpu:1"])
+        cluster.scale(jobs=16)
+        models = {"target": "/models/large", "draft": "/models/small", "device": "cuda"}
+        with Client(cluster) as client:
+            ot.decode_sweep(models, prompts, grid, out="sweep", executor=client.get_executor())
+
+    The same with ``pip install submitit``, one job per unit::
+
+        import submitit
+        executor = submitit.AutoExecutor(folder="jobs")
+        executor.update_parameters(slurm_partition="gpu", gpus_per_node=1, timeout_min=240)
+        ot.decode_sweep(models, prompts, grid, out="sweep", executor=executor, shard_size=1024)
+    """
+    pair, recipe = _models(pair, executor)
+    plan = Plan.of(grid, as_token_lists(pair, prompts), shard_size, threads)
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise BadArgument(f"retries: {retries!r} is no whole number of at least 0. Fix: retries=2.")
+    axes = list(dict.fromkeys(name for setting in plan.settings for name in setting))
+    shards = Shards.open(out, plan.request(described_models(pair)), axes)
+    finished = shards.finished()
+    missing = [unit for unit in plan.units if unit.name not in finished]
+    prompts_done = sum(unit.count for unit in plan.units if unit.name in finished)
+    ticket = uuid.uuid4().hex
+
+    def task(unit: Unit, attempt: int) -> Task:
+        part = plan.prompts[unit.first : unit.first + unit.count]
+        return Task(plan.settings[unit.setting], part, unit.first, recipe, pair.fingerprint, plan.threads,
+                    f"{ticket}-{attempt}")
+
+    with progress_bar(prompts_done + sum(unit.count for unit in missing), "prompts", progress, prompts_done) as bar:
+        def keep(unit: Unit, done: Any) -> None:
+            shards.write(unit, done)
+            bar.update(unit.count)
+
+        def submitted(unit: Unit, attempt: int) -> tuple[Any, ...]:
+            return (work, task(unit, attempt)) if recipe else (decode, pair, task(unit, attempt))
+
+        with _threads(None if recipe or not missing else plan.threads):
+            if executor is None:
+                for unit in missing:
+                    keep(unit, decode(pair, task(unit, 0)))
+            else:
+                drive(executor, missing, submitted, keep, retries,
+                      f"Finished shards are kept in {os.fspath(out)!r}. Fix: run the same sweep again; it goes on.")
+    return Sweep.load(out)
+
+
+def _models(given: Any, executor: Any) -> tuple[Any, Recipe | None]:
+    """Return the pair, or what is known of it, and the recipe by which workers are to load it, if they are."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise BadArgument(f"executor: {executor!r} has no submit(). Fix: a concurrent.futures.Executor, or None.")
+    if executor is None or isinstance(executor, ThreadPoolExecutor):
+        here = given if not isinstance(given, (str, dict)) else Recipe.of(given).load()
+        return here, None
+    recipe = Recipe.of(given)
+    return (given if isinstance(given, Pair) else Front.of(recipe)), recipe
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads in this process inside the block; None leaves it alone."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

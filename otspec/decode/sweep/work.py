@@ -1,0 +1,89 @@
+"""One unit of a sweep, where it is done: in this process, or in a worker that loads the models itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from otspec.decode.loop import generate
+from otspec.decode.measure import DecodeRun
+from otspec.decode.method import method
+from otspec.decode.room import default_batch
+from otspec.decode.sweep.models import Recipe, check_same
+from otspec.decode.sweep.plan import DEFAULTS
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is sent.
+
+    Attributes
+    ----------
+    setting : dict
+        Arguments of `generate`.
+    prompts : list of list of int
+    first : int
+        Number of the first of them among all prompts.
+    recipe : Recipe or None
+        None where the pair is at hand.
+    fingerprint : str
+        Of the weights.
+    threads : int
+    ticket : str
+        Another one for every attempt, or a cluster would answer a second one with the first one's failure.
+    """
+
+    setting: dict[str, Any]
+    prompts: list[list[int]]
+    first: int
+    recipe: Recipe | None
+    fingerprint: str
+    threads: int
+    ticket: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A decoded unit: the run, what its numbers depend on beside the request, and the machine it was done on."""
+
+    run: DecodeRun
+    origin: dict[str, Any]
+    machine: dict[str, Any]
+
+
+def work(task: Task) -> Done:
+    """Decode a unit in a worker, which loads the models once."""
+    import torch
+
+    torch.set_num_threads(task.threads)
+    pair = task.recipe.load()
+    check_same(pair, task.fingerprint)
+    return decode(pair, task)
+
+
+def decode(pair: Any, task: Task) -> Done:
+    """Decode a unit with a pair at hand."""
+    setting = DEFAULTS | task.setting
+    # by default as many as fit on this machine: the batch would depend on the machine, and the last digits on the batch
+    if setting["batch_size"] is None:
+        drafts, _ = method(*(setting[name] for name in ("verifier", "scheme", "draft_length", "drafter")))
+        setting["batch_size"] = default_batch(drafts, pair.vocab_size)
+    setting["batch_size"] = min(setting["batch_size"], len(task.prompts))
+    run = generate(pair, task.prompts, **setting, first_sequence=task.first)
+    # the index of a device says nothing about the numbers, and differs from worker to worker
+    kind = str(pair.device).split(":")[0]
+    run = dataclasses.replace(run, settings=run.settings | {"device": kind})
+    origin = {"device": kind, "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
+              "versions": {name: version(name) for name in ("otspec", "torch", "transformers", "numpy")}}
+    return Done(run, origin, {"host": platform.node(), "hardware": _hardware(pair.device)})
+
+
+def _hardware(device: str) -> str:
+    if not str(device).startswith("cuda"):
+        return platform.processor() or platform.machine()
+    import torch
+
+    return torch.cuda.get_device_name(torch.device(device))
