@@ -67,9 +67,10 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
     -----
     The request (weights, prompts, settings, ``shard_size``, ``threads``) fixes all numbers: texts, counts and
     predictions are equal bit by bit between runs, however often they were interrupted and whichever executor did them,
-    as far as the machines do the same arithmetic: same libraries and kind of device, which is checked, and the same
-    model of device, which is noted in each shard. Prompt ``i`` has the stream of chance that it has in one `generate`
-    over all prompts; its text is the same as there, unless the rounding of a batch of another shape tips a draw.
+    as far as the machines do the same arithmetic: the same kind of device, which is checked; the same libraries,
+    another major version of which is warned of; the same model of device, which is noted in each shard. Prompt ``i``
+    has the stream of chance that it has in one `generate` over all prompts; its text is the same as there, unless the
+    rounding of a batch of another shape tips a draw.
 
     Examples
     --------
@@ -137,10 +138,9 @@ def _models(given: Any, executor: Any) -> tuple[Any, Recipe | None]:
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise BadArgument(f"executor: {executor!r} has no submit(). Fix: a concurrent.futures.Executor, or None.")
     if executor is None or isinstance(executor, ThreadPoolExecutor):
-        here = given if not isinstance(given, (str, dict)) else Recipe.of(given).load()
-        return here, None
+        return given if isinstance(given, Pair) else Recipe.of(given).load(), None
     recipe = Recipe.of(given)
-    return (given if isinstance(given, Pair) else Front.of(recipe)), recipe
+    return given if isinstance(given, Pair) else Front.of(recipe), recipe
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 from otspec.core.errors import BadFile
 from otspec.core.files import sha256, write_json, write_text
+from otspec.core.versions import warn_of_other
 from otspec.decode.measure import DecodeRun
 from otspec.decode.run_files import read_run, write_run
 from otspec.decode.sweep.plan import Unit, units
@@ -52,6 +53,7 @@ class Shards:
         self.axes: list[str] = stated["axes"]
         self.units = list(units(len(self.request["settings"]), self.request["prompts"], self.request["shard_size"]))
         self._origin: dict[str, Any] | None = None
+        self._versions: list[dict[str, str]] = []
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], request: dict[str, Any], axes: list[str]) -> Shards:
@@ -80,7 +82,7 @@ class Shards:
         Raises
         ------
         BadFile
-            A file that was altered, or that comes from other libraries or another kind of device than the others.
+            A file that was altered, or that comes from another kind of device than the others.
         """
         found = {}
         for unit in self.units:
@@ -126,12 +128,16 @@ class Shards:
         return self.folder / f"{unit.name}.{ending}"
 
     def _check_origin(self, origin: dict[str, Any], file: Path) -> None:
-        """Refuse to put numbers side by side that would differ in their last digits for no reason of the request."""
+        """Refuse numbers of another kind of device or precision than the others; warn of other libraries."""
+        if origin["versions"] not in self._versions:
+            self._versions.append(origin["versions"])
+            warn_of_other(origin["versions"], str(file))
         if self._origin is None:
             self._origin = origin
-        for key, value in origin.items():
-            if self._origin.get(key) != value:
-                raise BadFile(f"{file}: {key} is {value!r}, {self._origin.get(key)!r} where earlier shards were made. "
+        for key in ("device", "dtype"):
+            value = origin[key]
+            if self._origin[key] != value:
+                raise BadFile(f"{file}: {key} is {value!r}, {self._origin[key]!r} where earlier shards were made. "
                               f"Fix: finish the sweep where it was begun, or sweep again in a new folder.")
 
 

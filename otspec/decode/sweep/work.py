@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
+from otspec.core.versions import installed
 from otspec.decode.loop import generate
 from otspec.decode.measure import DecodeRun
 from otspec.decode.method import method
@@ -77,7 +77,7 @@ def decode(pair: Any, task: Task) -> Done:
     kind = str(pair.device).split(":")[0]
     run = dataclasses.replace(run, settings=run.settings | {"device": kind})
     origin = {"device": kind, "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
-              "versions": {name: version(name) for name in ("otspec", "torch", "transformers", "numpy")}}
+              "versions": installed()}
     return Done(run, origin, {"host": platform.node(), "hardware": _hardware(pair.device)})
 
 
