@@ -17,7 +17,7 @@ class Stopwatch:
     """Time of the parts of a run, and its peak of memory, from the moment the watch is made.
 
     On a CUDA device a part is the time between two events of its stream. They are read rounds later, when they have
-    happened anyway, so that nobody waits for the device on their account.
+    happened anyway, so that nobody waits for the device on their account. Its count of the most memory begins anew.
 
     Parameters
     ----------

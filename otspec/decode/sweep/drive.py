@@ -16,7 +16,9 @@ Keep = Callable[[Any, Any], None]
 
 def drive(executor: Executor, units: Iterable[Any], submitted: Callable[[Any, int], tuple[Any, ...]], keep: Keep,
           retries: int, resume: str) -> None:
-    """Do all units; whatever ends this early, finished units are kept and the others are called off.
+    """Do all units; one that fails does not keep the others from being done, its error is raised when they are.
+
+    Where this ends early, finished units are kept and the others are called off.
 
     Parameters
     ----------
@@ -46,6 +48,15 @@ def drive(executor: Executor, units: Iterable[Any], submitted: Callable[[Any, in
             run.take(run.next())
     finally:
         run.close()
+    raise_first(run.failed, resume)
+
+
+def raise_first(failed: list[tuple[Any, OtspecError]], resume: str) -> None:
+    """Raise the first error, if there is one, with a note on the others."""
+    if failed:
+        unit, error = failed[0]
+        error.add_note(f"This is {unit} of the sweep, {len(failed)} in all failed. {resume}")
+        raise error
 
 
 class _Drive:
@@ -54,6 +65,7 @@ class _Drive:
         self._retries, self._resume = retries, resume
         self.open: dict[Future[Any], tuple[Any, int]] = {}
         self._asked: list[Any] = []
+        self.failed: list[tuple[Any, OtspecError]] = []
         self.ready: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     def submit(self, unit: Any, attempt: int) -> None:
@@ -83,17 +95,19 @@ class _Drive:
         try:
             result = future.result()
         except OtspecError as error:
-            error.add_note(f"This is unit {unit} of the sweep. {self._resume}")
-            raise
+            self.failed.append((unit, error))
         except BrokenExecutor as error:
             raise WorkFailed(f"executor: its workers died ({type(error).__name__}: {error}). {self._resume}") from error
         except (Exception, CancelledError) as error:
-            if attempt >= self._retries:
-                raise WorkFailed(f"executor: {unit} failed {attempt + 1} times, at last by {type(error).__name__}: "
-                                 f"{error}. {self._resume}") from error
-            self.submit(unit, attempt + 1)
-            return
-        self._keep(unit, result)
+            if attempt < self._retries:
+                self.submit(unit, attempt + 1)
+                return
+            lost = WorkFailed(f"executor: {unit} failed {attempt + 1} times, at last by {type(error).__name__}: "
+                              f"{error}. {self._resume}")
+            lost.__cause__ = error
+            self.failed.append((unit, lost))
+        else:
+            self._keep(unit, result)
 
     def close(self) -> None:
         """Call off what has not begun, and keep what has been finished meanwhile."""

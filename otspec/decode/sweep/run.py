@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
-from otspec.core.errors import BadArgument
+from otspec.core.errors import BadArgument, OtspecError
 from otspec.decode.arguments import as_token_lists
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import Pair
-from otspec.decode.sweep.drive import drive
+from otspec.decode.sweep.drive import drive, raise_first
 from otspec.decode.sweep.models import Front, Recipe, described_models
 from otspec.decode.sweep.plan import Plan, Unit
 from otspec.decode.sweep.results import Sweep
@@ -57,7 +57,8 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
     Raises
     ------
     BadArgument, SchemeMismatch, UnknownName, TooLarge, NotALaw
-        As `generate`; settings are checked before any model is loaded.
+        As `generate`. Settings are checked before anything is decoded; what a unit fails for is raised when all others
+        are done.
     BadFile
         ``out`` holds something else, or another sweep.
     WorkFailed
@@ -124,13 +125,23 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
             return (work, task(unit, attempt)) if recipe else (decode, pair, task(unit, attempt))
 
         with _threads(None if recipe or not missing else plan.threads):
+            resume = f"Finished shards are kept in {os.fspath(out)!r}. Fix: run the same sweep again; it goes on."
             if executor is None:
-                for unit in missing:
-                    keep(unit, decode(pair, task(unit, 0)))
+                _here(missing, lambda unit: keep(unit, decode(pair, task(unit, 0))), resume)
             else:
-                drive(executor, missing, submitted, keep, retries,
-                      f"Finished shards are kept in {os.fspath(out)!r}. Fix: run the same sweep again; it goes on.")
+                drive(executor, missing, submitted, keep, retries, resume)
     return Sweep.load(out)
+
+
+def _here(units: list[Unit], do: Callable[[Unit], None], resume: str) -> None:
+    """Do all units in this thread, those after one that fails too."""
+    failed = []
+    for unit in units:
+        try:
+            do(unit)
+        except OtspecError as error:
+            failed.append((unit, error))
+    raise_first(failed, resume)
 
 
 def _models(given: Any, executor: Any) -> tuple[Any, Recipe | None]:

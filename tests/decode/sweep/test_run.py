@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from otspec.core.errors import BadArgument, BadFile, SchemeMismatch, WorkFailed
+from otspec.core.errors import BadArgument, BadFile, NotALaw, SchemeMismatch, WorkFailed
 from otspec.core.schemes import WithReplacement
 from otspec.decode.loop import generate
 from otspec.decode.sweep import Sweep, decode_sweep
 from otspec.decode.sweep.shards import Shards
+from otspec.decode.sweep.work import decode
 from tests.decode.sweep import small
 
 ROOT = Path(__file__).parents[3]
@@ -122,6 +123,20 @@ def test_an_interrupt_keeps_what_is_done(models, whole, tmp_path, monkeypatch, p
         assert 3 <= kept < small.UNITS
         small.sweep(models, tmp_path, executor=threads if pool else None)
     assert small.numbers(tmp_path) == small.numbers(whole)
+
+
+@pytest.mark.parametrize("pool", [None, "threads"])
+def test_a_unit_that_fails_does_not_stop_the_others(models, whole, tmp_path, monkeypatch, pool):
+    def failing(pair, task):
+        if task.first == 3:
+            raise NotALaw("target model: row 1: nan.")
+        return decode(pair, task)
+
+    monkeypatch.setattr("otspec.decode.sweep.run.decode", failing)
+    with ThreadPoolExecutor(1) as threads, pytest.raises(NotALaw, match="row 1") as caught:
+        small.sweep(models, tmp_path, executor=threads if pool else None)
+    assert "Unit(setting=0, first=3, count=3) of the sweep, 6 in all failed" in caught.value.__notes__[-1]
+    assert small.numbers(tmp_path) == {n: b for n, b in small.numbers(whole).items() if "/00000003" not in n}
 
 
 def test_a_finished_sweep_loads_nothing_anew(models, whole, monkeypatch):
