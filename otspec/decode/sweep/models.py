@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadArgument
+from otspec.decode.identity import identity
 from otspec.decode.models import POCKET_PAIRS, Pair, _fingerprint, _locations, common_vocab_size, load_pair
+from otspec.decode.skipping import PREFIX
 from otspec.decode.weights import load_tokenizer, locate, need_transformers
 
 _LOCK = threading.Lock()
@@ -91,11 +93,13 @@ class Front:
         BadFile, BadArgument, ShapeMismatch, UnknownName, MissingExtra
         """
         need_transformers("decode_sweep")
-        sources = [locate(at, which) for at, which in
-                   zip(_locations(recipe.name, recipe.target, recipe.draft), ("target", "draft"), strict=True)]
-        tokenizers = [load_tokenizer(source) for source in sources]
+        target, draft = _locations(recipe.name, recipe.target, recipe.draft)
+        skips = str(draft) if str(draft).startswith(PREFIX) else ""
+        sources = [locate(target, "target"), *([] if skips else [locate(draft, "draft")])]
+        both = [sources[0], sources[-1]]
+        tokenizers = [load_tokenizer(source) for source in both]
         names = (f"{recipe.name}/target", f"{recipe.name}/draft") if recipe.name else (recipe.target, recipe.draft)
-        return cls(*names, common_vocab_size(*map(_width, sources), *tokenizers), _fingerprint(sources),
+        return cls(*names, common_vocab_size(*map(_width, both), *tokenizers), _fingerprint(sources, skips),
                    tokenizers[0] if tokenizers[0] is not None else tokenizers[1])
 
 
@@ -104,17 +108,30 @@ def described_models(pair: Any) -> dict[str, Any]:
     return {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint}
 
 
-def check_same(pair: Any, expected: str) -> None:
-    """Refuse models that are not those of the sweep.
+def known_of(pair: Any) -> dict[str, Any]:
+    """Return what is known of the models: all that their laws depend on, or the fingerprint where they are not here."""
+    return {"fingerprint": pair.fingerprint} if isinstance(pair, Front) else origin(pair)
+
+
+def origin(pair: Pair) -> dict[str, Any]:
+    """Return what the numbers of a pair depend on: the models as they are in memory, and the kind of device."""
+    return {"device": str(pair.device).split(":")[0], **identity(pair)}
+
+
+def check_same(pair: Pair, expected: dict[str, Any]) -> dict[str, Any]:
+    """Refuse models that are not those of the sweep; return all that is known of them.
 
     Raises
     ------
     BadArgument
     """
-    if pair.fingerprint != expected:
-        raise BadArgument(f"pair: the weights that a worker loads for {pair.target_name!r} and {pair.draft_name!r} "
-                          f"(fingerprint {pair.fingerprint[:12]}...) are not those of the sweep ({expected[:12]}...). "
-                          f"Fix: let every machine see the same model folders.")
+    found = origin(pair)
+    for key, value in expected.items():
+        if found[key] != value:
+            raise BadArgument(f"pair: {key} of the models that a worker loads for {pair.target_name!r} and "
+                              f"{pair.draft_name!r} is {found[key]!r}, in the sweep it is {value!r}. "
+                              f"Fix: let every machine see the same model folders, unchanged in memory.")
+    return found
 
 
 def _absolute(value: Any) -> Any:

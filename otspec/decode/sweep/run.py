@@ -14,7 +14,7 @@ from otspec.decode.arguments import as_token_lists
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import Pair
 from otspec.decode.sweep.drive import drive, raise_first
-from otspec.decode.sweep.models import Front, Recipe, described_models
+from otspec.decode.sweep.models import Front, Recipe, described_models, known_of
 from otspec.decode.sweep.plan import Plan, Unit
 from otspec.decode.sweep.results import Sweep
 from otspec.decode.sweep.shards import Shards
@@ -106,14 +106,15 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
         raise BadArgument(f"retries: {retries!r} is no whole number of at least 0. Fix: retries=2.")
     axes = list(dict.fromkeys(name for setting in plan.settings for name in setting))
     shards = Shards.open(out, plan.request(described_models(pair)), axes)
-    finished = shards.finished()
+    known = known_of(pair)
+    finished = shards.finished(known)
     missing = [unit for unit in plan.units if unit.name not in finished]
     prompts_done = sum(unit.count for unit in plan.units if unit.name in finished)
     ticket = uuid.uuid4().hex
 
     def task(unit: Unit, attempt: int) -> Task:
         part = plan.prompts[unit.first : unit.first + unit.count]
-        return Task(plan.settings[unit.setting], part, unit.first, recipe, pair.fingerprint, plan.threads,
+        return Task(plan.settings[unit.setting], part, unit.first, recipe, known, plan.threads,
                     f"{ticket}-{attempt}")
 
     with progress_bar(prompts_done + sum(unit.count for unit in missing), "prompts", progress, prompts_done) as bar:

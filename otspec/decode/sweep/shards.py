@@ -76,13 +76,18 @@ class Shards:
         _refuse_other(shards.request, json.loads(json.dumps(request)), folder)
         return shards
 
-    def finished(self) -> dict[str, dict[str, Any]]:
+    def finished(self, known: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
         """Notes of the finished units by name; every file is held against its hash.
+
+        Parameters
+        ----------
+        known : mapping, optional
+            What is known of the models that are to do the rest.
 
         Raises
         ------
         BadFile
-            A file that was altered, or that comes from another kind of device than the others.
+            A file that was altered, or that comes from other models or another kind of device than the others.
         """
         found = {}
         for unit in self.units:
@@ -94,6 +99,8 @@ class Shards:
                 raise BadFile(f"{file}: missing or altered. Fix: delete {self._file(unit, 'json')} and sweep again.")
             self._check_origin(notes["origin"], file)
             found[unit.name] = notes
+        if found:
+            self._check_same(known or {}, self.folder)
         return found
 
     def write(self, unit: Unit, done: Done) -> None:
@@ -128,17 +135,20 @@ class Shards:
         return self.folder / f"{unit.name}.{ending}"
 
     def _check_origin(self, origin: dict[str, Any], file: Path) -> None:
-        """Refuse numbers of another kind of device or precision than the others; warn of other libraries."""
+        """Refuse numbers of other models than before, or of another kind of device; warn of other libraries."""
         if origin["versions"] not in self._versions:
             self._versions.append(origin["versions"])
             warn_of_other(origin["versions"], str(file))
         if self._origin is None:
-            self._origin = origin
-        for key in ("device", "dtype"):
-            value = origin[key]
+            self._origin = {key: value for key, value in origin.items() if key != "versions"}
+        self._check_same({key: origin.get(key) for key in self._origin}, file)
+
+    def _check_same(self, known: Mapping[str, Any], where: Path) -> None:
+        for key, value in known.items():
             if self._origin[key] != value:
-                raise BadFile(f"{file}: {key} is {value!r}, {self._origin[key]!r} where earlier shards were made. "
-                              f"Fix: finish the sweep where it was begun, or sweep again in a new folder.")
+                raise BadFile(f"{where}: {key} is {value!r} here, {self._origin[key]!r} where earlier shards were "
+                              f"made. Fix: finish the sweep with the models and devices it was begun with, or sweep "
+                              f"again in a new folder.")
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Task:
         Number of the first of them among all prompts.
     recipe : Recipe or None
         None where the pair is at hand.
-    fingerprint : str
-        Of the weights.
+    expected : dict
+        What is known of the models.
     threads : int
     ticket : str
         Another one for every attempt, or a cluster would answer a second one with the first one's failure.
@@ -40,7 +40,7 @@ class Task:
     prompts: list[list[int]]
     first: int
     recipe: Recipe | None
-    fingerprint: str
+    expected: dict[str, Any]
     threads: int
     ticket: str = ""
 
@@ -59,13 +59,12 @@ def work(task: Task) -> Done:
     import torch
 
     torch.set_num_threads(task.threads)
-    pair = task.recipe.load()
-    check_same(pair, task.fingerprint)
-    return decode(pair, task)
+    return decode(task.recipe.load(), task)
 
 
 def decode(pair: Any, task: Task) -> Done:
     """Decode a unit with a pair at hand."""
+    found = check_same(pair, task.expected)
     setting = DEFAULTS | task.setting
     # by default as many as fit on this machine: the batch would depend on the machine, and the last digits on the batch
     if setting["batch_size"] is None:
@@ -74,11 +73,8 @@ def decode(pair: Any, task: Task) -> Done:
     setting["batch_size"] = min(setting["batch_size"], len(task.prompts))
     run = generate(pair, task.prompts, **setting, first_sequence=task.first)
     # the index of a device says nothing about the numbers, and differs from worker to worker
-    kind = str(pair.device).split(":")[0]
-    run = dataclasses.replace(run, settings=run.settings | {"device": kind})
-    origin = {"device": kind, "dtype": str(pair.target.dtype).rsplit(".", 1)[-1],
-              "versions": installed()}
-    return Done(run, origin, {"host": platform.node(), "hardware": _hardware(pair.device)})
+    run = dataclasses.replace(run, settings=run.settings | {"device": found["device"]})
+    return Done(run, {**found, "versions": installed()}, {"host": platform.node(), "hardware": _hardware(pair.device)})
 
 
 def _hardware(device: str) -> str:

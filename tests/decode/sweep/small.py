@@ -5,7 +5,7 @@ import numpy as np
 from otspec.decode.models import load_pair
 from otspec.decode.sweep import decode_sweep
 
-SHAPE = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+SHAPE = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
          "num_key_value_heads": 2, "max_position_embeddings": 128, "eos_token_id": None, "bos_token_id": None}
 PROMPTS = [[1 + i, 5, 9 + i] for i in range(7)]
 GRID = {"verifier": ["block", "k_seq", "gumbel"], "draft_length": [1, 3], "max_new_tokens": 9, "seed": 4}

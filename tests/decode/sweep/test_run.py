@@ -15,8 +15,9 @@ from otspec.core.errors import BadArgument, BadFile, NotALaw, SchemeMismatch, Wo
 from otspec.core.schemes import WithReplacement
 from otspec.decode.loop import generate
 from otspec.decode.sweep import Sweep, decode_sweep
+from otspec.decode.sweep.models import Front, Recipe, known_of
 from otspec.decode.sweep.shards import Shards
-from otspec.decode.sweep.work import decode
+from otspec.decode.sweep.work import Task, decode
 from tests.decode.sweep import small
 
 ROOT = Path(__file__).parents[3]
@@ -188,6 +189,29 @@ def test_another_request_is_refused(models, whole, change, said):
 def test_other_weights_are_refused(models, whole):
     with pytest.raises(BadFile, match="holds another sweep"):
         small.sweep(models | {"draft": models["target"]}, whole)
+
+
+def test_models_that_were_changed_in_memory_are_refused(models, whole, tmp_path):
+    pair = small.load(models)
+    pair.target.model.norm.weight.mul_(2)
+    with pytest.raises(BadFile, match=r"weights is .* where earlier shards were made"):
+        small.sweep(pair, whole)
+    with pytest.raises(BadFile, match="dtype is 'float32' here"):
+        small.sweep(models | {"dtype": "float32"}, whole)
+    task = Task({"max_new_tokens": 1}, [[1]], 0, None, known_of(pair), 1)
+    with pytest.raises(BadArgument, match="weights of the models that a worker loads"):
+        decode(small.load(models), task)
+
+
+@pytest.mark.parametrize("given", [{}, {"draft": "skip:0"}, {"name": "pocket-small", "target": None, "draft": None}])
+def test_a_pair_is_known_without_its_weights(models, given):
+    recipe = Recipe.of(models | given)
+    known, pair = Front.of(recipe), recipe.load()
+    for name in ("target_name", "draft_name", "vocab_size", "fingerprint"):
+        assert getattr(known, name) == getattr(pair, name)
+    if pair.tokenizer is not None:
+        assert known.encode("import os") == pair.encode("import os")
+    assert Recipe.of(pair).load().fingerprint == pair.fingerprint
 
 
 def test_a_folder_with_other_files_is_left_alone(models, tmp_path):
