@@ -6,19 +6,18 @@ import contextlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
-from otspec.core.errors import BadArgument, OtspecError
+from otspec.core.errors import OtspecError
 from otspec.decode.arguments import as_token_lists
 from otspec.decode.measure import progress_bar
-from otspec.decode.models import Pair
-from otspec.decode.sweep.drive import drive, raise_first
-from otspec.decode.sweep.models import Front, Recipe, described_models, known_of
 from otspec.decode.sweep.plan import Plan, Unit
 from otspec.decode.sweep.results import Sweep
 from otspec.decode.sweep.shards import Shards
 from otspec.decode.sweep.work import Task, decode, work
+from otspec.decode.workers.drive import check_retries, drive, raise_first
+from otspec.decode.workers.models import described_models, known_of, models_for
 
 
 def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.PathLike[str],
@@ -100,10 +99,9 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
         executor.update_parameters(slurm_partition="gpu", gpus_per_node=1, timeout_min=240)
         ot.decode_sweep(models, prompts, grid, out="sweep", executor=executor, shard_size=1024)
     """
-    pair, recipe = _models(pair, executor)
+    pair, recipe = models_for(pair, executor)
     plan = Plan.of(grid, as_token_lists(pair, prompts), shard_size, threads)
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise BadArgument(f"retries: {retries!r} is no whole number of at least 0. Fix: retries=2.")
+    check_retries(retries)
     axes = list(dict.fromkeys(name for setting in plan.settings for name in setting))
     shards = Shards.open(out, plan.request(described_models(pair)), axes)
     known = known_of(pair)
@@ -143,16 +141,6 @@ def _here(units: list[Unit], do: Callable[[Unit], None], resume: str) -> None:
         except OtspecError as error:
             failed.append((unit, error))
     raise_first(failed, resume)
-
-
-def _models(given: Any, executor: Any) -> tuple[Any, Recipe | None]:
-    """Return the pair, or what is known of it, and the recipe by which workers are to load it, if they are."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise BadArgument(f"executor: {executor!r} has no submit(). Fix: a concurrent.futures.Executor, or None.")
-    if executor is None or isinstance(executor, ThreadPoolExecutor):
-        return given if isinstance(given, Pair) else Recipe.of(given).load(), None
-    recipe = Recipe.of(given)
-    return given if isinstance(given, Pair) else Front.of(recipe), recipe
 
 
 @contextlib.contextmanager

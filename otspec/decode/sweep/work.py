@@ -12,8 +12,8 @@ from otspec.decode.loop import generate
 from otspec.decode.measure import DecodeRun
 from otspec.decode.method import method
 from otspec.decode.room import default_batch
-from otspec.decode.sweep.models import Recipe, check_same
 from otspec.decode.sweep.plan import DEFAULTS
+from otspec.decode.workers.models import Recipe, check_same
 
 
 @dataclass(frozen=True)

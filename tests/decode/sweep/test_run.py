@@ -15,9 +15,9 @@ from otspec.core.errors import BadArgument, BadFile, NotALaw, SchemeMismatch, Wo
 from otspec.core.schemes import WithReplacement
 from otspec.decode.loop import generate
 from otspec.decode.sweep import Sweep, decode_sweep
-from otspec.decode.sweep.models import Front, Recipe, known_of
 from otspec.decode.sweep.shards import Shards
 from otspec.decode.sweep.work import Task, decode
+from otspec.decode.workers.models import Front, Recipe, known_of
 from tests.decode.sweep import small
 
 ROOT = Path(__file__).parents[3]
@@ -136,7 +136,7 @@ def test_a_unit_that_fails_does_not_stop_the_others(models, whole, tmp_path, mon
     monkeypatch.setattr("otspec.decode.sweep.run.decode", failing)
     with ThreadPoolExecutor(1) as threads, pytest.raises(NotALaw, match="row 1") as caught:
         small.sweep(models, tmp_path, executor=threads if pool else None)
-    assert "Unit(setting=0, first=3, count=3) of the sweep, 6 in all failed" in caught.value.__notes__[-1]
+    assert "Unit(setting=0, first=3, count=3), 6 in all failed" in caught.value.__notes__[-1]
     assert small.numbers(tmp_path) == {n: b for n, b in small.numbers(whole).items() if "/00000003" not in n}
 
 

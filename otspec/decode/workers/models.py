@@ -1,4 +1,4 @@
-"""The models of a sweep: loaded here, or named so that every worker loads them itself.
+"""Models for workers: at hand, or named so that every worker loads them itself.
 
 Weights are not sent to workers. What is sent are the arguments of `load_pair`, and the fingerprint of the weights that
 they must turn out to be.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from otspec.decode.skipping import PREFIX
 from otspec.decode.weights import load_tokenizer, locate, need_transformers
 
 _LOCK = threading.Lock()
-_LOADED: dict[Recipe, Pair] = {}  # one pair a process: a worker does many units of the same sweep
+_LOADED: dict[Recipe, Pair] = {}  # one pair a process: a worker does many units of the same request
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Front:
         ------
         BadFile, BadArgument, ShapeMismatch, UnknownName, MissingExtra
         """
-        need_transformers("decode_sweep")
+        need_transformers("otspec.decode")
         target, draft = _locations(recipe.name, recipe.target, recipe.draft)
         skips = str(draft) if str(draft).startswith(PREFIX) else ""
         sources = [locate(target, "target"), *([] if skips else [locate(draft, "draft")])]
@@ -103,8 +104,24 @@ class Front:
                    tokenizers[0] if tokenizers[0] is not None else tokenizers[1])
 
 
+def models_for(given: Any, executor: Any) -> tuple[Any, Recipe | None]:
+    """Return the pair, or what is known of it, and the recipe by which workers are to load it, if they are.
+
+    Raises
+    ------
+    BadArgument
+        No executor, or nothing that stands for a pair.
+    """
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise BadArgument(f"executor: {executor!r} has no submit(). Fix: a concurrent.futures.Executor, or None.")
+    if executor is None or isinstance(executor, ThreadPoolExecutor):  # they share this process's memory
+        return given if isinstance(given, Pair) else Recipe.of(given).load(), None
+    recipe = Recipe.of(given)
+    return given if isinstance(given, Pair) else Front.of(recipe), recipe
+
+
 def described_models(pair: Any) -> dict[str, Any]:
-    """Names and fingerprint of a pair, for the index of a sweep."""
+    """Names and fingerprint of a pair, for the index of a request."""
     return {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint}
 
 
@@ -119,7 +136,7 @@ def origin(pair: Pair) -> dict[str, Any]:
 
 
 def check_same(pair: Pair, expected: dict[str, Any]) -> dict[str, Any]:
-    """Refuse models that are not those of the sweep; return all that is known of them.
+    """Refuse models that are not those of the request; return all that is known of them.
 
     Raises
     ------
@@ -129,7 +146,7 @@ def check_same(pair: Pair, expected: dict[str, Any]) -> dict[str, Any]:
     for key, value in expected.items():
         if found[key] != value:
             raise BadArgument(f"pair: {key} of the models that a worker loads for {pair.target_name!r} and "
-                              f"{pair.draft_name!r} is {found[key]!r}, in the sweep it is {value!r}. "
+                              f"{pair.draft_name!r} is {found[key]!r}, it was asked for {value!r}. "
                               f"Fix: let every machine see the same model folders, unchanged in memory.")
     return found
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from itertools import islice
 from typing import Any
 
-from otspec.core.errors import OtspecError, WorkFailed
+from otspec.core.errors import BadArgument, OtspecError, WorkFailed
 
 POLL = 0.5  # seconds between two looks at jobs that do not call
+AHEAD = 32  # units in the hands of an executor, where results are wanted in order and wait for each other in memory
 Keep = Callable[[Any, Any], None]
 
 
@@ -51,11 +54,44 @@ def drive(executor: Executor, units: Iterable[Any], submitted: Callable[[Any, in
     raise_first(run.failed, resume)
 
 
+def ordered(executor: Executor, units: Iterable[Any], submitted: Callable[[Any, int], tuple[Any, ...]], retries: int,
+            resume: str) -> Iterator[Any]:
+    """Yield the results of units in their order; some are done ahead. Arguments and errors are those of `drive`."""
+    results: dict[Any, Any] = {}
+    run = _Drive(executor, submitted, results.__setitem__, retries, resume)
+    waiting, order = iter(units), deque[Any]()
+    try:
+        while True:
+            for unit in islice(waiting, AHEAD - len(order)):
+                run.submit(unit, 0)
+                order.append(unit)
+            if not order:
+                return
+            while order[0] not in results:
+                run.take(run.next())
+                raise_first(run.failed, resume)
+            yield results.pop(order.popleft())
+    finally:
+        run.close()
+
+
+def check_retries(retries: Any) -> int:
+    """Return how often a unit is tried again.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise BadArgument(f"retries: {retries!r} is no whole number of at least 0. Fix: retries=2.")
+    return retries
+
+
 def raise_first(failed: list[tuple[Any, OtspecError]], resume: str) -> None:
     """Raise the first error, if there is one, with a note on the others."""
     if failed:
         unit, error = failed[0]
-        error.add_note(f"This is {unit} of the sweep, {len(failed)} in all failed. {resume}")
+        error.add_note(f"This is {unit}, {len(failed)} in all failed. {resume}")
         raise error
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from multiprocessing import get_context
 
 from otspec.core.errors import BadArgument, WorkFailed
-from otspec.decode.sweep import drive as module
-from otspec.decode.sweep.drive import drive
+from otspec.decode.workers import drive as module
+from otspec.decode.workers.drive import drive
 
 
 def run(executor, function, units=range(6), retries=2):
@@ -77,7 +77,7 @@ def test_an_error_of_the_request_is_not_tried_again():
         kept, attempts, error = run(pool, refuse)
     assert isinstance(error, BadArgument)
     assert str(error) == "1: bad."
-    assert error.__notes__ == ["This is 1 of the sweep, 2 in all failed. Go on."]
+    assert error.__notes__ == ["This is 1, 2 in all failed. Go on."]
     assert {attempt for _, attempt in attempts} == {0}
     assert set(kept) == {0, 2, 3, 5}
 

@@ -1,0 +1,69 @@
+"""Let workers call a function of a pair, and take its results in order."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from otspec.decode.workers.drive import check_retries, ordered
+from otspec.decode.workers.models import Recipe, check_same, known_of, models_for
+
+RESUME = "Fix: run the same call again; what was written is kept."
+
+
+def hired(pair: Any, executor: Any, retries: int,
+          function: Callable[..., Any]) -> Callable[[Iterable[tuple[Any, ...]]], Iterator[Any]]:
+    """Return a function that maps ``function(pair, *arguments)`` over arguments, on an executor or here.
+
+    Parameters
+    ----------
+    pair : Pair
+    executor : concurrent.futures.Executor or None
+    retries : int
+        As in `otspec.decode.workers.drive.drive`.
+    function : callable
+        Of a module, so that workers find it by its name.
+
+    Raises
+    ------
+    BadArgument
+    """
+    _, recipe = models_for(pair, executor)
+    check_retries(retries)
+    if executor is None:
+        return lambda units: (function(pair, *arguments) for arguments in units)
+    import torch
+
+    known, threads, ticket = known_of(pair), torch.get_num_threads(), uuid.uuid4().hex
+
+    def results(units: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        # a batch is named by its number, since what it is made of may be large and need not be hashable
+        arguments: dict[int, tuple[Any, ...]] = {}
+
+        def numbered() -> Iterator[int]:
+            for number, unit in enumerate(units):
+                arguments[number] = unit
+                yield number
+
+        def submitted(number: int, attempt: int) -> tuple[Any, ...]:
+            if recipe is None:
+                return function, pair, *arguments[number]
+            return call, function, recipe, known, threads, f"{ticket}-{number}-{attempt}", *arguments[number]
+
+        for number, result in enumerate(ordered(executor, numbered(), submitted, retries, RESUME)):
+            del arguments[number]
+            yield result
+
+    return results
+
+
+def call(function: Callable[..., Any], recipe: Recipe, known: dict[str, Any], threads: int, ticket: str,
+         *arguments: Any) -> Any:
+    """Call a function with the pair of a recipe, in a worker; every attempt has a ticket of its own."""
+    import torch
+
+    torch.set_num_threads(threads)
+    pair = recipe.load()
+    check_same(pair, known)
+    return function(pair, *arguments)
