@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -123,12 +122,11 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
         def submitted(unit: Unit, attempt: int) -> tuple[Any, ...]:
             return (work, task(unit, attempt)) if recipe else (decode, pair, task(unit, attempt))
 
-        with _threads(None if recipe or not missing else plan.threads):
-            resume = f"Finished shards are kept in {os.fspath(out)!r}. Fix: run the same sweep again; it goes on."
-            if executor is None:
-                _here(missing, lambda unit: keep(unit, decode(pair, task(unit, 0))), resume)
-            else:
-                drive(executor, missing, submitted, keep, retries, resume)
+        resume = f"Finished shards are kept in {os.fspath(out)!r}. Fix: run the same sweep again; it goes on."
+        if executor is None:
+            _here(missing, lambda unit: keep(unit, decode(pair, task(unit, 0))), resume)
+        else:
+            drive(executor, missing, submitted, keep, retries, resume)
     return Sweep.load(out)
 
 
@@ -141,19 +139,3 @@ def _here(units: list[Unit], do: Callable[[Unit], None], resume: str) -> None:
         except OtspecError as error:
             failed.append((unit, error))
     raise_first(failed, resume)
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use so many threads in this process inside the block; None leaves it alone."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

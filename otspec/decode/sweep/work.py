@@ -13,6 +13,7 @@ from otspec.decode.measure import DecodeRun
 from otspec.decode.method import method
 from otspec.decode.room import default_batch
 from otspec.decode.sweep.plan import DEFAULTS
+from otspec.decode.workers.hire import thread_limit
 from otspec.decode.workers.models import Recipe, check_same
 
 
@@ -56,9 +57,6 @@ class Done:
 
 def work(task: Task) -> Done:
     """Decode a unit in a worker, which loads the models once."""
-    import torch
-
-    torch.set_num_threads(task.threads)
     return decode(task.recipe.load(), task)
 
 
@@ -71,7 +69,8 @@ def decode(pair: Any, task: Task) -> Done:
         drafts, _ = method(*(setting[name] for name in ("verifier", "scheme", "draft_length", "drafter")))
         setting["batch_size"] = default_batch(drafts, pair.vocab_size)
     setting["batch_size"] = min(setting["batch_size"], len(task.prompts))
-    run = generate(pair, task.prompts, **setting, first_sequence=task.first)
+    with thread_limit(task.threads):
+        run = generate(pair, task.prompts, **setting, first_sequence=task.first)
     # the index of a device says nothing about the numbers, and differs from worker to worker
     run = dataclasses.replace(run, settings=run.settings | {"device": found["device"]})
     return Done(run, {**found, "versions": installed()}, {"host": platform.node(), "hardware": _hardware(pair.device)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -48,7 +49,7 @@ def hired(pair: Any, executor: Any, retries: int,
 
         def submitted(number: int, attempt: int) -> tuple[Any, ...]:
             if recipe is None:
-                return function, pair, *arguments[number]
+                return limited, function, pair, threads, *arguments[number]
             return call, function, recipe, known, threads, f"{ticket}-{number}-{attempt}", *arguments[number]
 
         for number, result in enumerate(ordered(executor, numbered(), submitted, retries, RESUME)):
@@ -61,9 +62,28 @@ def hired(pair: Any, executor: Any, retries: int,
 def call(function: Callable[..., Any], recipe: Recipe, known: dict[str, Any], threads: int, ticket: str,
          *arguments: Any) -> Any:
     """Call a function with the pair of a recipe, in a worker; every attempt has a ticket of its own."""
-    import torch
-
-    torch.set_num_threads(threads)
     pair = recipe.load()
     check_same(pair, known)
-    return function(pair, *arguments)
+    return limited(function, pair, threads, *arguments)
+
+
+def limited(function: Callable[..., Any], pair: Any, threads: int, *arguments: Any) -> Any:
+    """Call a function of a pair with so many CPU threads."""
+    with thread_limit(threads):
+        return function(pair, *arguments)
+
+
+@contextlib.contextmanager
+def thread_limit(count: int) -> Iterator[None]:
+    """Let torch use so many CPU threads inside the block.
+
+    torch keeps the number for every thread that has used it, so the thread that computes must set its own.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

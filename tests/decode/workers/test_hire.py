@@ -14,8 +14,11 @@ pytest.importorskip("transformers")
 from otspec.core.errors import BadArgument, WorkFailed  # noqa: E402
 from otspec.core.files import sha256  # noqa: E402
 from otspec.decode import record as module  # noqa: E402
+from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.record import record  # noqa: E402
+from otspec.decode.sweep import decode_sweep  # noqa: E402
 from otspec.decode.workers import drive  # noqa: E402
+from otspec.decode.workers.hire import hired  # noqa: E402
 from tests.decode.sweep import small  # noqa: E402
 
 record = functools.partial(record, draft_length=2, batch_size=2, seed=3, progress=False)
@@ -67,3 +70,33 @@ def test_a_broken_pool_loses_nothing_that_was_written(pair, whole, tmp_path, mon
 def test_bad_arguments(pair, change, said):
     with pytest.raises(BadArgument, match=said):
         record(pair, small.PROMPTS, **change)
+
+
+def threads_of(pair, number):
+    return number, torch.get_num_threads()
+
+
+def test_every_thread_computes_on_as_many_threads_as_this_one(pair):
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool:
+        torch.set_num_threads(3)
+        try:
+            pool.submit(torch.set_num_threads, 1).result()  # what another use of the pool has left behind
+            torch.set_num_threads(2)
+            found = list(hired(pair, pool, 0, threads_of)([(number,) for number in range(40)]))
+        finally:
+            torch.set_num_threads(before)
+    assert found == [(number, 2) for number in range(40)]
+
+
+def test_a_sweep_limits_the_threads_that_decode(pair, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(*arguments, **settings):
+        seen.append(torch.get_num_threads())
+        return generate(*arguments, **settings)
+
+    monkeypatch.setattr("otspec.decode.sweep.work.generate", watched)
+    before = torch.get_num_threads()
+    decode_sweep(pair, [[1]], {"max_new_tokens": 1}, out=tmp_path, threads=before + 1, progress=False)
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
