@@ -11,10 +11,10 @@ from otspec.decode.workers.drive import check_retries, ordered
 from otspec.decode.workers.models import Recipe, check_same, known_of, models_for
 
 RESUME = "Fix: run the same call again; what was written is kept."
+Hired = Callable[[Iterable[tuple[Any, ...]]], Iterator[Any]]
 
 
-def hired(pair: Any, executor: Any, retries: int,
-          function: Callable[..., Any]) -> Callable[[Iterable[tuple[Any, ...]]], Iterator[Any]]:
+def hired(pair: Any, executor: Any, retries: int, function: Callable[..., Any], threads: int | None = None) -> Hired:
     """Return a function that maps ``function(pair, *arguments)`` over arguments, on an executor or here.
 
     Parameters
@@ -25,6 +25,8 @@ def hired(pair: Any, executor: Any, retries: int,
         As in `otspec.decode.workers.drive.drive`.
     function : callable
         Of a module, so that workers find it by its name.
+    threads : int, optional
+        CPU threads of torch in every worker; as many as here unless given.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def hired(pair: Any, executor: Any, retries: int,
         return lambda units: (function(pair, *arguments) for arguments in units)
     import torch
 
-    known, threads, ticket = known_of(pair), torch.get_num_threads(), uuid.uuid4().hex
+    known, count, ticket = known_of(pair), threads or torch.get_num_threads(), uuid.uuid4().hex
 
     def results(units: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         # a batch is named by its number, since what it is made of may be large and need not be hashable
@@ -49,8 +51,8 @@ def hired(pair: Any, executor: Any, retries: int,
 
         def submitted(number: int, attempt: int) -> tuple[Any, ...]:
             if recipe is None:
-                return limited, function, pair, threads, *arguments[number]
-            return call, function, recipe, known, threads, f"{ticket}-{number}-{attempt}", *arguments[number]
+                return limited, function, pair, count, *arguments[number]
+            return call, function, recipe, known, count, f"{ticket}-{number}-{attempt}", *arguments[number]
 
         for number, result in enumerate(ordered(executor, numbered(), submitted, retries, RESUME)):
             del arguments[number]
