@@ -1,4 +1,4 @@
-"""A sweep on two worker processes: one is killed, and in a second sweep this process waits to be killed.
+"""A recording on two worker processes, a sweep in which one is killed, and one in which this process is to be killed.
 
 Run by test_cluster.py in a process of its own.
 """
@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 
+from otspec.decode.record import record
+from otspec.decode.sweep import shards
 from otspec.decode.sweep.shards import Shards
 from tests.decode.sweep import small
 
@@ -18,10 +20,10 @@ def tell(line):
     sys.stdout.flush()
 
 
-def main(models, lost, killed, scratch):
+def main(models, trace, lost, killed, scratch):
     from dask.distributed import Client, LocalCluster
 
-    write = Shards.write
+    write, write_text = Shards.write, shards.write_text
     count = 0
 
     def kill_a_worker(self, unit, done):
@@ -33,23 +35,24 @@ def main(models, lost, killed, scratch):
             pids = client.run(os.getpid)
             os.kill(pids[busy], signal.SIGKILL)
 
-    def hang(self, unit, done):
+    def hang(path, text):
         nonlocal count
-        write(self, unit, done)
         count += 1
-        if count == 4:
+        if count == 5:  # the numbers of the fifth shard are there, its notes are not
             tell(json.dumps(list(client.run(os.getpid).values())))
             time.sleep(600)
+        write_text(path, text)
 
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=scratch) as cluster, \
             Client(cluster) as client:
+        record(small.load(models), small.PROMPTS, out=trace, executor=client.get_executor(), **small.RECORDED)
         Shards.write = kill_a_worker
         before = set(client.run(os.getpid).values())
         small.sweep(models, lost, executor=client.get_executor())
         client.wait_for_workers(2)
         after = set(client.run(os.getpid).values())
         tell(str(len(before - after)))
-        count, Shards.write = 0, hang
+        count, Shards.write, shards.write_text = 0, write, hang
         small.sweep(models, killed, executor=client.get_executor())
 
 

@@ -10,6 +10,7 @@ SHAPE = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidd
 PROMPTS = [[1 + i, 5, 9 + i] for i in range(7)]
 GRID = {"verifier": ["block", "k_seq", "gumbel"], "draft_length": [1, 3], "max_new_tokens": 9, "seed": 4}
 SHARD = 3
+RECORDED = {"draft_length": 2, "batch_size": 2, "seed": 3, "progress": False}
 UNITS = 6 * 3
 
 

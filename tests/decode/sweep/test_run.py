@@ -3,10 +3,7 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,28 +16,6 @@ from otspec.decode.sweep.shards import Shards
 from otspec.decode.sweep.work import Task, decode
 from otspec.decode.workers.models import Front, Recipe, known_of
 from tests.decode.sweep import small
-
-ROOT = Path(__file__).parents[3]
-
-KILLED = """
-import sys, time
-from otspec.decode.sweep import shards
-from tests.decode.sweep import small
-
-write, wait = shards.write_text, time.sleep
-count = 0
-
-def hang(path, text):
-    global count
-    count += 1
-    if count == 5:  # the numbers of the fifth shard are there, its notes are not
-        print("ready", flush=True)
-        wait(600)
-    write(path, text)
-
-shards.write_text = hang
-small.sweep({models!r}, {out!r})
-"""
 
 
 def test_a_sweep_equals_single_runs(models, whole):
@@ -84,25 +59,6 @@ def test_processes_load_the_models_of_a_pair_and_a_broken_pool_loses_nothing(mod
     small.sweep(models, tmp_path)
     assert done.items() <= small.numbers(tmp_path).items()
     assert small.numbers(tmp_path) == small.numbers(whole)
-
-
-def test_a_killed_run_goes_on(models, whole, tmp_path):
-    out = tmp_path / "out"
-    script = KILLED.format(models=models, out=str(out))
-    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE) as run:
-        try:
-            assert run.stdout.readline() == b"ready\n"
-        finally:
-            run.kill()
-    assert len(small.notes(out)) == 4
-    assert len(small.numbers(out)) == 5
-    with pytest.raises(BadFile, match="14 of 18 shards are missing"):
-        Sweep.load(out)
-    kept = {name: (out / name).stat().st_mtime_ns for name in small.notes(out)}
-    small.sweep(models, out)
-    assert small.numbers(out) == small.numbers(whole)
-    assert len(small.notes(out)) == small.UNITS
-    assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
 
 
 @pytest.mark.parametrize("pool", [None, "threads"])
