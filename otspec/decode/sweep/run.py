@@ -33,7 +33,7 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
     grid : mapping or iterable of mappings
         Arguments of `generate`. A list holds values to combine with all others: ``{"verifier": ["block", "gumbel"],
         "draft_length": [2, 4, 8], "temperature": [0.6, 1.0], "max_new_tokens": 128}``.
-        A rule of `register` must be registered in every worker too, as an entry point does it, or be given as an object.
+        A rule of `register` must be known to every worker too, as by an entry point, or be given as an object.
     out : path
         Folder of the results: new, empty, or of the same sweep, of which only what is missing is done.
     executor : concurrent.futures.Executor, optional
