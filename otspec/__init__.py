@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "otspec.core.errors": "BadArgument BadFile MissingExtra NotALaw NotCertified OtspecError SchemeMismatch "
-    "ShapeMismatch TooLarge UnknownName VersionWarning",
+    "ShapeMismatch TooLarge UnknownName VersionWarning WorkFailed",
     "otspec.core.laws": "draw law_from_logits normalize overlap residual temper total_variation truncate",
     "otspec.core.noise": "Noise",
     "otspec.core.schemes": "DraftScheme Greedy Hub Hybrid WithReplacement WithoutReplacement",
@@ -47,6 +47,7 @@ _ROOMS = {
     "otspec.decode.loop": "generate",
     "otspec.decode.drafters": "Drafter drafter list_drafters",
     "otspec.decode.reading.behaviour": "SlowReading",
+    "otspec.decode.sweep": "Sweep decode_sweep",
     "otspec.decode.paths": "record_paths",
     "otspec.decode.sequence": "compare_sequences",
     "otspec.core.drafted": "DraftedTrees",

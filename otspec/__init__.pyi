@@ -36,6 +36,7 @@ from otspec.core.errors import ShapeMismatch as ShapeMismatch
 from otspec.core.errors import TooLarge as TooLarge
 from otspec.core.errors import UnknownName as UnknownName
 from otspec.core.errors import VersionWarning as VersionWarning
+from otspec.core.errors import WorkFailed as WorkFailed
 from otspec.core.estimate import Estimate as Estimate
 from otspec.core.laws import draw as draw
 from otspec.core.laws import law_from_logits as law_from_logits
@@ -74,6 +75,8 @@ from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
+from otspec.decode.sweep import Sweep as Sweep
+from otspec.decode.sweep import decode_sweep as decode_sweep
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

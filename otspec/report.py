@@ -12,6 +12,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Report:
 def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: Pair | None = None,
                  prompts: Iterable[Any] | None = None, out: str | os.PathLike[str] = "otspec-report",
                  quick: bool = False, settings: Settings | None = None, force: bool = False, progress: bool = True,
-                 seed: int = 0) -> Report:
+                 seed: int = 0, executor: Executor | None = None) -> Report:
     """Compare every rule with the certified optimum of its scheme on recorded laws, and confirm by decoding.
 
     Parameters
@@ -96,6 +97,8 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
     progress : bool
         Show a progress bar.
     seed : int
+    executor : concurrent.futures.Executor, optional
+        Who records the contexts and decodes, as in `decode_sweep`; all else is computed here.
 
     Returns
     -------
@@ -113,10 +116,10 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
     if prompts is not None and (pair is None or trace is not None):
         raise BadArgument("prompts: they are recorded from a pair. Fix: give target and draft, and no trace.")
     folder = ReportFolder(out, force=force)
-    laws = _laws(trace, pair, prompts, folder, quick, progress)
+    laws = _laws(trace, pair, prompts, folder, quick, progress, executor)
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_bar(progress))
-        study = Study(laws, settings, pair=pair, store=folder.stage, tick=bar.tick)
+        study = Study(laws, settings, pair=pair, store=folder.stage, tick=bar.tick, executor=executor)
         bar.start(study.stages + len(PICTURES))
         tables = _tables(study)
         drawn = _draw(folder, tables, bar)
@@ -132,7 +135,7 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
 
 
 def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: ReportFolder, quick: bool,
-          progress: bool) -> Trace:
+          progress: bool, executor: Executor | None = None) -> Trace:
     if isinstance(trace, Trace):
         return trace
     if trace is not None:
@@ -144,7 +147,7 @@ def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: 
     if prompts is None:
         prompts = _pocket_texts(bundled, RECORDED_CONTEXTS[quick])
     place = folder.file(RECORDED)
-    return record(pair, prompts, out=place, progress=progress)
+    return record(pair, prompts, out=place, progress=progress, executor=executor)
 
 
 def _pocket_texts(trace: Trace, count: int) -> list[str]:

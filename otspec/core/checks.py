@@ -183,7 +183,7 @@ def check_positive(name: str, value: Any) -> int:
     return number
 
 
-def check_seed(seed: Any) -> int:
+def check_seed(seed: Any, name: str = "seed") -> int:
     """Return a seed as an int in ``0 .. 2**64 - 1``.
 
     Raises
@@ -191,7 +191,7 @@ def check_seed(seed: Any) -> int:
     BadArgument
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
-        raise BadArgument(f"seed: {seed!r} is no whole number in 0 .. 2**64-1. Fix: seed=0.")
+        raise BadArgument(f"{name}: {seed!r} is no whole number in 0 .. 2**64-1. Fix: {name}=0.")
     return int(seed)
 
 

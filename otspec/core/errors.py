@@ -69,5 +69,9 @@ class VersionWarning(UserWarning):
     """A result that was kept comes from another major version of a library than the one installed."""
 
 
+class WorkFailed(OtspecError, RuntimeError):
+    """A unit of work failed on an executor, or the executor itself; what was finished is kept."""
+
+
 class MissingExtra(OtspecError, ImportError):
     """An optional dependency is missing; the message gives the pip command."""

@@ -52,11 +52,12 @@ class Ledger:
         self._bar.update((len(text) if going else self._length) - before)
         return going
 
-    def run(self, predict: bool, settings: dict[str, Any], seconds: float) -> DecodeRun:
+    def run(self, predict: bool, settings: dict[str, Any], seconds: float,
+            timing: dict[str, float] | None = None, peak_bytes: int | None = None) -> DecodeRun:
         """Return all texts; sequences that needed fewer rounds are filled up as ended."""
         accepted = _beside(self._accepted, -1)
         predicted = _beside(self._predicted, 0.0) if predict else None
-        return DecodeRun(self.tokens, accepted, predicted, settings, seconds)
+        return DecodeRun(self.tokens, accepted, predicted, settings, seconds, timing or {}, peak_bytes)
 
 
 def _beside(columns: list[list[Any]], fill: Any) -> np.ndarray:

@@ -10,7 +10,6 @@ alone, whatever drafts. `DecodeRun` holds the test of it: measured against predi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,13 +26,15 @@ from otspec.decode.method import method
 from otspec.decode.room import Room, check_room
 from otspec.decode.speaking import DraftSide, TargetSide
 from otspec.decode.stopping import stop_tokens
+from otspec.decode.stopwatch import Stopwatch
 from otspec.decode.streams import sequence_seeds, streams
 
 
 def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", scheme: DraftScheme | int = 1,
              draft_length: int = 4, drafter: Any = None, temperature: float = 1.0, top_k: int | None = None,
              top_p: float | None = None, seed: int = 0, max_new_tokens: int = 64, stop_token: Any = "model",
-             batch_size: int | None = None, predict: bool = True, progress: bool = False) -> DecodeRun:
+             batch_size: int | None = None, predict: bool = True, progress: bool = False,
+             first_sequence: int = 0) -> DecodeRun:
     """Continue prompts by speculative decoding.
 
     Parameters
@@ -63,6 +64,9 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
         Also sum up the expected acceptance of every round (costs time, see `otspec.decode.judges`).
     progress : bool
         Show a progress bar.
+    first_sequence : int
+        Number of the first prompt, where the prompts are a part of a longer list: the parts of a list, decoded one by
+        one, have the streams of the whole.
 
     Returns
     -------
@@ -78,32 +82,35 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     texts = as_token_lists(pair, prompts)
     seed, length = check_seed(seed), check_positive("max_new_tokens", max_new_tokens)
     warp, stops = check_warp(temperature, top_k, top_p), stop_tokens(pair, stop_token)
+    first = check_seed(first_sequence, "first_sequence")
     longest = max(map(len, texts)) + length
     check_room(pair, drafts, longest)
     room = Room.of(pair, drafts, longest)
     size = room.batch(batch_size, len(texts))
-    start = time.perf_counter()
+    clock = Stopwatch(pair.device)
     with progress_bar(len(texts) * length, "tokens", progress) as bar:
         ledger = Ledger(len(texts), length, stops, bar)
-        _Batch(pair, drafts, judge, texts, ledger, warp, seed, size, room, predict).decode()
+        _Batch(pair, drafts, judge, texts, ledger, warp, (seed, first), size, room, predict, clock).decode()
     settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                 "device": str(pair.device), "verifier": verifier if isinstance(verifier, str) else repr(verifier),
                 "scheme": repr(getattr(verifier, "scheme", scheme)), "drafter": repr(drafts),
                 "paths": (drafts.paths or 0) if drafts else 1, "draft_length": drafts.depth if drafts else 0, **warp,
-                "seed": seed, "max_new_tokens": length, "stop_token": sorted(stops), "batch_size": size,
-                "read": room.ways}
-    return ledger.run(predict, settings, time.perf_counter() - start)
+                "seed": seed, "first_sequence": first, "max_new_tokens": length, "stop_token": sorted(stops),
+                "batch_size": size, "read": room.ways}
+    timing = clock.split()
+    return ledger.run(predict, settings, sum(timing.values()), timing, clock.peak_bytes())
 
 
 class _Batch:
     """The rows that are decoded together, and the prompts that wait for one."""
 
     def __init__(self, pair: Any, drafts: Drafter | None, judge: Judge, prompts: list[list[int]], ledger: Ledger,
-                 warp: dict[str, Any], seed: int, size: int, room: Room, predict: bool) -> None:
+                 warp: dict[str, Any], key: tuple[int, int], size: int, room: Room, predict: bool,
+                 clock: Stopwatch) -> None:
         import torch
 
         self.device = torch.device(pair.device)
-        self.drafts, self.judge, self.ledger, self.predict = drafts, judge, ledger, predict
+        self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
         self.target = TargetSide(room.target(size), warp)
         asked = drafts is not None and drafts.asks_model
@@ -111,8 +118,8 @@ class _Batch:
         self.rows: list[int] = []  # the sequence of every row
         self.waiting = list(range(len(prompts)))[::-1]
         self.size = size
-        self.streams = streams(seed, 0, len(prompts))
-        self.seeds = sequence_seeds(seed, 0, len(prompts))
+        self.streams = streams(*key, len(prompts))
+        self.seeds = sequence_seeds(*key, len(prompts))
         judge.begin(size)
 
     def decode(self) -> None:
@@ -134,8 +141,10 @@ class _Batch:
         for row, sequence in zip(free, new, strict=True):
             self.rows[row] = sequence
         texts = [self.texts[sequence] for sequence in new]
-        self.target.admit(free, texts)
-        self.draft.admit(free, texts)
+        with self.clock("target"):
+            self.target.admit(free, texts)
+        with self.clock("draft"):
+            self.draft.admit(free, texts)
         self.judge.renew(free)
 
     def _round(self) -> np.ndarray:
@@ -150,15 +159,16 @@ class _Batch:
         uniforms = self._on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
                                              for sequence in self.rows]))
         self.draft.begin(texts, ends, lengths, seeds)
+        draft, coins = Draft(*ends.new_zeros(2, len(ends), 0), None), uniforms[:, drafting:]
         if self.drafts:
-            draft = self.drafts.propose(self.draft, uniforms[:, :drafting])
-        else:
-            draft = Draft(*ends.new_zeros(2, len(ends), 0), None)
-        # one target call scores all nodes
-        target_rows = self.target.rows(ends[:, -1], draft.tokens, draft.parents)
-        coins = uniforms[:, drafting:]
-        outcome = self.judge.judge(target_rows, draft, coins, self.draft.noise)
-        expected = self.judge.expected(target_rows, draft, outcome, coins) if self.predict else None
+            with self.clock("draft"):
+                draft = self.drafts.propose(self.draft, uniforms[:, :drafting])
+        with self.clock("target"):  # one call scores all nodes
+            target_rows = self.target.rows(ends[:, -1], draft.tokens, draft.parents)
+        with self.clock("rule"):
+            outcome = self.judge.judge(target_rows, draft, coins, self.draft.noise)
+        with self.clock("prediction"):
+            expected = self.judge.expected(target_rows, draft, outcome, coins) if self.predict else None
         kept = torch.cat([draft.tokens.new_full((len(ends), 1), -1), draft.tokens], dim=1).gather(1, outcome.nodes)
         # the one wait of a round: the host must know which sequences have ended
         numbers = torch.cat([outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()

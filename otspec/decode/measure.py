@@ -4,11 +4,12 @@ Let ``A_r`` be the number of drafts kept in round ``r`` and ``E_r`` its expectat
 before the coins it averages over. ``sum (A_r - E_r)`` is a martingale: its mean is zero at the end of a run, whenever
 the run ends, for every lossless or lossy rule that does what it claims. Since both sums walk along the same texts,
 their difference is far less noisy than either, and a rule that is implemented differently from its law shows.
-
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,10 @@ class DecodeRun:
         Arguments of the run.
     seconds : float
         Wall time, the predictions included.
+    timing : dict
+        The same by parts: draft, target, rule, prediction, and bookkeeping for all else.
+    peak_bytes : int or None
+        Most memory in use, see `otspec.decode.stopwatch.Stopwatch.peak_bytes`.
 
     Examples
     --------
@@ -48,6 +53,8 @@ class DecodeRun:
     predicted: np.ndarray | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    timing: dict[str, float] = field(default_factory=dict)
+    peak_bytes: int | None = None
 
     @property
     def active(self) -> np.ndarray:
@@ -98,6 +105,80 @@ class DecodeRun:
                 for i in range(len(rounds))]
         return Table(rows, {**self.settings, "seconds": round(self.seconds, 3)})
 
+    def profile(self) -> Table:
+        """Acceptance by depth, with standard errors over sequences (at least two).
+
+        Returns
+        -------
+        Table
+            One row per ``position`` of a draft, from 1: ``conditional``, the share of the rounds that kept all drafts
+            before it which kept this one too (None where there is no such round), and ``unconditional``, the share of
+            all rounds; each with its ``_stderr``. ``rounds`` counts those of the condition.
+
+        Examples
+        --------
+        >>> run = DecodeRun([[1]] * 2, np.array([[2, 0], [1, 1]]))
+        >>> run.profile().column("conditional"), run.profile().column("unconditional")
+        ([0.75, 0.3333333333333333], [0.75, 0.25])
+        """
+        deepest = int(self.settings.get("draft_length", self.accepted.max(initial=0)))
+        reached = [(self.accepted >= depth).sum(axis=0) for depth in range(deepest + 1)]
+        rows = []
+        for position in range(1, deepest + 1):
+            row: dict[str, Any] = {"position": position}
+            for name, among in (("conditional", reached[position - 1]), ("unconditional", reached[0])):
+                share = Estimate.from_ratio(reached[position], among) if among.any() else None
+                row |= {name: share and share.mean, f"{name}_stderr": share and share.stderr}
+            rows.append(row | {"rounds": int(reached[position - 1].sum())})
+        return Table(rows, self.settings)
+
+    def round_table(self) -> Table:
+        """One row per round of a sequence, from 0: drafts kept, and predicted."""
+        rows = [{"sequence": i, "round": r, "accepted": int(self.accepted[r, i]),
+                 "predicted": None if self.predicted is None else float(self.predicted[r, i])}
+                for i, count in enumerate(self.rounds) for r in range(count)]
+        return Table(rows, self.settings)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the run as one safetensors file, whole or not at all."""
+        from otspec.decode.run_files import write_run
+
+        write_run(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> DecodeRun:
+        """Read a file of `save`.
+
+        Raises
+        ------
+        BadFile
+            Missing, cut off, or no such file.
+        """
+        from otspec.decode.run_files import read_run
+
+        return read_run(path)
+
+    @classmethod
+    def joined(cls, runs: Sequence[DecodeRun]) -> DecodeRun:
+        """Return the sequences of several runs as one run; of their settings, those that all share; times add up.
+
+        Examples
+        --------
+        >>> parts = [DecodeRun([[5, 6]], np.array([[1]])), DecodeRun([[7]], np.array([[0]]))]
+        >>> DecodeRun.joined(parts).tokens
+        [[5, 6], [7]]
+        """
+        if not runs:
+            raise BadArgument("runs: none were given. Fix: pass at least one run.")
+        predicted = None if any(run.predicted is None for run in runs) else _beside([r.predicted for r in runs], 0.0)
+        first = runs[0].settings
+        shared = {key: first[key] for key in first if all(run.settings.get(key) == first[key] for run in runs)}
+        peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
+        return cls([text for run in runs for text in run.tokens], _beside([run.accepted for run in runs], -1),
+                   predicted, shared, sum(run.seconds for run in runs),
+                   {part: sum(run.timing.get(part, 0.0) for run in runs) for part in runs[0].timing},
+                   max(peaks, default=None))
+
     def _kept(self) -> np.ndarray:
         return np.where(self.active, self.accepted, 0).sum(axis=0)
 
@@ -111,6 +192,13 @@ class DecodeRun:
         calls = int(self.rounds.sum())
         return (f"DecodeRun({len(self.tokens)} sequences, {calls} target calls, "
                 f"{1 + self._kept().sum() / calls:.3f} tokens per call)")
+
+
+def _beside(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
+    """Arrays ``[rounds sequences]`` of different length side by side."""
+    most = max(map(len, arrays))
+    return np.concatenate([np.pad(array, ((0, most - len(array)), (0, 0)), constant_values=fill) for array in arrays],
+                          axis=1)
 
 
 def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:

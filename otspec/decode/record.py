@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
 from otspec.decode.room import check_room
 from otspec.decode.streams import streams
+from otspec.decode.workers.hire import hired
 
 POCKET_TRACE = POCKET / "trace.safetensors"
 POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}
@@ -46,7 +48,8 @@ Shard = dict[str, np.ndarray]
 
 def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | None = None, temperature: float = 1.0,
            top_k: int | None = None, top_p: float | None = None, draft_length: int = 0, seed: int = 0,
-           batch_size: int | None = None, positions: str | int = "last", progress: bool = True) -> Trace:
+           batch_size: int | None = None, positions: str | int = "last", progress: bool = True,
+           executor: Executor | None = None, retries: int = 2) -> Trace:
     """Record the laws of a pair after every context.
 
     Parameters
@@ -68,6 +71,11 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
         Record after each whole prompt, or also after the prefixes that are shorter by multiples of this stride.
     progress : bool
         Show a progress bar on a terminal.
+    executor : concurrent.futures.Executor, optional
+        Who records the batches, as in `decode_sweep`; None records here. Workers load the models by the names of
+        ``pair`` and use as many threads as torch does here.
+    retries : int
+        How often a batch is tried again after its worker has died or failed.
 
     Returns
     -------
@@ -79,6 +87,8 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
         Bad prompts or settings; logits that define no law.
     BadFile
         ``out`` holds something else, or another recording.
+    WorkFailed
+        A batch failed too often, or the executor broke.
     """
     texts = _contexts(as_token_lists(pair, prompts), positions)
     if isinstance(draft_length, bool) or not isinstance(draft_length, (int, np.integer)) or draft_length < 0:
@@ -89,12 +99,15 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
     size = max(1, ENTRIES // ((2 * draft_length + 2) * pair.vocab_size)) if batch_size is None else \
         check_positive("batch_size", batch_size)
     request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions)
+    hire = hired(pair, executor, retries, _record_batch)
 
     def shards(done: int) -> Iterator[Shard]:
+        batches = ((texts[start:stop], start, longest, warp, int(draft_length), seed)
+                   for start, stop in _batches(done, len(texts), size))
         with progress_bar(len(texts), "contexts", progress, done) as bar:
-            for start, stop in _batches(done, len(texts), size):
-                yield _record_batch(pair, texts[start:stop], start, longest, warp, int(draft_length), seed)
-                bar.update(stop - start)
+            for shard in hire(batches):
+                yield shard
+                bar.update(len(shard["contexts"]))
 
     if out is None:
         return Trace(list(shards(0)), request)

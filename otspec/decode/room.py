@@ -72,8 +72,7 @@ class Room:
         slots = longest + nodes + 2
         cache = sum(reading.bytes_per_token for reading in readings.values()) * slots
         laws = (COPIES * (nodes + 1) + 2 * nodes) * pair.vocab_size * 8
-        default = max(1, ENTRIES // ((nodes + 1) * pair.vocab_size))
-        return cls(readings, cache + laws, default, free_memory(pair.device), slots)
+        return cls(readings, cache + laws, default_batch(drafts, pair.vocab_size), free_memory(pair.device), slots)
 
     def batch(self, asked: int | None, count: int) -> int:
         """Sequences of ``count`` to decode together.
@@ -110,6 +109,11 @@ class Room:
     def _reader(self, which: str, rows: int) -> Reader:
         made = self.readings[which].make
         return made(rows=rows, room=self.first) if made.func is TreeReader else made(rows=rows)
+
+
+def default_batch(drafts: Drafter | None, vocab_size: int) -> int:
+    """Sequences that keep a round's target laws within 512 MB, at least one."""
+    return max(1, ENTRIES // (((drafts.num_nodes if drafts else 0) + 1) * vocab_size))
 
 
 def free_memory(device: str) -> int | None:

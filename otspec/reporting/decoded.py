@@ -10,6 +10,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,14 @@ from otspec.decode.identity import identity
 from otspec.decode.loop import generate
 from otspec.decode.models import Pair, load_pair
 from otspec.decode.record import record
+from otspec.decode.workers.hire import hired
 from otspec.reporting.settings import Run, Settings
 
 SMALL_MODEL = 5e7  # parameters; a smaller one is slower on several threads than on one wherever a core is busy
 ENTRIES = 2**25  # of the laws along the blocks of one batch: 256 MB of float64
 LENGTH_RULES = ("token_wise", "block", "gumbel")
 PROMPT_TOKENS = 48
+RETRIES = 2  # of a run whose worker has died
 POCKET_NAMES = {("pocket/target", "pocket/draft"): "pocket",
                 ("pocket-small/target", "pocket-small/draft"): "pocket-small"}
 
@@ -131,11 +134,16 @@ class Models:
     @contextlib.contextmanager
     def use(self) -> Iterator[Pair]:
         """Lend the pair for a ``with`` block."""
+        pair = self.get()
+        with self._limit if is_small(pair) else self._turn:
+            yield pair
+
+    def get(self) -> Pair:
+        """Return the pair to one who does not run it."""
         with self._loading:
             if self._pair is None:
                 self._pair = self._load()
-        with self._limit if is_small(self._pair) else self._turn:
-            yield self._pair
+        return self._pair
 
 
 def spread(prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
@@ -159,6 +167,13 @@ def decoding_row(pair: Pair, prompts: Sequence[Sequence[int]], run: Run, setting
             "measured": measured.mean, "stderr": measured.stderr, "predicted": predicted.mean,
             "difference": gap.mean, "difference_stderr": gap.stderr,
             "z": z if math.isfinite(z) else math.copysign(1e9, z)}  # no infinities in JSON
+
+
+def decoding_row_by(executor: Executor, pair: Pair, prompts: Sequence[Sequence[int]], run: Run, settings: Settings,
+                    warp: dict[str, Any]) -> dict[str, Any]:
+    """Let a worker make a `decoding_row`, on as many CPU threads as here."""
+    make = hired(pair, executor, RETRIES, decoding_row, 1 if is_small(pair) else None)
+    return next(make([(spread(prompts, settings.sequences), run, settings, warp)]))
 
 
 def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settings, warp: dict[str, Any],

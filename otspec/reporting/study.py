@@ -6,6 +6,7 @@ Report and figure scripts share this class; they differ in what they ask for and
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cached_property
@@ -19,7 +20,7 @@ from otspec.core.trace import Trace
 from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
-from otspec.reporting.decoded import Models, check_pair, decoding_row, efficiency_rows, pair_of
+from otspec.reporting.decoded import Models, check_pair, decoding_row, decoding_row_by, efficiency_rows, pair_of
 from otspec.reporting.folder import Store, compute_only
 from otspec.reporting.parallel import in_threads
 from otspec.reporting.sequences import sequence_rows
@@ -42,11 +43,14 @@ class Study:
         ``store(name, inputs, compute) -> result``; computes always unless given.
     tick : callable
         Told the stages done, in fractions of one, with the name of the stage.
+    executor : concurrent.futures.Executor, optional
+        Who decodes.
     """
 
     def __init__(self, trace: Trace, settings: Settings, *, pair: Pair | None = None, store: Store = compute_only,
-                 tick: Callable[[float, str], Any] = lambda amount, name: None) -> None:
-        self.trace, self.settings = trace, settings
+                 tick: Callable[[float, str], Any] = lambda amount, name: None,
+                 executor: Executor | None = None) -> None:
+        self.trace, self.settings, self._executor = trace, settings, executor
         self._store, self._tick = store, tick
         if pair is not None:
             check_pair(pair, trace.provenance)
@@ -127,12 +131,17 @@ class Study:
         """Measured against predicted efficiency, one row per run; no rows without models (see `no_models`)."""
         if self.no_models:
             return self._noted(Table([]))
-        return self._noted(Table(list(in_threads(self._decoded, self.runs))))
+        # a thread that waits for an executor's worker needs no core
+        count = None if self._executor is None else len(self.runs)
+        return self._noted(Table(list(in_threads(self._decoded, self.runs, count))))
 
     def _decoded(self, run: Run) -> dict[str, Any]:
         def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
+            asked = self.trace.prompts, run, self.settings, self._warp()
+            if self._executor is not None and self._models is not None:
+                return decoding_row_by(self._executor, self._models.get(), *asked)
             with self._lent() as pair:
-                return decoding_row(pair, self.trace.prompts, run, self.settings, self._warp())
+                return decoding_row(pair, *asked)
 
         inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
         name = f"decoding-{run.rule}-{type(run.scheme).__name__}-{run.scheme.num_drafts}-{run.draft_length}"
