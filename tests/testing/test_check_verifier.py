@@ -83,7 +83,8 @@ def test_planted_bugs_of_token_rules_fail(name):
 
 
 @pytest.mark.parametrize(("scheme", "rule"), [(ot.WithReplacement(2), token_rules.rrs_iid),
-                                              (ot.WithoutReplacement(2), token_rules.rrs_wor)], ids=["i.i.d.", "w/o replacement"])
+                                              (ot.WithoutReplacement(2), token_rules.rrs_wor)],
+                         ids=["i.i.d.", "w/o replacement"])
 def test_their_healthy_twins_pass(scheme, rule):
     check_verifier(FromLists(scheme, rule), claims="lossless tight_at_one numpy_only")
 
