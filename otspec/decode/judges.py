@@ -24,7 +24,7 @@ import numpy as np
 
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, one_hot
-from otspec.core.schemes import WithReplacement
+from otspec.core.schemes import WithReplacement, as_scheme
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
@@ -295,17 +295,18 @@ def _over_depths(trail: list[Depth], size: int, chance: Any) -> np.ndarray:
 def _chance(rule: Any, depth: Depth) -> np.ndarray:
     """Probability that the emitted token is a draft, row by row; only draws with replacement lose copies."""
     if not isinstance(rule.scheme, WithReplacement):
-        return _chance_of(rule, depth)
+        return chance_of(rule, depth)
     present = (depth.drafts >= 0).sum(axis=1)
     chance = np.empty(len(present))
     for count in np.unique(present):
         rows = np.flatnonzero(present == count)
         part = Depth(*(array[rows] for array in depth))
-        chance[rows] = _chance_of(bound_to(rule, int(count)), part._replace(drafts=part.drafts[:, :count]))
+        chance[rows] = chance_of(bound_to(rule, int(count)), part._replace(drafts=part.drafts[:, :count]))
     return chance
 
 
-def _chance_of(rule: Any, depth: Depth) -> np.ndarray:
+def chance_of(rule: Any, depth: Depth) -> np.ndarray:
+    """Probability ``[B]`` that a draft is emitted: the acceptance of the rule, or the mass of the drafts at hand."""
     chance = None if rule.acceptance_is_slow else rule.acceptance(depth.target, depth.draft)
     if chance is not None:
         return np.asarray(chance)
@@ -316,12 +317,13 @@ def _chance_of(rule: Any, depth: Depth) -> np.ndarray:
     return np.where(drafted, law, 0).sum(axis=-1)
 
 
-def bound_to(rule: Any, count: int) -> Any:
-    """Return the same rule, with the same parameters, for ``count`` draws with replacement."""
-    if rule.scheme == WithReplacement(count):
+def bound_to(rule: Any, scheme: Any) -> Any:
+    """Return the same rule, with the same parameters, for another scheme; an int means draws with replacement."""
+    scheme = as_scheme(scheme)
+    if rule.scheme == scheme:
         return rule
     names = [name for name in inspect.signature(type(rule)).parameters if name != "scheme"]
-    return type(rule)(WithReplacement(count), **{name: getattr(rule, name) for name in names})
+    return type(rule)(scheme, **{name: getattr(rule, name) for name in names})
 
 
 def _compact(tokens: Any, alive: Any) -> Any:

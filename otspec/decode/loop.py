@@ -24,7 +24,7 @@ from otspec.decode.ledger import Ledger
 from otspec.decode.measure import DecodeRun, progress_bar
 from otspec.decode.method import method
 from otspec.decode.room import Room, check_room
-from otspec.decode.speaking import DraftSide, TargetSide
+from otspec.decode.speaking import TargetSide, draft_side
 from otspec.decode.stopping import stop_tokens
 from otspec.decode.stopwatch import Stopwatch
 from otspec.decode.streams import sequence_seeds, streams
@@ -113,8 +113,7 @@ class _Batch:
         self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
         self.target = TargetSide(room.target(size), warp)
-        asked = drafts is not None and drafts.asks_model
-        self.draft = DraftSide(room.draft(size) if asked else None, pair.vocab_size, warp)
+        self.draft = draft_side(room.drafts(size), pair.vocab_size, warp)
         self.rows: list[int] = []  # the sequence of every row
         self.waiting = list(range(len(prompts)))[::-1]
         self.size = size

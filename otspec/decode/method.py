@@ -20,7 +20,9 @@ from otspec.core.walk import TokenWalk
 from otspec.couplings import coupling, list_couplings
 from otspec.decode.drafters import Drafter, Paths, drafter
 from otspec.decode.drafters.coupled import CoupledPath
+from otspec.decode.drafters.several import Several
 from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
+from otspec.decode.several_judge import SeveralJudge
 from otspec.decode.tree_judge import TreeJudge
 from otspec.verifiers import verifier as make_verifier
 
@@ -97,6 +99,11 @@ def _path_judge(rule: Any, paths: Drafter) -> Judge:
 
 def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
     """Bind a verifier to a drafter that was asked for by name or object."""
+    if isinstance(drafts, Several):
+        rule = make_verifier(verifier, drafts.scheme) if isinstance(verifier, str) else verifier
+        if not isinstance(rule, TokenVerifier) or rule.scheme != drafts.scheme:
+            raise drafts.mismatch(rule, f"it is no token rule for {drafts.scheme}. Fix: 'optimal' or 'laminar'")
+        return drafts, SeveralJudge(rule, drafts.paths, drafts.depth)
     if drafts.tree == "paths":
         scheme = drafts.scheme if isinstance(drafts, Paths) else WithReplacement(1)
         if isinstance(verifier, str) and verifier in list_couplings():

@@ -11,6 +11,7 @@ torch and transformers are imported inside the functions, so importing this modu
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Pair:
         SHA-256 (hex) over weights, configuration and tokenizer of local folders, over name and commit for hub
         models: the same string means the same laws. (Of the pocket pair the weights name the rest, which is
         checked.) What was changed in memory since, `otspec.record` and `otspec.build_report` see for themselves.
+    others : tuple of transformers.PreTrainedModel
+        Further draft models, for drafters that read several.
     """
 
     target: Any
@@ -55,6 +58,7 @@ class Pair:
     vocab_size: int
     device: str
     fingerprint: str
+    others: tuple[Any, ...] = ()
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, with the special tokens that the tokenizer adds by itself.
@@ -98,7 +102,7 @@ def load_pair(
     name: str | None = None,
     *,
     target: str | Path | None = None,
-    draft: str | Path | None = None,
+    draft: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Pair:
@@ -108,10 +112,11 @@ def load_pair(
     ----------
     name : {"pocket", "pocket-small"}, optional
         A pair that ships with otspec: one target, with its draft or with a much weaker one.
-    target, draft : str or Path, optional
+    target, draft : str or Path, optional (draft: also several)
         Instead of `name`: two folders in the Hugging Face layout, or two hub ids (``"owner/model"``). The
         tokenizer lies in the folder or in the one above. A draft ``"skip:8-20"`` is the target without those layers
-        (numbers or ranges, ends included, the first layer being 0), its weights shared.
+        (numbers or ranges, ends included, the first layer being 0), its weights shared. A list of drafts makes a pair
+        for drafters that read several models; the first is its ``draft``, the rest its ``others``.
     device : str
         ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
     dtype : {"auto", "float32", "float64", "bfloat16", "float16"}
@@ -149,23 +154,23 @@ def load_pair(
     number = _torch_dtype(dtype, place, pocket)
     if pocket:
         check_hashes(POCKET)
-    skips = str(draft_at) if str(draft_at).startswith(PREFIX) else ""
-    asked = [(target_at, "target"), *([] if skips else [(draft_at, "draft")])]
-    sources = [locate(at, which) for at, which in asked]
-    models = [load_model(source, number, place) for source in sources]
-    tokenizers = [load_tokenizer(source) for source in sources]
-    if skips:
-        models.append(skip_layers(models[0], skips))
-        tokenizers.append(tokenizers[0])
+    drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
+    skips = [str(at) for at in drafts if str(at).startswith(PREFIX)]
+    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if str(at) not in skips)]
+    loaded = iter([(load_model(source, number, place), load_tokenizer(source)) for source in sources])
+    model, tokenizer = next(loaded)
+    models = [(skip_layers(model, str(at)), tokenizer) if str(at) in skips else next(loaded) for at in drafts]
+    names = [tokens for _, tokens in ((model, tokenizer), *models) if tokens is not None]
     return Pair(
-        target=models[0],
-        draft=models[1],
-        tokenizer=tokenizers[0] if tokenizers[0] is not None else tokenizers[1],
+        target=model,
+        draft=models[0][0],
+        tokenizer=names[0] if names else None,
         target_name=f"{name}/target" if pocket else str(target),
-        draft_name=f"{name}/draft" if pocket else str(draft),
-        vocab_size=common_vocab_size(*(_width(model) for model in models), *tokenizers),
+        draft_name=f"{name}/draft" if pocket else ", ".join(map(str, drafts)),
+        vocab_size=min(common_vocab_size(_width(model), _width(one), tokenizer, tokens) for one, tokens in models),
         device=place,
-        fingerprint=_fingerprint(sources, skips),
+        fingerprint=_fingerprint(sources, " ".join(skips)),
+        others=tuple(one for one, _ in models[1:]),
     )
 
 
@@ -255,6 +260,8 @@ def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Pa
     if name is None:
         if target is None or draft is None:
             raise BadArgument("load_pair: give a name ('pocket', 'pocket-small') or both target= and draft=")
+        if isinstance(draft, (list, tuple)) and not draft:
+            raise BadArgument("draft: an empty list. Fix: name at least one draft model.")
         return target, draft
     if target is not None or draft is not None:
         raise BadArgument(f"load_pair: name {name!r} already fixes both models; leave out target= and draft=")

@@ -26,15 +26,33 @@ def check_room(pair: Any, drafts: Drafter | None, longest: int) -> None:
         More tokens than a model that is read knows positions.
     """
     for which in read_models(drafts):
-        limit = positions(getattr(pair, which))
+        limit = positions(model_of(pair, which))
         if limit is not None and longest > limit:
             raise BadArgument(f"max_new_tokens: texts of up to {longest} tokens exceed the {limit} positions of the "
                               f"{which} model. Fix: shorten the prompts or max_new_tokens.")
 
 
 def read_models(drafts: Drafter | None) -> tuple[str, ...]:
-    """Models of the pair that are read."""
-    return ("target", "draft") if drafts is not None and drafts.asks_model else ("target",)
+    """Models of the pair that are read: the target, the draft, and further drafts by number."""
+    count = drafts.num_models if drafts is not None else 0
+    return ("target", *(f"draft {place + 1}" if place else "draft" for place in range(count)))
+
+
+def model_of(pair: Any, which: str) -> Any:
+    """Return a model of the pair by its name in `read_models`.
+
+    Raises
+    ------
+    BadArgument
+        A pair with fewer draft models.
+    """
+    name, _, number = which.partition(" ")
+    if not number:
+        return getattr(pair, name)
+    if int(number) > 1 + len(pair.others):
+        raise BadArgument(f"drafter: {number} draft models are asked for, the pair has {1 + len(pair.others)}. "
+                          f"Fix: load_pair(target=..., draft=[...]) with as many drafts.")
+    return pair.others[int(number) - 2]
 
 
 @dataclass(frozen=True)
@@ -67,7 +85,7 @@ class Room:
         branches = drafts is not None and drafts.branches
         # drafts reach past the longest text, and a model may change its positions there for all that it reads
         reach = longest + (drafts.depth if drafts else 0)
-        readings = {which: behaviour(getattr(pair, which), pair.vocab_size, reach, which, trees=branches)
+        readings = {which: behaviour(model_of(pair, which), pair.vocab_size, reach, which, trees=branches)
                     for which in read_models(drafts)}
         slots = longest + nodes + 2
         cache = sum(reading.bytes_per_token for reading in readings.values()) * slots
@@ -102,9 +120,9 @@ class Room:
         """Reader of the target model."""
         return self._reader("target", rows)
 
-    def draft(self, rows: int) -> Reader:
-        """Reader of the draft model."""
-        return self._reader("draft", rows)
+    def drafts(self, rows: int) -> list[Reader]:
+        """Readers of the draft models, in order."""
+        return [self._reader(which, rows) for which in self.readings if which != "target"]
 
     def _reader(self, which: str, rows: int) -> Reader:
         made = self.readings[which].make

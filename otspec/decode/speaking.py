@@ -87,10 +87,61 @@ class DraftSide:
         places = torch.where(self._single[:, None], places.roll(-1, dims=1), places)
         self._reader.keep(places[:, : nodes.shape[1] + 1], count, most - 2)
 
+    def take(self, tokens: Any, accepted: Any, most: int) -> None:
+        """Forget the drafts and read ``accepted [B]`` of ``tokens [B D]``, the text's last one before them first."""
+        import torch
+
+        single = self._single.long()
+        self._reader.keep(None, 1 - single, most - 2)
+        steps = torch.arange(tokens.shape[1], device=tokens.device) - 1
+        self._reader.read(tokens, steps.expand_as(tokens), last=1)
+        self._reader.keep(None, accepted, most - 2)
+
     def select(self, rows: Any) -> None:
         """Keep some rows."""
         if self._reader is not None:
             self._reader.select(rows)
+
+
+class SeveralSides:
+    """Several draft models of a batch, each with a path of its own.
+
+    Whatever path is kept, every model takes over the same tokens, which it may not have drafted itself: so it forgets
+    its drafts and reads those tokens.
+    """
+
+    def __init__(self, sides: list[DraftSide]) -> None:
+        self.sides = sides
+
+    def admit(self, rows: list[int], texts: list[list[int]]) -> None:
+        """Read all of the texts but their last two tokens."""
+        for side in self.sides:
+            side.admit(rows, texts)
+
+    def begin(self, texts: list[list[int]], ends: Any, lengths: Any, seeds: Any) -> None:
+        """Start a round."""
+        self._texts, self._before = texts, [len(text) for text in texts]
+        for side in self.sides:
+            side.begin(texts, ends, lengths, seeds)
+
+    def keep(self, nodes: Any, accepted: Any, read_at: Any, most: int, *, chain: bool) -> None:
+        """Read the drafts kept, of which the texts hold one more than they will be told."""
+        import torch
+
+        width = nodes.shape[1]
+        kept = [text[before - 1 : -1] + [0] * width for text, before in zip(self._texts, self._before, strict=True)]
+        tokens = torch.tensor([row[:width] for row in kept], device=nodes.device)
+        for side in self.sides:
+            side.take(tokens, accepted, most)
+
+    def noise(self, depth: int) -> Noise:
+        """Noise of a token of the texts to come."""
+        return self.sides[0].noise(depth)
+
+    def select(self, rows: Any) -> None:
+        """Keep some rows."""
+        for side in self.sides:
+            side.select(rows)
 
 
 class TargetSide:
@@ -122,3 +173,9 @@ class TargetSide:
     def select(self, rows: Any) -> None:
         """Keep some rows."""
         self._reader.select(rows)
+
+
+def draft_side(readers: list[Any], vocab_size: int, warp: dict[str, Any]) -> DraftSide | SeveralSides:
+    """Return the draft models of a batch: none, one, or several."""
+    sides = [DraftSide(reader, vocab_size, warp) for reader in readers or [None]]
+    return sides[0] if len(sides) == 1 else SeveralSides(sides)

@@ -21,9 +21,9 @@ from otspec.decode.judges import (  # noqa: E402
     PathsJudge,
     StatefulJudge,
     TokenWalkJudge,
-    _chance_of,
     _compact,
     bound_to,
+    chance_of,
 )
 from otspec.decode.method import method  # noqa: E402
 from otspec.decode.tree_judge import way_to  # noqa: E402
@@ -272,5 +272,5 @@ def test_an_acceptance_that_is_slow_is_not_asked_for_every_round(monkeypatch):
     assert rule.acceptance_is_slow
     law = rule.conditional(*(array.numpy() for array in here[:3]))
     monkeypatch.setattr(type(rule), "acceptance", lambda *given: pytest.fail("asked"))
-    got = _chance_of(rule, Depth(*(array.numpy() for array in here)))
+    got = chance_of(rule, Depth(*(array.numpy() for array in here)))
     np.testing.assert_allclose(got, [law[i, here.drafts[i].numpy()].sum() for i in range(5)], rtol=1e-14)

@@ -96,7 +96,7 @@ def test_texts_must_fit_the_positions_of_the_models_that_are_read():
 
 def test_the_readers_begin_with_slots_for_everything(pair):
     found = Room.of(pair, Paths(2, 3), 20)
-    for reader in (found.target(2), found.draft(2)):
+    for reader in (found.target(2), *found.drafts(2)):
         assert isinstance(reader, TreeReader)
         assert reader._cache.capacity == 20 + 6 + 2
     assert found.ways == {"target": "together", "draft": "together"}

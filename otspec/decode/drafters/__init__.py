@@ -12,6 +12,7 @@ from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.lookup import Lookup
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.rerank import Rerank
+from otspec.decode.drafters.several import Several
 from otspec.decode.drafters.tree import FixedTree
 
 DRAFTERS = Registry(
@@ -20,6 +21,7 @@ DRAFTERS = Registry(
     Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
     Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
+    Entry("several", Several, Source("mdsd"), "drafter", summary="a path from each of several draft models"),
     Entry("lookup", Lookup, Source("prompt-lookup"), "drafter", summary="what followed earlier in the text"),
 )
 
@@ -30,7 +32,7 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'rerank', 'lookup']
+    ['paths', 'tree', 'heap', 'rerank', 'several', 'lookup']
     """
     return DRAFTERS
 

@@ -42,6 +42,7 @@ class Speaker(Protocol):
     """What a drafter asks of the draft model."""
 
     texts: list[list[int]]
+    sides: list[Any]
 
     def start(self) -> Any:
         """Laws ``[B V]`` after the texts."""
@@ -84,6 +85,11 @@ class Drafter(ABC):
     def paths(self) -> int | None:
         """Number of paths of ``depth`` tokens that the nodes are; None for other trees."""
         return None
+
+    @property
+    def num_models(self) -> int:
+        """Draft models that are read."""
+        return int(self.asks_model)
 
     @property
     def most_draws(self) -> int:

@@ -1,0 +1,87 @@
+"""A token rule on the paths of different draft models, seen from the decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from otspec.core.drafters import Independent
+from otspec.core.laws import draw
+from otspec.decode.asking import ask, host
+from otspec.decode.drafters.base import Draft
+from otspec.decode.drafters.paths import along_paths, shared_targets
+from otspec.decode.judges import Depth, Outcome, _OnPaths, bound_to, chance_of
+from otspec.verifiers import verifier
+
+
+class SeveralJudge(_OnPaths):
+    """The rule, depth by depth, bound to the models whose paths have survived.
+
+    Which models those are differs from text to text, so the host is asked at every depth: made for measuring.
+    """
+
+    @property
+    def num_uniforms(self) -> int:
+        """The rule's numbers for every depth, then one for the token after a full path."""
+        return self.length * self.rule.num_uniforms + 1
+
+    def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
+        """Apply the rule to the survivors; the trail holds rows, survivors and their laws at every depth."""
+        import torch
+
+        tokens = self._tokens(draft)
+        target = shared_targets(along_paths(target_rows, self.paths), tokens)
+        size, width = len(tokens), self.rule.num_uniforms
+        each = torch.arange(size, device=tokens.device)
+        alive = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
+        reached = torch.ones_like(each, dtype=torch.bool)
+        accepted, token, trail = torch.zeros_like(each), torch.zeros_like(each), []
+        for depth in range(self.length):
+            first = alive.int().argmax(dim=1)
+            coins = uniforms[:, depth * width : (depth + 1) * width]
+            emitted = token.clone()
+            for survivors, rows in _alike(alive, reached):
+                here = (target[rows, first[rows], depth], draft.rows[rows][:, survivors, depth],
+                        tokens[rows][:, survivors, depth])
+                trail.append((rows, *here))
+                emitted[rows] = self._ask(here, coins[rows])
+            hit = alive & (tokens[:, :, depth] == emitted[:, None])
+            token = torch.where(reached, emitted, token)
+            reached = reached & hit.any(dim=1)
+            accepted = accepted + reached
+            alive = torch.where(reached[:, None], hit, alive)
+        first = alive.int().argmax(dim=1)
+        bonus = draw(target[each, first, self.length], uniforms[:, -1])
+        return self._outcome(accepted, torch.where(reached, bonus, token), first, trail)
+
+    def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
+        """Acceptance of the rule at every depth reached; without a formula, the mass of the drafts at hand."""
+        expected = np.zeros(len(target_rows))
+        for rows, *here in outcome.trail:
+            rule, *given = self._bound(*map(host, here))
+            expected[host(rows)] += chance_of(rule, Depth(*given, None))
+        return expected
+
+    def _ask(self, here: tuple[Any, Any, Any], coins: Any) -> Any:
+        rule, *given = self._bound(*here)
+        return ask(rule._draw, *given, coins[:, : rule.num_uniforms])
+
+    def _bound(self, target: Any, drafts: Any, tokens: Any) -> tuple[Any, Any, Any, Any]:
+        """The rule for as many models as have survived, and what it is asked with; one alone is rejected singly."""
+        count = tokens.shape[1]
+        if count == 1:
+            return verifier("single_draft"), target, drafts[:, 0], tokens
+        return bound_to(self.rule, Independent(count)), target, drafts, tokens
+
+
+def _alike(alive: Any, reached: Any) -> list[tuple[list[int], Any]]:
+    """Rows that were reached, grouped by the paths that are alive in them."""
+    import torch
+
+    found: dict[tuple[bool, ...], list[int]] = {}
+    for row, (mask, there) in enumerate(zip(alive.tolist(), reached.tolist(), strict=True)):
+        if there:
+            found.setdefault(tuple(mask), []).append(row)
+    return [([path for path, lives in enumerate(mask) if lives], torch.tensor(rows, device=alive.device))
+            for mask, rows in found.items()]
