@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from otspec import __version__
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         set_threads(given.threads)
-        return int(given.run(given) or 0)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return int(given.run(given) or 0)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -52,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"otspec: interrupted. {given.resume}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning in one line, as errors are; no line of code of the user's has caused it."""
+    print(f"otspec: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

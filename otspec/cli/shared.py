@@ -61,7 +61,8 @@ def finite(value: Any) -> Any:
 def add_models_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a pair of models."""
     parser.add_argument("--target", metavar="MODEL", help="large model: a folder or a hub id")
-    parser.add_argument("--draft", metavar="MODEL", help="small model with the same vocabulary")
+    parser.add_argument("--draft", metavar="MODEL", help="small model with the same vocabulary, or skip:8-20, the "
+                                                         "target without these layers")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
 
 
