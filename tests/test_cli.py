@@ -296,6 +296,6 @@ def test_numbers_outside_their_range_are_bad_usage(line, capsys):
 
 
 def test_json_holds_no_numbers_that_json_lacks():
-    from otspec.cli import _finite
+    from otspec.cli.shared import finite
 
-    assert _finite({"a": [float("nan"), 1.0], "b": (float("inf"), "x", 2)}) == {"a": [None, 1.0], "b": [None, "x", 2]}
+    assert finite({"a": [float("nan"), 1.0], "b": (float("inf"), "x", 2)}) == {"a": [None, 1.0], "b": [None, "x", 2]}

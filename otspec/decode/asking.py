@@ -27,3 +27,10 @@ def ask(function: Any, *arguments: Any, dtype: Any = np.int64) -> Any:
 def host(array: Any) -> np.ndarray:
     """Return an array as NumPy."""
     return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)
+
+
+def on_device(array: np.ndarray, device: Any) -> Any:
+    """Return an array as a tensor on a device, without waiting for it."""
+    import torch
+
+    return torch.from_numpy(array).to(device, non_blocking=True)

@@ -21,11 +21,19 @@ class Ledger:
         A text ends after any of these tokens.
     bar : object
         Progress bar, told the number of new tokens.
+
+    Attributes
+    ----------
+    tokens : list of list of int
+        The texts so far.
+    ended : list of bool
+        Which of them have ended.
     """
 
     def __init__(self, count: int, length: int, stops: frozenset[int], bar: Any) -> None:
         self._length, self._stops, self._bar = length, stops, bar
         self.tokens: list[list[int]] = [[] for _ in range(count)]
+        self.ended = [False] * count
         self._accepted: list[list[int]] = [[] for _ in range(count)]
         self._predicted: list[list[float]] = [[] for _ in range(count)]
 
@@ -38,6 +46,7 @@ class Ledger:
             if expected is not None:
                 self._predicted[sequence].append(float(expected[row]))
             going[row] = self._extend(self.tokens[sequence], [*numbers[row, 2 : 2 + kept].tolist(), last])
+            self.ended[sequence] = not going[row]
         return going
 
     def _extend(self, text: list[int], new: list[int]) -> bool:
@@ -59,10 +68,18 @@ class Ledger:
         predicted = _beside(self._predicted, 0.0) if predict else None
         return DecodeRun(self.tokens, accepted, predicted, settings, seconds, timing or {}, peak_bytes)
 
+    def finished(self, predict: bool, settings: dict[str, Any], seconds: float) -> DecodeRun:
+        """Return the texts that have ended; ``settings["finished"]`` names them."""
+        places = [sequence for sequence, ended in enumerate(self.ended) if ended]
+        part = Ledger(len(places), self._length, self._stops, self._bar)
+        part.tokens, part._accepted, part._predicted = (
+            [of[place] for place in places] for of in (self.tokens, self._accepted, self._predicted))
+        return part.run(predict, settings | {"finished": places}, seconds)
+
 
 def _beside(columns: list[list[Any]], fill: Any) -> np.ndarray:
     """Columns of different length as one array ``[rounds sequences]``."""
-    table = np.full((max(map(len, columns)), len(columns)), fill)
+    table = np.full((max(map(len, columns), default=0), len(columns)), fill)
     for place, column in enumerate(columns):
         table[: len(column), place] = column
     return table

@@ -18,16 +18,19 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.schemes import DraftScheme
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
+from otspec.decode.asking import on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.judges import Judge
 from otspec.decode.ledger import Ledger
 from otspec.decode.measure import DecodeRun, progress_bar
 from otspec.decode.method import method
 from otspec.decode.room import Room, check_room
+from otspec.decode.settings import settings_of
 from otspec.decode.speaking import TargetSide, draft_side
 from otspec.decode.stopping import stop_tokens
 from otspec.decode.stopwatch import Stopwatch
 from otspec.decode.streams import sequence_seeds, streams
+from otspec.decode.unfinished import decode_all
 
 
 def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", scheme: DraftScheme | int = 1,
@@ -65,8 +68,7 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     progress : bool
         Show a progress bar.
     first_sequence : int
-        Number of the first prompt, where the prompts are a part of a longer list: the parts of a list, decoded one by
-        one, have the streams of the whole.
+        Number of the first prompt in a longer list, whose parts, decoded one by one, have the streams of the whole.
 
     Returns
     -------
@@ -74,9 +76,10 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
 
     Raises
     ------
-    BadArgument, SchemeMismatch, UnknownName, TooLarge
+    BadArgument, SchemeMismatch, UnknownName, TooLarge, NotALaw
         Bad prompts or settings, texts longer than the models can hold, a rule that cannot verify such drafts, a model
-        that is no causal language model, a batch that does not fit.
+        that is no causal language model, a batch that does not fit, logits that define no law.
+        Whatever ends a run has the finished texts in its attribute ``run``, see `otspec.decode.unfinished`.
     """
     drafts, judge = method(verifier, scheme, draft_length, drafter)
     texts = as_token_lists(pair, prompts)
@@ -87,16 +90,13 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     check_room(pair, drafts, longest)
     room = Room.of(pair, drafts, longest)
     size = room.batch(batch_size, len(texts))
+    settings = settings_of(pair, verifier, scheme, drafts, **warp, seed=seed, first_sequence=first,
+                           max_new_tokens=length, stop_token=sorted(stops), batch_size=size, read=room.ways)
     clock = Stopwatch(pair.device)
     with progress_bar(len(texts) * length, "tokens", progress) as bar:
         ledger = Ledger(len(texts), length, stops, bar)
-        _Batch(pair, drafts, judge, texts, ledger, warp, (seed, first), size, room, predict, clock).decode()
-    settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
-                "device": str(pair.device), "verifier": verifier if isinstance(verifier, str) else repr(verifier),
-                "scheme": repr(getattr(verifier, "scheme", scheme)), "drafter": repr(drafts),
-                "paths": (drafts.paths or 0) if drafts else 1, "draft_length": drafts.depth if drafts else 0, **warp,
-                "seed": seed, "first_sequence": first, "max_new_tokens": length, "stop_token": sorted(stops),
-                "batch_size": size, "read": room.ways}
+        batch = _Batch(pair, drafts, judge, texts, ledger, warp, (seed, first), size, room, predict, clock)
+        decode_all(batch, settings, room.bytes_per_sequence)
     timing = clock.split()
     return ledger.run(predict, settings, sum(timing.values()), timing, clock.peak_bytes())
 
@@ -107,18 +107,14 @@ class _Batch:
     def __init__(self, pair: Any, drafts: Drafter | None, judge: Judge, prompts: list[list[int]], ledger: Ledger,
                  warp: dict[str, Any], key: tuple[int, int], size: int, room: Room, predict: bool,
                  clock: Stopwatch) -> None:
-        import torch
-
-        self.device = torch.device(pair.device)
+        self.device = pair.device
         self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
         self.target = TargetSide(room.target(size), warp)
         self.draft = draft_side(room.drafts(size), pair.vocab_size, warp)
         self.rows: list[int] = []  # the sequence of every row
-        self.waiting = list(range(len(prompts)))[::-1]
-        self.size = size
-        self.streams = streams(*key, len(prompts))
-        self.seeds = sequence_seeds(*key, len(prompts))
+        self.waiting, self.size = list(range(len(prompts)))[::-1], size
+        self.streams, self.seeds = streams(*key, len(prompts)), sequence_seeds(*key, len(prompts))
         judge.begin(size)
 
     def decode(self) -> None:
@@ -151,13 +147,12 @@ class _Batch:
         import torch
 
         texts = [self.texts[sequence] for sequence in self.rows]
-        lengths = self._on_device(np.array([len(text) for text in texts]))
-        ends = self._on_device(np.array([text[-2:] if len(text) > 1 else text * 2 for text in texts]))
-        seeds = self._on_device(self.seeds[self.rows])
+        lengths = on_device(np.array([len(text) for text in texts]), self.device)
+        ends = on_device(np.array([text[-2:] if len(text) > 1 else text * 2 for text in texts]), self.device)
         drafting = self.drafts.num_uniforms if self.drafts else 0
-        uniforms = self._on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
-                                             for sequence in self.rows]))
-        self.draft.begin(texts, ends, lengths, seeds)
+        uniforms = on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
+                                       for sequence in self.rows]), self.device)
+        self.draft.begin(texts, ends, lengths, on_device(self.seeds[self.rows], self.device))
         draft, coins = Draft(*ends.new_zeros(2, len(ends), 0), None), uniforms[:, drafting:]
         if self.drafts:
             with self.clock("draft"):
@@ -191,11 +186,6 @@ class _Batch:
         self.rows = [self.rows[row] for row in staying]
         if staying:
             self.judge.select(staying)
-            chosen = self._on_device(np.array(staying))
+            chosen = on_device(np.array(staying), self.device)
             self.target.select(chosen)
             self.draft.select(chosen)
-
-    def _on_device(self, array: np.ndarray) -> Any:
-        import torch
-
-        return torch.from_numpy(array).to(self.device, non_blocking=True)

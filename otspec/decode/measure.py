@@ -190,8 +190,8 @@ class DecodeRun:
     def __repr__(self) -> str:
         """Size and tokens per call."""
         calls = int(self.rounds.sum())
-        return (f"DecodeRun({len(self.tokens)} sequences, {calls} target calls, "
-                f"{1 + self._kept().sum() / calls:.3f} tokens per call)")
+        rate = f", {1 + self._kept().sum() / calls:.3f} tokens per call" if calls else ""
+        return f"DecodeRun({len(self.tokens)} sequences, {calls} target calls{rate})"
 
 
 def _beside(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:

@@ -24,6 +24,7 @@ from otspec.decode.drafters.several import Several
 from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
 from otspec.decode.several_judge import SeveralJudge
 from otspec.decode.tree_judge import TreeJudge
+from otspec.verifiers import list_verifiers
 from otspec.verifiers import verifier as make_verifier
 
 
@@ -116,6 +117,8 @@ def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
         raise drafts.mismatch(verifier, "it judges no trees. Fix: a tree rule such as 'traversal'")
     rule = verifier
     if isinstance(verifier, str):
+        if list_verifiers()[verifier].kind in ("block", "stateful"):
+            raise drafts.mismatch(verifier, "it reads one path. Fix: a tree rule such as 'traversal'")
         scheme = WithReplacement(1) if drafts.tree == "deterministic" else WithoutReplacement(drafts.most_draws)
         rule = make_verifier(verifier, scheme)
     if isinstance(rule, TokenVerifier):

@@ -88,7 +88,7 @@ class Room:
         readings = {which: behaviour(model_of(pair, which), pair.vocab_size, reach, which, trees=branches)
                     for which in read_models(drafts)}
         slots = longest + nodes + 2
-        cache = sum(reading.bytes_per_token for reading in readings.values()) * slots
+        cache = sum(reading.bytes_per_token * slots + reading.bytes_per_text for reading in readings.values())
         laws = (COPIES * (nodes + 1) + 2 * nodes) * pair.vocab_size * 8
         return cls(readings, cache + laws, default_batch(drafts, pair.vocab_size), free_memory(pair.device), slots)
 

@@ -14,12 +14,51 @@ from otspec.core.laws import law_from_logits
 from otspec.core.noise import Noise
 
 
+class NoLaw(NotALaw):
+    """Logits of a model that define no law.
+
+    Attributes
+    ----------
+    row : int
+        Of the batch.
+    which, says, fix : str
+        The model, what its logits are, and what to do.
+    """
+
+    row: int
+    which: str
+    says: str
+    fix: str
+
+    @classmethod
+    def found(cls, which: str, logits: Any) -> NoLaw:
+        """Error of the first row of ``logits [B n V]`` with any that define no law."""
+        peak = logits.amax(dim=-1)  # NaN and +inf are maxima too
+        row = int((~peak.isfinite()).any(dim=1).int().argmax())
+        banned = bool((peak[row][~peak[row].isfinite()] < 0).any())
+        says = "are -inf everywhere, so no token can be emitted" if banned else "hold NaN or +inf"
+        fix = "unban at least one token" if banned else "check the model's output (half-precision overflow?)"
+        error = cls(f"{which} model: logits of row {row} of the batch {says}. Fix: {fix}.")
+        error.row, error.which, error.says, error.fix = row, which, says, fix
+        return error
+
+    def of(self, place: str, kept: str) -> NotALaw:
+        """Error that names the place, and what was kept."""
+        return NotALaw(f"{self.which} model: logits of {place} {self.says}; {kept}. Fix: {self.fix}.")
+
+
 def laws(logits: Any, warp: dict[str, Any], which: str) -> Any:
-    """Laws in float64 of a model's logits at the settings of ``warp``; the model is named if they define none."""
+    """Laws ``[B n V]`` in float64 of a model's logits at the settings of ``warp``.
+
+    Raises
+    ------
+    NoLaw
+        The logits define none.
+    """
     try:
-        return law_from_logits(logits, **warp)
-    except NotALaw as error:
-        raise NotALaw(f"{which} model: {error}") from None
+        return law_from_logits(logits.flatten(0, 1), **warp).unflatten(0, tuple(logits.shape[:2]))
+    except NotALaw:
+        raise NoLaw.found(which, logits) from None
 
 
 class DraftSide:
@@ -57,12 +96,11 @@ class DraftSide:
 
         # a text of one token is read twice, side by side: neither copy sees the other
         parents = torch.stack([torch.full_like(self._position, -1), torch.where(self._single, -1, 0)], dim=1)
-        return laws(self._reader.read(self.ends, parents, last=1)[:, 0], self._warp, "draft")
+        return laws(self._reader.read(self.ends, parents, last=1), self._warp, "draft")[:, 0]
 
     def after(self, tokens: Any, parents: Any) -> Any:
         """Laws ``[B n V]`` after new nodes; node ``j`` is the j-th that was read, 0 the end of the text."""
-        logits = self._reader.read(tokens.clamp(min=0), parents + 1, last=tokens.shape[1])
-        return laws(logits.flatten(0, 1), self._warp, "draft").unflatten(0, tuple(tokens.shape))
+        return laws(self._reader.read(tokens.clamp(min=0), parents + 1, last=tokens.shape[1]), self._warp, "draft")
 
     def noise(self, depth: int) -> Noise:
         """Noise of a token of the texts to come, keyed by its place in the text, not by the round."""
@@ -160,8 +198,7 @@ class TargetSide:
 
         read = torch.cat([last[:, None], tokens.clamp(min=0)], dim=1)
         above = torch.cat([torch.full_like(last, -1)[:, None], parents], dim=1)
-        logits = self._reader.read(read, above)
-        return laws(logits.flatten(0, 1), self._warp, "target").unflatten(0, tuple(read.shape))
+        return laws(self._reader.read(read, above), self._warp, "target")
 
     def keep(self, nodes: Any, accepted: Any, most: int, *, chain: bool) -> None:
         """Take over the drafts kept, after the token that was last."""

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from otspec.decode.reading.memory import cache_bytes
 from otspec.decode.reading.readers import call_with
 
 _NAMES = ("cache", "past_key_values", "cache_params", "state")
@@ -33,8 +34,6 @@ class AloneReader:
         Positions that the model knows; what stands past the last one, which no text can reach, is left out.
     """
 
-    bytes_per_slot = 0
-
     def __init__(self, model: Any, vocab_size: int, rows: int, *, plain: bool = False,
                  singly: bool = False, limit: int | None = None) -> None:
         self._model, self._vocab_size, self._plain, self._singly = model, vocab_size, plain, singly
@@ -44,6 +43,25 @@ class AloneReader:
         self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
         accepted = inspect.signature(model.forward).parameters
         self._name = next((name for name in _NAMES if name in accepted), None)
+
+    @property
+    def bytes_per_slot(self) -> int:
+        """Memory of one more token of a text, as the caches of the shortest and the longest text show it."""
+        return self._memory()[0]
+
+    @property
+    def bytes_per_text(self) -> int:
+        """Memory of a text whatever its length, such as a recurrent state."""
+        return self._memory()[1]
+
+    def _memory(self) -> tuple[int, int]:
+        sizes = sorted((length - len(unread), cache_bytes(cache)) for cache, length, unread
+                       in zip(self._caches, self._lengths, self._unread, strict=True) if cache is not None)
+        if not sizes:
+            return 0, 0
+        (short, least), (long, most) = sizes[0], sizes[-1]
+        slope = max(0, most - least) // (long - short) if long > short else most // max(1, long)
+        return slope, max(0, most - slope * long)
 
     def admit(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
         """Begin texts; they are read with the first nodes."""

@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from otspec.core.errors import BadArgument, OtspecError
+from otspec.core.errors import BadArgument, OtspecError, TooLarge
 from otspec.decode.reading.alone import AloneReader
+from otspec.decode.reading.memory import out_of_memory
 from otspec.decode.reading.readers import Reader, TreeReader, WholeReader
+from otspec.decode.reading.trial import Trial, told
 from otspec.decode.reading.window import windows
 
 _KNOWN: weakref.WeakKeyDictionary[Any, dict[Any, Behaviour]] = weakref.WeakKeyDictionary()
@@ -52,12 +54,15 @@ class Behaviour:
         ``make(rows=, room=)`` gives the reader.
     bytes_per_token : int
         Cache memory of one token of one text.
+    bytes_per_text : int
+        Cache memory of a text whatever its length.
     """
 
     way: str
     lacks: str
     make: Callable[..., Reader]
     bytes_per_token: int = 0
+    bytes_per_text: int = 0
 
 
 def behaviour(model: Any, vocab_size: int, longest: int, which: str, *, trees: bool = True) -> Behaviour:
@@ -84,6 +89,10 @@ def behaviour(model: Any, vocab_size: int, longest: int, which: str, *, trees: b
     BadArgument
         A model that sees later tokens, remembers earlier calls, or cannot be run on tokens alone; the message names
         the property that it lacks.
+    ShapeMismatch
+        A model of fewer tokens than ``vocab_size``.
+    TooLarge
+        Memory ran out in the trial.
     """
     import torch
 
@@ -93,12 +102,26 @@ def behaviour(model: Any, vocab_size: int, longest: int, which: str, *, trees: b
     key = (_fingerprint(model), vocab_size, length, trees)
     known = _KNOWN.setdefault(model, {})
     if key not in known:
-        with torch.inference_mode():
-            known[key] = _tried(_Trial(model, vocab_size, length, limit), which, trees)
+        try:
+            with torch.inference_mode():
+                known[key] = _tried(Trial(model, vocab_size, length, limit), which, trees)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise TooLarge(f"{which}: memory ran out when {type(model).__name__} was tried on texts of {length} "
+                           f"tokens. Fix: shorter texts, or a smaller model.", length) from error
     if known[key].way == "whole":
         warnings.warn(f"{which}: {type(model).__name__} is read by one pass over every text, which is slow: "
-                      f"{known[key].lacks}.", SlowReading, stacklevel=3)
+                      f"{known[key].lacks}.", SlowReading, stacklevel=_level_of_the_caller())
     return known[key]
+
+
+def _level_of_the_caller() -> int:
+    """Stack level, seen from the function that asks, of the first line that is not of this package."""
+    package, frame, level = str(Path(__file__).parents[2]), sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def positions(model: Any) -> int | None:
@@ -116,14 +139,15 @@ def _fingerprint(model: Any) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _tried(trial: _Trial, which: str, trees: bool) -> Behaviour:
+def _tried(trial: Trial, which: str, trees: bool) -> Behaviour:
     name = f"{which}: {type(trial.model).__name__}"
     try:
+        trial.check_width(name)
         lacks = trial.refuses()
-    except OtspecError:
-        raise
     except Exception as error:  # any architecture's own failure, told in our words
-        raise BadArgument(f"{name} cannot be run on token ids alone ({type(error).__name__}: {error}). "
+        if isinstance(error, OtspecError) or out_of_memory(error):
+            raise
+        raise BadArgument(f"{name} cannot be run on token ids alone ({told(error)}). "
                           f"Fix: use a causal language model that needs no other input.") from error
     if lacks:
         raise BadArgument(f"{name} {lacks}. Fix: use a causal language model.")
@@ -133,115 +157,14 @@ def _tried(trial: _Trial, which: str, trees: bool) -> Behaviour:
     lacks = ""
     for window in windows(trial.model.config.get_text_config()):
         make = partial(TreeReader, trial.model, trial.vocab_size, window=window, limit=trial.limit)
-        wrong, size = trial.differs(make, 2 if trees else 1)
+        wrong, sizes = trial.differs(make, 2 if trees else 1)
         if not wrong:
-            return Behaviour("together", "", make, size)
+            return Behaviour("together", "", make, *sizes)
         lacks = lacks or wrong
     trial.slack = 10.0  # recurrent states sum in another order; without masks, what is wrong is wrong by far
     for how in ({}, {"plain": True}, {"singly": True}):
         make = partial(AloneReader, trial.model, trial.vocab_size, limit=trial.limit, **how)
-        if not trial.differs(make, 2 if trees else 1)[0]:
-            return Behaviour("alone", lacks, make)
+        wrong, sizes = trial.differs(make, 2 if trees else 1)
+        if not wrong:
+            return Behaviour("alone", lacks, make, *sizes)
     return Behaviour("whole", lacks, partial(WholeReader, trial.model, trial.vocab_size, limit=trial.limit))
-
-
-class _Trial:
-    """Random tokens, and the logits that passes over whole texts of them give."""
-
-    def __init__(self, model: Any, vocab_size: int, length: int, limit: int | None) -> None:
-        self.model, self.vocab_size, self.limit = model, vocab_size, limit
-        draw = np.random.default_rng(0)
-        self.text = draw.integers(vocab_size, size=length).tolist()
-        self.other = draw.integers(vocab_size, size=length).tolist()
-        config = model.config.get_text_config()
-        special = [getattr(config, name, None) for name in ("pad_token_id", "bos_token_id", "eos_token_id")]
-        for place, token in enumerate(token for token in special if isinstance(token, int)):
-            if 0 <= token < vocab_size:  # a text may hold any token
-                self.text[1 + place] = token
-        self._passes: dict[tuple[int, ...], Any] = {}
-        self.slack = 1.0
-
-    def whole(self, text: list[int]) -> Any:
-        """Logits ``[n V]`` along a text, centred, float64."""
-        import torch
-
-        key = tuple(text)
-        if key not in self._passes:
-            logits = self.model(input_ids=torch.tensor([text], device=self.model.device), use_cache=False).logits
-            self._passes[key] = _centred(logits[0, :, : self.vocab_size])
-        return self._passes[key]
-
-    def refuses(self) -> str:
-        """Say what makes the model no causal language model of its own, if anything does."""
-        half = len(self.text) // 2
-        fresh = self.whole(self.text[:half])
-        full = self.whole(self.text)
-        if not self.same(full[:half], self.whole(self.text[:half] + self.other[half:])[:half]):
-            return "is not causal: its logits move when later tokens change"
-        del self._passes[tuple(self.text[:half])]
-        if not self.same(self.whole(self.text[:half]), fresh):
-            return "remembers earlier calls: the same text read twice gives different logits"
-        return ""
-
-    def even(self) -> bool:
-        """Whether prefixes alone have the logits that they have within a longer text.
-
-        Each is half as long as the one before, so that whatever length matters lies between two of them.
-        """
-        full, size = self.whole(self.text), len(self.text)
-        return all(self.same(full[length - 1], self.whole(self.text[:length])[-1])
-                   for length in (size >> times for times in range(1, size.bit_length())))
-
-    def same(self, left: Any, right: Any) -> bool:
-        """Whether two sets of logits differ by rounding only."""
-        import torch
-
-        eps = torch.finfo(self.model.dtype).eps
-        # float64 models may keep a float32 softmax; of half precision, nothing finer than a few steps can be asked
-        relative = 16 * eps if eps > 1e-4 else 2e-5 if eps > 1e-10 else 2e-6
-        scale = max(float(left.abs().max()), float(right.abs().max()))
-        if left.isnan().all() and right.isnan().all():  # told as such when it is decoded
-            return True
-        return bool((left - right).abs().max() <= self.slack * relative * scale)
-
-    def differs(self, make: Callable[..., Any], branches: int) -> tuple[str, int]:
-        """Say how reading trees behind two texts in one cache differs from whole passes; also bytes a token."""
-        deep = 2
-        ends = [len(self.text) - 2 * (deep + 1), max(1, len(self.text) // 3)]
-        texts = [self.text[: ends[0]], self.text[: ends[1]]]
-        try:
-            return self._read(make(rows=2), texts, branches, deep)
-        except Exception as error:  # a cache or mask that an architecture does not take
-            return f"it cannot be read through a cache with a mask ({type(error).__name__}: {error})"[:300], 0
-
-    def _read(self, reader: Any, texts: list[list[int]], branches: int, deep: int) -> tuple[str, int]:
-        import torch
-
-        device = self.model.device
-        reader.admit([0, 1], [text[:-1] for text in texts])
-        for turn in range(2):
-            # the first branch goes on as the text does, so that one whole pass serves both rounds
-            chains = [[self.text[len(text) : len(text) + deep]] +
-                      [self.other[5 * turn + deep * b : 5 * turn + deep * (b + 1)] for b in range(1, branches)]
-                      for text in texts]
-            nodes = [[text[-1], *(token for chain in chains[row] for token in chain)] for row, text in enumerate(texts)]
-            parents = [-1, *(parent for b in range(branches) for parent in (0, *range(b * deep + 1, b * deep + deep)))]
-            logits = reader.read(*(torch.tensor(table, device=device) for table in (nodes, [parents] * 2)))
-            for row, text in enumerate(texts):
-                for b, chain in enumerate(chains[row]):
-                    want = self.whole(self.text)[len(text) - 1 : len(text) + deep] if b == 0 else \
-                        self.whole(text + chain)[-deep - 1 :]
-                    picked = [0, *range(1 + b * deep, 1 + (b + 1) * deep)]
-                    if not self.same(_centred(logits[row, picked]), want):
-                        return ("a cache with a mask of drafted branches gives other logits" if b else
-                                "a cache that holds texts of different length gives other logits"), 0
-            keep = torch.arange(deep + 1, device=device).expand(2, -1)
-            texts = [text + self.text[len(text) : len(text) + deep + 1] for text in texts]
-            reader.keep(keep, torch.full((2,), deep + 1, device=device), max(map(len, texts)) - 1)
-        return "", reader.bytes_per_slot
-
-
-def _centred(logits: Any) -> Any:
-    """Logits up to the constant that no law depends on."""
-    logits = logits.double()
-    return logits - logits.mean(dim=-1, keepdim=True)

@@ -99,6 +99,8 @@ class TreeReader:
         self._most = 0
         self._above = torch.zeros(rows, 0, 0, dtype=torch.bool, device=model.device)
 
+    bytes_per_text = 0
+
     @property
     def bytes_per_slot(self) -> int:
         """Memory of one token of one text, in bytes."""
@@ -209,7 +211,7 @@ class WholeReader:
         self._texts: list[list[int]] = [[] for _ in range(rows)]
         self._nodes: list[list[list[int]]] = [[] for _ in range(rows)]
 
-    bytes_per_slot = 0
+    bytes_per_slot = bytes_per_text = 0  # no cache
 
     def admit(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
         """Take down the texts; nothing is read before it is asked for."""

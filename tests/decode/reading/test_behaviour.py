@@ -7,11 +7,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from otspec.core.errors import BadArgument  # noqa: E402
+from otspec.core.errors import BadArgument, ShapeMismatch  # noqa: E402
+from otspec.decode.loop import generate  # noqa: E402
+from otspec.decode.models import Pair  # noqa: E402
 from otspec.decode.reading import behaviour as module  # noqa: E402
 from otspec.decode.reading.alone import AloneReader  # noqa: E402
 from otspec.decode.reading.behaviour import SlowReading, behaviour, positions  # noqa: E402
 from otspec.decode.reading.readers import TreeReader, WholeReader  # noqa: E402
+from otspec.decode.reading.trial import told  # noqa: E402
+from otspec.decode.record import record  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 from tests.decode.strange import SHORT, strange  # noqa: E402
 
@@ -145,3 +149,44 @@ def test_a_pass_over_every_text_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert behaviour(tiny.model(1), 64, 24, "draft").lacks == ""
+
+
+def test_the_warning_points_at_the_line_that_asked():
+    pair = Pair(strange("openai", 1), strange("openai", 2), None, "a", "b", 64, "cpu", "x")
+    with pytest.warns(SlowReading) as caught:
+        generate(pair, [[1, 2]], max_new_tokens=2)
+    with pytest.warns(SlowReading) as recorded:
+        record(pair, [[1, 2]], progress=False)
+    assert {warning.filename for warning in [*caught, *recorded]} == {__file__}
+
+
+def test_reasons_are_one_sentence():
+    long = ValueError(f"The size of {'one ' * 60}. A second\nsentence.")
+    assert told(long).startswith("ValueError: The size of one one")
+    assert len(told(long)) < 140
+    assert told(RuntimeError("Both differ.\nSee the manual. More.")) == "RuntimeError: Both differ"
+    with pytest.warns(SlowReading) as caught:
+        behaviour(strange("openai", 1), 64, 24, "draft")
+    assert len(str(caught[0].message)) < 300
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused_before_anything_is_decoded():
+    for size, says in ((65, "reads 64 tokens, but the pair's vocab_size is 65"), (10**6, "is 1000000")):
+        pair = Pair(tiny.model(1), tiny.model(2), None, "a", "b", size, "cpu", "x")
+        with pytest.raises(ShapeMismatch, match=f"target: LlamaForCausalLM.*{says}.*Fix: load the pair with"):
+            generate(pair, [[1, 2]], max_new_tokens=2)
+    narrow = hooked(tiny.model(1), lambda calls, logits: logits[..., :60])
+    with pytest.raises(ShapeMismatch, match="gives 60 logits, but the pair's vocab_size is 64"):
+        found(narrow)
+
+
+def test_logits_that_are_missing_only_through_a_cache_are_not_passed_over():
+    model = tiny.model(1)
+
+    def narrow(module, args, kwargs, out):
+        if kwargs.get("use_cache"):
+            out.logits = out.logits[..., :60]
+
+    model.register_forward_hook(narrow, with_kwargs=True)
+    with pytest.raises(ShapeMismatch, match="60 logits, expected at least 64"):
+        found(model)

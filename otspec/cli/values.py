@@ -102,3 +102,61 @@ def read_law(option: str, text: str | None, normalised: bool) -> Any:
         raise BadFile(f"{option}: {text[:60]!r} holds no law (shape {law.shape}). Fix: one law per row, at least one.")
     law = law.astype(np.float64) if law.dtype.kind in "iuf" else law
     return normalize(law) if normalised else as_law(option.lstrip("-"), law)
+
+
+def read_drafter(text: str) -> Any:
+    """Drafter of a name and parameters: ``tree:widths=3x2x1``, ``rerank:nodes=16,width=4``.
+
+    Examples
+    --------
+    >>> read_drafter("tree:widths=3x2x1"), read_drafter("heap:nodes=8,max_depth=none"), read_drafter("lookup")
+    (FixedTree(widths=(3, 2, 1), counts=None), Heap(nodes=8, max_depth=None), Lookup(draft_length=4, ngram=3))
+    """
+    from otspec.core.errors import BadArgument, OtspecError
+    from otspec.decode.drafters import DRAFTERS, drafter
+
+    name, colon, rest = text.partition(":")
+    params: dict[str, Any] = {}
+    for part in rest.split(",") if colon else ():
+        key, equals, value = part.partition("=")
+        if not equals or not key or key in params:
+            raise BadArgument(f"--drafter: {part!r} of {text!r} sets nothing new. Fix: {name}:KEY=VALUE,KEY=VALUE.")
+        params[key] = _drafter_value(key, value)
+    try:
+        fields = getattr(DRAFTERS[name].factory, "__dataclass_fields__", {})
+        for key in params.keys() & fields.keys():  # one number is a sequence of one where a sequence is asked for
+            if "Sequence" in str(fields[key].type) and isinstance(params[key], int):
+                params[key] = (params[key],)
+        return drafter(name, **params)
+    except OtspecError as error:
+        raise BadArgument(f"--drafter {text}: {error}") from None
+
+
+def _drafter_value(key: str, value: str) -> Any:
+    """``none``, a whole number, or several with ``x`` between them."""
+    from otspec.core.errors import BadArgument
+
+    if value == "none":
+        return None
+    numbers = value.split("x")
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise BadArgument(f"--drafter: {key}={value!r} is no whole number. Fix: {key}=4, several as {key}=3x2x1, "
+                          f"or {key}=none.")
+    return int(value) if len(numbers) == 1 else tuple(map(int, numbers))
+
+
+def read_stop_tokens(asked: list[str] | None, pair: Any) -> Any:
+    """Argument ``stop_token`` of ``generate``: all ids that were given, and the target's own where ``model`` is."""
+    from otspec.core.errors import BadArgument
+    from otspec.decode.stopping import stop_tokens
+
+    if not asked or asked == ["model"]:
+        return "model"
+    if asked == ["none"]:
+        return None
+    wrong = [one for one in asked if one != "model" and not (one.isascii() and one.isdecimal())]
+    if wrong:
+        why = "stands beside others" if wrong[0] == "none" else "is no token id"
+        raise BadArgument(f"--stop-token: {wrong[0]!r} {why}. Fix: a token id, model, or none alone.")
+    own = stop_tokens(pair, "model") if "model" in asked else frozenset()
+    return sorted(own | {int(one) for one in asked if one != "model"})

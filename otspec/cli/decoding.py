@@ -1,0 +1,125 @@
+"""``otspec decode``: texts by speculative decoding, from one prompt or a file of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.cli.shared import add_models_options, add_warp_options, command, named_pair, show
+from otspec.cli.values import SCHEMES, count, read_drafter, read_prompts, read_scheme, read_stop_tokens, seed
+
+LARGEST_SCORE = 1e9  # stands for infinity, which JSON has not
+
+
+def add_decode(commands: Any) -> None:
+    """Add ``otspec decode``."""
+    parser = command(commands, "decode", _decode, "continue prompts by speculative decoding",
+                     "decode --pair pocket --prompt 'def main():' --verifier traversal --drafter tree:widths=3x2x1",
+                     "Texts that were finished are printed.")
+    parser.add_argument("--list", action="store_true", help="list verifiers, couplings and drafters instead")
+    parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
+    add_models_options(parser)
+    parser.add_argument("--prompt", help="text to continue")
+    parser.add_argument("--prompts", metavar="FILE", help="instead: one prompt per line, or a JSON list")
+    parser.add_argument("--verifier", help="a token, block or tree rule, or a coupling, see --list (default: block; "
+                                           "traversal for drafters of trees)")
+    parser.add_argument("--scheme", help=f"{SCHEMES} (default: with-replacement)")
+    parser.add_argument("-k", type=int, help="number of drafts (default: 1)")
+    parser.add_argument("--draft-length", type=int, help="tokens per path (default: 4)")
+    parser.add_argument("--drafter", metavar="NAME[:KEY=VALUE,...]",
+                        help="instead of --scheme, -k and --draft-length: tree:widths=3x2x1, heap:nodes=8, "
+                             "rerank:nodes=16,width=4,max_depth=5, lookup:draft_length=4,ngram=3 or "
+                             "paths:scheme=4,draft_length=8")
+    parser.add_argument("--samples", type=count, help="texts of each prompt, for a standard error (default: 4 of "
+                                                      "--prompt, 1 of those of --prompts)")
+    parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--stop-token", metavar="ID", action="append",
+                        help="a token id that ends a text, none, or model for the target's own (default); repeatable")
+    parser.add_argument("--batch-size", type=count, help="texts decoded together (default: as many as fit)")
+    add_warp_options(parser)
+    parser.add_argument("--seed", type=seed, default=0)
+
+
+def _decode(given: Any) -> None:
+    if given.list:
+        return _list(given)
+    from otspec.decode.loop import generate
+
+    prompts, samples = _prompts(given)
+    method = _method(given)
+    verifier = given.verifier or ("block" if getattr(method.get("drafter"), "tree", "paths") == "paths"
+                                  else "traversal")
+    pair = named_pair(given, given.pair)
+    settings = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p, "seed": given.seed,
+                "max_new_tokens": given.max_new_tokens, "stop_token": read_stop_tokens(given.stop_token, pair),
+                "batch_size": given.batch_size, "progress": not given.quiet}
+    try:
+        run = generate(pair, [prompt for prompt in prompts for _ in range(samples)], verifier=verifier, **method,
+                       **settings)
+    except BaseException as error:
+        run = getattr(error, "run", None)
+        if run is not None and run.tokens:
+            _show_run(given, pair, run, samples)
+        raise
+    return _show_run(given, pair, run, samples)
+
+
+def _prompts(given: Any) -> tuple[list[str], int]:
+    """Prompts, and how many texts of each."""
+    from otspec.core.errors import BadArgument
+
+    if (given.prompt is None) == (given.prompts is None):
+        raise BadArgument(f"--prompt: {'missing' if given.prompt is None else 'given beside --prompts'}. "
+                          f"Fix: give one of --prompt TEXT and --prompts FILE.")
+    if given.prompt is not None:
+        return [given.prompt], given.samples or 4
+    return read_prompts(given.prompts), given.samples or 1
+
+
+def _method(given: Any) -> dict[str, Any]:
+    """What is drafted, as arguments of ``generate``."""
+    from otspec.core.errors import BadArgument
+
+    if given.drafter is None:
+        kind = given.scheme or "with-replacement"
+        return {"scheme": read_scheme(kind, given.k if given.k is not None or kind == "hub" else 1),
+                "draft_length": 4 if given.draft_length is None else given.draft_length}
+    beside = [option for option, value in (("--scheme", given.scheme), ("-k", given.k),
+                                           ("--draft-length", given.draft_length)) if value is not None]
+    if beside:
+        raise BadArgument(f"{beside[0]}: given beside --drafter, which says all that is drafted. Fix: leave one out.")
+    return {"drafter": read_drafter(given.drafter)}
+
+
+def _show_run(given: Any, pair: Any, run: Any, samples: int) -> None:
+    """Print the first text of every prompt, the measurement, and how the models were read where that is slower."""
+    texts = [pair.decode(tokens) for tokens in run.tokens]
+    value: dict[str, Any] = {"texts": texts, "settings": run.settings}
+    places = run.settings.get("finished", range(len(texts)))
+    lines = [text for place, text in zip(places, texts, strict=True) if place % samples == 0] or texts[:1]
+    if len(texts) > 1 and run.predicted is not None:
+        measured, predicted, gap = run.block_efficiency, run.predicted_efficiency, run.difference
+        z = max(-LARGEST_SCORE, min(run.z_score, LARGEST_SCORE))
+        value |= {"sequences": len(texts), "z": z, "tokens_per_call": measured.mean, "stderr": measured.stderr,
+                  "predicted": predicted.mean, "difference": gap.mean, "difference_stderr": gap.stderr}
+        lines.append(f"tokens per target call: {measured}, predicted {predicted.mean:.4f} "
+                     f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f}; {len(texts)} sequences, z {z:+.2f})")
+    read = [f"the {which} model was read {way}" for which, way in run.settings["read"].items() if way != "together"]
+    show(given, value, "\n\n".join([*lines, *(["\n".join(read)] if read else [])]))
+
+
+def _list(given: Any) -> None:
+    """Print what ``--verifier`` and ``--drafter`` may be."""
+    from dataclasses import fields
+
+    from otspec.core.table import Table
+    from otspec.couplings import list_couplings
+    from otspec.decode.drafters import list_drafters
+    from otspec.verifiers import list_verifiers
+
+    drafters = [{"name": name, "parameters": ",".join(f"{field.name}={field.default}".lower() for field in
+                                                      fields(entry.factory)), "summary": entry.summary}  # type: ignore
+                for name, entry in list_drafters().items()]
+    tables = {"verifiers": list_verifiers().to_table(), "couplings": list_couplings().to_table(),
+              "drafters": Table(drafters)}
+    show(given, {what: table.rows for what, table in tables.items()},
+         "\n\n".join(f"{what}\n{table}" for what, table in tables.items()))

@@ -1,0 +1,108 @@
+"""``otspec bound`` and ``otspec compare``: two laws, or the laws of a trace."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from otspec.cli.shared import FAILED, command, show
+from otspec.cli.values import SCHEMES, count, read_law, read_scheme, seed
+
+
+def _add_laws_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", metavar="LAW", help="masses such as 0.5,0.3,0.2, or a .npy or .csv file")
+    parser.add_argument("--draft", metavar="LAW", help="likewise")
+    parser.add_argument("--normalize", action="store_true", help="divide both by their sums first")
+    parser.add_argument("--scheme", default="with-replacement", help=SCHEMES)
+    parser.add_argument("-k", type=int, default=None, help="number of drafts (default: 2)")
+
+
+def add_bound(commands: Any) -> None:
+    """Add ``otspec bound``."""
+    parser = command(commands, "bound", _bound, "largest acceptance that any verifier can reach, certified",
+                     "bound --target 0.5,0.3,0.2 --draft 0.2,0.3,0.5 -k 2")
+    _add_laws_options(parser)
+
+
+def _bound(given: Any) -> int:
+    import numpy as np
+
+    from otspec.core.laws import overlap
+    from otspec.reporting.exact import tolerance
+    from otspec.transport.bounds import acceptance_bound
+
+    scheme = read_scheme(given.scheme, given.k)
+    target, draft = (read_law(f"--{name}", getattr(given, name), given.normalize) for name in ("target", "draft"))
+    bound = acceptance_bound(target, draft, scheme)
+    single = np.asarray(overlap(target, draft))
+    value = {"scheme": repr(scheme), "lower": np.asarray(bound.lower).tolist(),
+             "upper": np.asarray(bound.upper).tolist(), "gap": np.asarray(bound.gap).tolist(),
+             "single_draft": single.tolist()}
+    if bound.cut.subset.ndim == 1:
+        value["cut"] = np.flatnonzero(bound.cut.subset).tolist()
+    mean = f"; mean over {bound.upper.size} contexts {float(np.mean(bound.upper)):.6f}" if np.ndim(bound.upper) else ""
+    show(given, value, f"{bound}{mean}\none draft alone: {float(single.mean()):.6f}; scheme {scheme}")
+    return 0 if float(np.max(bound.gap)) <= tolerance(target.shape[-1]) else FAILED
+
+
+def add_compare(commands: Any) -> None:
+    """Add ``otspec compare``."""
+    parser = command(commands, "compare", _compare, "acceptance of every rule beside the optimum",
+                     "compare --trace pocket --scheme without-replacement -k 2")
+    _add_laws_options(parser)
+    parser.add_argument("--trace", metavar="PATH", help="recorded laws instead of --target and --draft, or 'pocket'")
+    parser.add_argument("--contexts", type=count, default=64, help="contexts of the trace, evenly spaced")
+    parser.add_argument("--rules", default="all", help="names separated by commas (default: all but lp)")
+    parser.add_argument("--lists", type=count, default=64, help="draft lists per context for sampled rules")
+    parser.add_argument("--out", metavar="FILE", help="also write the table as CSV")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--sequence", action="store_true", help="block and tree rules on drafted paths of a pair")
+    parser.add_argument("--pair", default="pocket",
+                        help="pocket or pocket-small (with --sequence); toys: block and tree rules on small models")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of both models (with --sequence)")
+
+
+def _compare_sequences(given: Any) -> int:
+    """Compare rules on the drafts of a pair after the contexts of a trace, or on small models; ``-k`` paths."""
+    from otspec.core.errors import BadArgument
+    from otspec.reporting.sequences import compare_drafts
+
+    if given.target or given.draft:
+        raise BadArgument("--sequence: it drafts from a pair, not from two laws. Fix: --pair pocket.")
+    rules = "all" if given.rules == "all" else given.rules.split(",")
+    table, text, ok = compare_drafts(given.pair, given.trace, rules=rules, num_paths=given.k, contexts=given.contexts,
+                                     temperature=given.temperature, seed=given.seed, progress=not given.quiet)
+    if given.out:
+        table.to_csv(given.out)
+    show(given, table.rows, text)
+    return 0 if ok else FAILED
+
+
+def _compare(given: Any) -> int:
+    if given.sequence or given.pair == "toys":
+        return _compare_sequences(given)
+    from otspec.analysis.compare import compare
+    from otspec.core.errors import BadArgument
+    from otspec.reporting.exact import evenly, tolerance
+    from otspec.verifiers import list_verifiers
+
+    scheme = read_scheme(given.scheme, given.k)
+    if given.trace is not None:
+        from otspec.decode.record import load_trace
+
+        if given.target or given.draft:
+            raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")
+        trace = load_trace(given.trace)
+        target, draft = trace.laws(evenly(len(trace), given.contexts))
+    else:
+        target, draft = (read_law(f"--{name}", getattr(given, name), given.normalize) for name in ("target", "draft"))
+    known = [name for name in list_verifiers(scheme, kind="token") if name != "lp"]
+    names = known if given.rules == "all" else given.rules.split(",")
+    table = compare(target, draft, scheme, names, n=max(2, given.lists), seed=given.seed)
+    if given.out:
+        table.to_csv(given.out)
+    show(given, table.rows, str(table))
+    limit = tolerance(target.shape[-1])
+    bad = [row for row in table.rows if row["certificate"] > limit
+           or (row["method"] == "exact" and row["gap"] < -limit)]
+    return FAILED if bad else 0

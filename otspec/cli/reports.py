@@ -1,0 +1,66 @@
+"""``otspec report`` and ``otspec figures``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.cli.shared import add_models_options, command, named_pair, show
+from otspec.cli.values import read_prompts, seed
+
+
+def add_report(commands: Any) -> None:
+    """Add ``otspec report``."""
+    parser = command(commands, "report", _report, "compare every rule with the certified optimum, and decode",
+                     "report --out otspec-report", "Finished stages are kept: run the same command again.")
+    parser.add_argument("--trace", metavar="PATH", help="recorded laws (default: the bundled pocket trace)")
+    add_models_options(parser)
+    parser.add_argument("--prompts", metavar="FILE", help="contexts to record from --target and --draft")
+    parser.add_argument("--out", default="otspec-report", metavar="DIR", help="output folder")
+    parser.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
+    parser.add_argument("--force", action="store_true", help="write into a folder that holds other files; they stay")
+    parser.add_argument("--seed", type=seed, default=0)
+
+
+def _report(given: Any) -> int:
+    from otspec.reporting.folder import ReportFolder
+
+    ReportFolder(given.out, force=given.force)  # refused before any model is loaded
+    from otspec.report import build_report
+
+    prompts = None if given.prompts is None else read_prompts(given.prompts)
+    report = build_report(trace=given.trace, pair=named_pair(given), prompts=prompts, out=given.out, quick=given.quick,
+                          force=given.force, progress=not given.quiet, seed=given.seed)
+    value = {"ok": report.verdict.ok, "certified": report.verdict.certified, "dominated": report.verdict.dominated,
+             "confirmed": report.verdict.confirmed, "verdict": list(report.verdict.sentences),
+             "out": str(report.out), "seconds": round(report.seconds, 2)}
+    show(given, value, str(report))
+    return report.exit_code
+
+
+def add_figures(commands: Any) -> None:
+    """Add ``otspec figures``."""
+    parser = command(commands, "figures", _figures, "make the report's figures with their data as CSV",
+                     "figures --out figures-out --quick", "Finished figures are kept.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="some of them (default: all)")
+    parser.add_argument("--trace", default="pocket", metavar="PATH", help="recorded laws")
+    parser.add_argument("--out", default="otspec-figures", metavar="DIR")
+    parser.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
+    parser.add_argument("--seed", type=seed, default=0)
+
+
+def _figures(given: Any) -> None:
+    from otspec.core.errors import BadArgument, UnknownName
+    from otspec.decode.record import load_trace
+    from otspec.reporting import settings
+    from otspec.reporting.pictures import PICTURES, make
+    from otspec.reporting.study import Study
+
+    unknown = [name for name in given.names if name not in PICTURES]
+    if unknown:
+        raise UnknownName(f"NAME: there is no figure {unknown[0]!r}. Fix: one of {', '.join(PICTURES)}.")
+    study = Study(load_trace(given.trace), (settings.quick if given.quick else settings.full)(given.seed))
+    if study.no_models and "predicted_vs_measured" in given.names:
+        raise BadArgument(f"NAME: predicted_vs_measured needs models, but {study.no_models}. Fix: leave it out.")
+    names = given.names or [name for name in PICTURES if not (study.no_models and name == "predicted_vs_measured")]
+    files = [str(file) for name in names for file in make(PICTURES[name], study, given.out)]
+    show(given, files, "\n".join(files))

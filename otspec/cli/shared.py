@@ -1,0 +1,85 @@
+"""What all subcommands share: their options, their exit codes and how they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from otspec.cli.values import count
+
+FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+
+
+def command(commands: Any, name: str, run: Callable[[Any], int | None], text: str, example: str,
+            resume: str = "Nothing was written.") -> argparse.ArgumentParser:
+    """Add a subcommand with the options that all of them share."""
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
+                                 epilog=f"example: otspec {example}")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no result on stdout")
+    parser.add_argument("--threads", type=count, metavar="N", help="CPU threads to use (default: all)")
+    parser.set_defaults(run=run, resume=resume)
+    return parser
+
+
+def set_threads(count: int | None) -> None:
+    """Limit the threads of numerical libraries, loaded or not."""
+    if count is None:
+        return
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(count)))
+    if "numba" in sys.modules:
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    else:
+        os.environ["NUMBA_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:  # after numba, whose OpenMP layer resets the number that torch reads
+        sys.modules["torch"].set_num_threads(count)
+
+
+def show(given: Any, value: Any, text: str) -> None:
+    """Print a result: the value as JSON, or the text."""
+    if given.json:
+        print(json.dumps(finite(value), indent=2, allow_nan=False))
+    elif not given.quiet:
+        print(text)
+
+
+def finite(value: Any) -> Any:
+    """Value as JSON can hold it: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def add_models_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a pair of models."""
+    parser.add_argument("--target", metavar="MODEL", help="large model: a folder or a hub id")
+    parser.add_argument("--draft", metavar="MODEL", help="small model with the same vocabulary, or skip:8-20, the "
+                                                         "target without these layers")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
+
+
+def named_pair(given: Any, name: str | None = None) -> Any:
+    """Models named on the command line, None where none are."""
+    from otspec.core.errors import BadArgument
+    from otspec.decode.models import load_pair
+
+    if given.target is None and given.draft is None:
+        return load_pair(name, device=given.device) if name else None
+    if given.target is None or given.draft is None:
+        raise BadArgument("--target and --draft belong together. Fix: give both.")
+    return load_pair(target=given.target, draft=given.draft, device=given.device)
+
+
+def add_warp_options(parser: argparse.ArgumentParser) -> None:
+    """Add the settings under which both models speak."""
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--top-p", type=float)
