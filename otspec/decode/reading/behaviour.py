@@ -97,7 +97,8 @@ def behaviour(model: Any, vocab_size: int, longest: int, which: str, *, trees: b
     import torch
 
     limit = positions(model)
-    length = max(SHORTEST, 1 << (longest - 1).bit_length())
+    step = max(SHORTEST, 1 << max(0, longest.bit_length() - 4))  # lengths within an eighth count as one
+    length = -(-longest // step) * step
     length = length if limit is None else max(min(length, limit), min(longest, limit))
     key = (_fingerprint(model), vocab_size, length, trees)
     known = _KNOWN.setdefault(model, {})

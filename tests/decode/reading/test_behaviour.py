@@ -67,23 +67,23 @@ def test_what_is_no_causal_language_model_is_refused(name, says):
 
 
 def hooked(model, change):
-    """Let a model's logits be changed by ``change(calls, logits)``."""
+    """Let a model's logits be changed by ``change(calls, logits, tokens read)``."""
     calls = []
 
     def after(module, args, kwargs, out):
         calls.append(kwargs["input_ids"])
-        out.logits = change(len(calls), out.logits)
+        out.logits = change(len(calls), out.logits, kwargs["input_ids"].shape[1])
 
     model.register_forward_hook(after, with_kwargs=True)
     return model
 
 
 def test_a_model_that_remembers_is_refused():
-    counting = hooked(tiny.model(1), lambda calls, logits: logits * (1 + calls / 100))
+    counting = hooked(tiny.model(1), lambda calls, logits, read: logits * (1 + calls / 100))
     with pytest.raises(BadArgument, match=r"target: LlamaForCausalLM (is not causal|remembers earlier calls)"):
         found(counting)
     # causal in every call, but what it says changes once it has read something long
-    late = hooked(tiny.model(1), lambda calls, logits: logits * (1.0 if calls < 4 else 1.1))
+    late = hooked(tiny.model(1), lambda calls, logits, read: logits * (1.0 if calls < 5 else 1.1))
     with pytest.raises(BadArgument, match="remembers earlier calls: the same text read twice gives different logits"):
         found(late)
 
@@ -99,8 +99,8 @@ def test_scaled_positions_show_in_texts_that_are_long_enough():
 
 @pytest.mark.parametrize("threshold", [3, 5, 20, 40, 63, 64])
 def test_whatever_length_a_model_changes_at_is_found(threshold):
-    def change(calls, logits):
-        return logits * (1.1 if logits.shape[1] > threshold else 1.0)
+    def change(calls, logits, read):
+        return logits * (1.1 if read > threshold else 1.0)
 
     got = found(hooked(tiny.model(1), change), 64)
     assert (LENGTH in got.lacks) == (threshold < 64)
@@ -125,12 +125,12 @@ def test_what_was_found_is_remembered(monkeypatch):
     found(model, 33)
     found(model, 20, trees=False)
     found(tiny.model(1), 20)
-    assert tried == [32, 64, 32, 32]
+    assert tried == [32, 48, 32, 32]
     model.config.sliding_window = 6
     found(model, 20)
     model.float()
     found(model, 20)
-    assert tried == [32, 64, 32, 32, 32, 32]
+    assert tried == [32, 48, 32, 32, 32, 32]
     assert found(model, 20) is not first
 
 
@@ -175,7 +175,7 @@ def test_a_vocabulary_larger_than_the_model_is_refused_before_anything_is_decode
         pair = Pair(tiny.model(1), tiny.model(2), None, "a", "b", size, "cpu", "x")
         with pytest.raises(ShapeMismatch, match=f"target: LlamaForCausalLM.*{says}.*Fix: load the pair with"):
             generate(pair, [[1, 2]], max_new_tokens=2)
-    narrow = hooked(tiny.model(1), lambda calls, logits: logits[..., :60])
+    narrow = hooked(tiny.model(1), lambda calls, logits, read: logits[..., :60])
     with pytest.raises(ShapeMismatch, match="gives 60 logits, but the pair's vocab_size is 64"):
         found(narrow)
 
