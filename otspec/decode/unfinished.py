@@ -34,9 +34,12 @@ def decode_all(batch: Any, settings: dict[str, Any], bytes_per_sequence: int) ->
     TooLarge
         Naming the batch size and half of it, where memory ran out.
     """
+    import torch
+
     start = time.perf_counter()
     try:
-        batch.decode()
+        with torch.inference_mode():
+            batch.decode()
         return
     except BaseException as error:
         run = batch.ledger.finished(batch.predict, settings, time.perf_counter() - start)
