@@ -46,6 +46,10 @@ class TooLarge(OtspecError):
         super().__init__(message)
         self.estimate = estimate
 
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:
+        """Both arguments, so that a worker process can hand the error back."""
+        return type(self), (str(self), self.estimate)
+
 
 class NotCertified(OtspecError):
     """The two sides of a bound did not meet.
@@ -59,6 +63,10 @@ class NotCertified(OtspecError):
     def __init__(self, message: str, gap: float) -> None:
         super().__init__(message)
         self.gap = gap
+
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:
+        """Both arguments, so that a worker process can hand the error back."""
+        return type(self), (str(self), self.gap)
 
 
 class BadFile(OtspecError, ValueError):
