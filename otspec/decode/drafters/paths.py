@@ -103,23 +103,36 @@ def as_nodes(tokens: Any) -> tuple[Any, Any]:
 
 
 def shared_rows(law: Any, tokens: Any) -> Any:
-    """Give copies with one prefix bit-identical laws; a batched model may differ between nodes in the last digits."""
+    """Give copies with one prefix bit-identical laws; a batched model may differ between nodes in the last digits.
+
+    On the CPU the few rows of copies are written over where they lie, elsewhere all are gathered, so that nobody waits.
+    """
     import torch
 
     if law.shape[1] == 1:
         return law
     same = (tokens[:, :, None] == tokens[:, None]).all(dim=-1)
     leader = same.int().argmax(dim=-1)
-    return torch.take_along_dim(law, leader[..., None], dim=1)
+    if law.device.type != "cpu":
+        return torch.take_along_dim(law, leader[..., None], dim=1)
+    rows, copies = (leader != torch.arange(law.shape[1])).nonzero(as_tuple=True)
+    law = law.contiguous() if 0 in law.stride() else law
+    law[rows, copies] = law[rows, leader[rows, copies]]
+    return law
 
 
 def shared_targets(rows: Any, tokens: Any) -> Any:
-    """Target laws ``[B K L+1 V]`` of paths ``[B K L]``, those after one prefix bit-identical."""
+    """Target laws ``[B K L+1 V]`` of paths ``[B K L]``, those after one prefix bit-identical; as `shared_rows`."""
     import torch
 
     if rows.shape[1] == 1:
         return rows
-    return torch.stack([shared_rows(rows[:, :, i], tokens[:, :, :i]) for i in range(rows.shape[2])], dim=2)
+    if rows.device.type != "cpu":
+        return torch.stack([shared_rows(rows[:, :, i], tokens[:, :, :i]) for i in range(rows.shape[2])], dim=2)
+    rows = rows.contiguous() if 0 in rows.stride() else rows
+    for i in range(rows.shape[2]):
+        shared_rows(rows[:, :, i], tokens[:, :, :i])
+    return rows
 
 
 def along_paths(rows: Any, paths: int) -> Any:
