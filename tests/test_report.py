@@ -28,7 +28,7 @@ from tests.decode import tiny
 SIZE = Settings(schemes=(WithReplacement(1), WithReplacement(2), WithReplacement(4), WithoutReplacement(2), Greedy(2),
                          Hub(), WithReplacement(99)),
                 contexts=6, lists=6, runs=(Run("optimal", WithReplacement(2), 2), Run("gumbel", draft_length=2)),
-                sequences=6, new_tokens=5, blocks=5, draft_length=3, toys=2, paths=(2,), path_lengths=(2, 4),
+                sequences=6, calls=18, blocks=5, draft_length=3, toys=2, paths=(2,), path_lengths=(2, 4),
                 path_contexts=6)
 
 
@@ -452,11 +452,11 @@ def test_an_open_certificate_is_seen():
 def test_each_failed_check_fails_the_verdict(change, field):
     acceptance = exact.acceptance_table([result("k_seq", [0.5])])
     agreement = Table([{"outside": 0}])
-    decoding = Table([{"z": 1.0, "run": "block", "sequences": 8}])
+    decoding = Table([{"z": 1.0, "run": "block", "sequences": 8, "calls": 2100}])
     paths = Checked(True, ())
     sound = judge(acceptance, agreement, decoding, None, paths)
     assert sound.ok
-    assert any("1 runs of 8 sequences" in sentence for sentence in sound.sentences)
+    assert any("2,100 target calls" in told and "8 sequences" in told for told in sound.sentences)
     if change in acceptance.columns:
         acceptance.rows[0][change] = False
     elif change == "outside":

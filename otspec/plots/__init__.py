@@ -2,7 +2,7 @@
 
 from otspec.plots.acceptance import acceptance_vs_k, compare, gap_by_context
 from otspec.plots.agreement import agreement_vs_tv
-from otspec.plots.decoding import predicted_vs_measured
+from otspec.plots.decoding import differences, predicted_vs_measured
 from otspec.plots.style import context, rule_style
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "agreement_vs_tv",
     "compare",
     "context",
+    "differences",
     "gap_by_context",
     "predicted_vs_measured",
     "rule_style",

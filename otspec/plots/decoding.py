@@ -40,3 +40,27 @@ def predicted_vs_measured(table: Table, ax: Axes) -> Axes:
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_xlabel("tokens per target call")
     return ax
+
+
+def differences(table: Table, ax: Axes) -> Axes:
+    """Measured minus predicted tokens per target call, in the order of `predicted_vs_measured`, beside a line at zero.
+
+    Parameters
+    ----------
+    table : Table
+        As in `predicted_vs_measured`.
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    Axes
+        The axes given.
+    """
+    ax.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
+    for place, row in enumerate(sorted(table.rows, key=lambda row: row["predicted"])):
+        dof = row["sequences"] - 1 if "sequences" in row else None
+        ax.errorbar(row["measured"] - row["predicted"], place, xerr=critical(4, dof) * row["difference_stderr"], linestyle="none",
+                    elinewidth=1.2, capsize=2, markersize=4.5, zorder=3, **rule_style(row["rule"]))
+    ax.locator_params(axis="x", nbins=5)
+    ax.set_xlabel("measured − predicted tokens per target call")
+    return ax

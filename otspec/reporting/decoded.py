@@ -7,6 +7,7 @@ mean zero for every rule that does what its law says. Efficiency over the draft 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ ENTRIES = 2**25  # of the laws along the blocks of one batch: 256 MB of float64
 LENGTH_RULES = ("token_wise", "block", "gumbel")
 PROMPT_TOKENS = 48
 RETRIES = 2  # of a run whose worker has died
+SHORT_PROMPT = 16  # of decoding runs: they are to spend their time on rounds, not on reading
 POCKET_NAMES = {("pocket/target", "pocket/draft"): "pocket",
                 ("pocket-small/target", "pocket-small/draft"): "pocket-small"}
 
@@ -146,34 +148,52 @@ class Models:
         return self._pair
 
 
-def spread(prompts: Sequence[Sequence[int]], count: int) -> list[list[int]]:
+def spread(prompts: Sequence[Sequence[int]], count: int, tokens: int = PROMPT_TOKENS) -> list[list[int]]:
     """Return ``count`` of the prompts, evenly spaced, the last tokens of each; fewer prompts are used again."""
     if len(prompts) >= count:
         places = np.linspace(0, len(prompts) - 1, count).round().astype(int).tolist()
     else:
         places = [i % len(prompts) for i in range(count)]
-    return [list(prompts[i][-PROMPT_TOKENS:]) for i in places]
+    return [list(prompts[i][-tokens:]) for i in places]
 
 
-def decoding_row(pair: Pair, prompts: Sequence[Sequence[int]], run: Run, settings: Settings,
+def decoding_row(pair: Pair, prompts: Sequence[Sequence[int]], run: Run, size: tuple[int, int], seed: int,
                  warp: dict[str, Any]) -> dict[str, Any]:
-    """Decode once; one row with measurement, prediction and the paired difference."""
-    done = generate(pair, spread(prompts, settings.sequences), verifier=run.rule, scheme=run.scheme,
-                    draft_length=run.draft_length, seed=settings.seed, max_new_tokens=settings.new_tokens, **warp)
+    """Decode once; one row with measurement, prediction and the paired difference.
+
+    Parameters
+    ----------
+    pair, prompts, run
+    size : (int, int)
+        Sequences, and target calls of all of them, about.
+    seed : int
+        Of the report; every run has chance of its own.
+    warp : dict
+    """
+    sequences, calls = size
+    done = generate(pair, spread(prompts, sequences, SHORT_PROMPT), verifier=run.rule, scheme=run.scheme,
+                    draft_length=run.draft_length, drafter=run.drafter, seed=own_seed(seed, run.label),
+                    max_new_tokens=run.new_tokens(calls, sequences), stop_token=None, **warp)
     measured, predicted, gap = done.block_efficiency, done.predicted_efficiency, done.difference
     z = done.z_score
-    return {"run": run.label, "rule": run.rule, "scheme": type(run.scheme).__name__, "k": run.scheme.num_drafts,
-            "draft_length": run.draft_length, "sequences": len(done.tokens), "target_calls": int(done.rounds.sum()),
-            "measured": measured.mean, "stderr": measured.stderr, "predicted": predicted.mean,
-            "difference": gap.mean, "difference_stderr": gap.stderr,
-            "z": z if math.isfinite(z) else math.copysign(1e9, z)}  # no infinities in JSON
+    drafted = {"scheme": None, "k": None} if run.drafter else {"scheme": type(run.scheme).__name__,
+                                                               "k": run.scheme.num_drafts}
+    return {"run": run.label, "rule": run.rule, "drafter": run.drafts, **drafted, "draft_length": run.depth,
+            "sequences": len(done.tokens), "calls": int(done.rounds.sum()), "measured": measured.mean,
+            "stderr": measured.stderr, "predicted": predicted.mean, "difference": gap.mean,
+            "difference_stderr": gap.stderr, "z": z if math.isfinite(z) else math.copysign(1e9, z)}  # JSON holds no inf
 
 
-def decoding_row_by(executor: Executor, pair: Pair, prompts: Sequence[Sequence[int]], run: Run, settings: Settings,
-                    warp: dict[str, Any]) -> dict[str, Any]:
+def own_seed(seed: int, label: str) -> int:
+    """Return a seed that belongs to one run, so that runs err independently of each other."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {label}".encode()).digest()[:4], "big")
+
+
+def decoding_row_by(executor: Executor, pair: Pair, prompts: Sequence[Sequence[int]], run: Run,
+                    size: tuple[int, int], seed: int, warp: dict[str, Any]) -> dict[str, Any]:
     """Let a worker make a `decoding_row`, on as many CPU threads as here."""
     make = hired(pair, executor, RETRIES, decoding_row, 1 if is_small(pair) else None)
-    return next(make([(spread(prompts, settings.sequences), run, settings, warp)]))
+    return next(make([(spread(prompts, size[0], SHORT_PROMPT), run, size, seed, warp)]))
 
 
 def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settings, warp: dict[str, Any],

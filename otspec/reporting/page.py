@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.plots.acceptance import scheme_name
 from otspec.reporting.pictures import PICTURES
@@ -78,13 +80,8 @@ def judge(acceptance: Table, agreement: Table, decoding: Table, skipped: str | N
     sentences += sequences.sentences
     confirmed = None
     if len(decoding):
-        largest = max(decoding.rows, key=lambda row: abs(row["z"]))
-        confirmed = abs(largest["z"]) <= LARGEST_Z
-        counts = sorted({row["sequences"] for row in decoding.rows})
-        sentences.append(f"Confirmed by decoding: {yes(confirmed)}; of {len(decoding)} runs of "
-                         f"{' to '.join(map(str, counts[:: max(len(counts) - 1, 1)]))} sequences the largest "
-                         f"difference to the in-run prediction has normal score {largest['z']:+.2f} "
-                         f"({largest['run']}; Student's t over sequences); the limit is {LARGEST_Z:.0f}.")
+        confirmed = all(abs(row["z"]) <= LARGEST_Z for row in decoding.rows)
+        sentences.append(f"Confirmed by decoding: {yes(confirmed)}; {decoded_sentence(decoding)}")
     else:
         sentences.append(f"Not confirmed by decoding: {skipped}.")
     return Verdict(certified, dominated and outside == 0, confirmed, sequences.ok, tuple(sentences))
@@ -138,10 +135,22 @@ def agreement_sentence(table: Table) -> str:
             f"{first['lower']:.3f} and {first['upper']:.3f}, and the agreements {listed}.")
 
 
+def decoded_sentence(table: Table) -> str:
+    """What was decoded, the largest difference, and how often chance alone would fail the check."""
+    largest = max(table.rows, key=lambda row: abs(row["z"]))
+    calls, budget = table.column("calls"), len(table) * math.erfc(LARGEST_Z / math.sqrt(2))
+    return (f"{len(table)} pairs of drafter and rule, {sum(calls):,} target calls (at least {min(calls):,} each): the "
+            f"largest difference to the in-run prediction has normal score {largest['z']:+.2f} ({largest['run']}; "
+            f"Student's t over {largest['sequences']} sequences); the limit is {LARGEST_Z:.0f}, which in a correct "
+            f"decoder any of them passes with probability at most {budget:.2%}.")
+
+
 def decoding_sentence(table: Table) -> str:
     """Agreement of prediction and measurement."""
     fine = sum(abs(row["z"]) <= LARGEST_Z for row in table.rows)
-    return f"What to see: in {fine} of {len(table)} runs the diamond lies within the bar, four standard errors wide."
+    widest = max(critical(LARGEST_Z, row["sequences"] - 1) * row["difference_stderr"] for row in table.rows)
+    return (f"What to see: in {fine} of {len(table)} pairs zero lies within four standard errors to each side; "
+            f"the widest reaches {widest:.3f} tokens per call.")
 
 
 def efficiency_sentence(table: Table) -> str:
@@ -176,7 +185,7 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
                 "gap_by_context", ("scheme", "k", "rule", "method", "mean", "q05", "q50", "q95", "max"))
     if len(tables["decoding"]):
         section("Confirmed by decoding", decoding_sentence(tables["decoding"]), "decoding", "predicted_vs_measured",
-                ("run", "sequences", "target_calls", "measured", "stderr", "predicted", "difference",
+                ("drafter", "rule", "calls", "measured", "stderr", "predicted", "difference",
                  "difference_stderr", "z"))
     if len(tables["efficiency"]):
         section("Block, token-wise and drafter-invariant", efficiency_sentence(tables["efficiency"]), "efficiency",

@@ -15,7 +15,7 @@ from typing import Any
 from otspec.core.errors import BadArgument
 from otspec.core.files import replacing
 from otspec.core.table import Table
-from otspec.plots import acceptance_vs_k, agreement_vs_tv, context, gap_by_context, predicted_vs_measured
+from otspec.plots import acceptance_vs_k, agreement_vs_tv, context, differences, gap_by_context, predicted_vs_measured
 from otspec.plots.acceptance import scheme_name
 from otspec.plots.sequence import difference_to_reference, gap_on_toys
 from otspec.plots.style import INK, WIDTH
@@ -102,10 +102,11 @@ def draw_agreement(table: Table) -> Any:
 
 
 def draw_decoding(table: Table) -> Any:
-    """One line per run."""
+    """One line per run: both numbers, and their difference on a scale of its own."""
     with context():
-        figure, (ax,) = _figure(1, 0.9 + 0.24 * len(table), 5.2)
+        figure, (ax, beside) = _figure(2, 0.9 + 0.24 * len(table), 4.2)
         predicted_vs_measured(table, ax)
+        differences(table, beside)
         ax.legend(loc="lower right", markerscale=0.8, frameon=True, framealpha=1.0, edgecolor="none")
         return figure
 

@@ -2,39 +2,119 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from otspec.core.schemes import DraftScheme, Greedy, Hub, WithoutReplacement, WithReplacement
+from otspec.decode.drafters.base import Drafter
+from otspec.decode.drafters.heap import Heap
+from otspec.decode.drafters.lookup import Lookup
+from otspec.decode.drafters.rerank import Rerank
+from otspec.decode.drafters.tree import FixedTree
 
-ONE_PATH, K_PATHS = WithReplacement(1), WithReplacement(4)
+ONE_PATH = WithReplacement(1)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One decoding run: a verifier or coupling, the scheme of its drafts, and the length of its paths."""
+    """One decoding run: a drafter and the verifier or coupling that judges its drafts.
+
+    Attributes
+    ----------
+    rule : str
+    scheme, draft_length
+        Of the paths that are drafted where there is no `drafter`.
+    drafter : Drafter, optional
+    tokens_per_call : float
+        About as many as the run emits on the bundled pair: texts are as long as the wanted target calls need.
+    """
 
     rule: str
     scheme: DraftScheme = ONE_PATH
     draft_length: int = 4
+    drafter: Drafter | None = None
+    tokens_per_call: float = 2.0
+
+    @property
+    def drafts(self) -> str:
+        """Kind and shape of the drafts, in words."""
+        if self.drafter is not None:
+            return _words(self.drafter)
+        k, length = self.scheme.num_drafts, self.draft_length
+        lists = {WithReplacement: f"{k} draws", WithoutReplacement: f"{k} without replacement",
+                 Greedy: f"top {k - 1} and a draw", Hub: "a draw and the top token"}
+        if isinstance(self.scheme, WithReplacement):
+            return f"{k} path{'s' * (k > 1)} × {length}"
+        return lists[type(self.scheme)] + (f" × {length}" if length > 1 else "")
 
     @property
     def label(self) -> str:
-        """Rule and shape of the drafts, for tables and figures."""
-        scheme, k = self.scheme, self.scheme.num_drafts
-        kinds = {WithReplacement: f"{k} path{'s' * (k > 1)}", WithoutReplacement: f"{k} w/o replacement",
-                 Greedy: f"top {k - 1} + 1 draw", Hub: "a draw + the top token"}
-        return f"{self.rule}, {kinds[type(scheme)]} × {self.draft_length}"
+        """Rule and drafts, for tables and figures."""
+        return f"{self.rule}, {self.drafts}"
 
+    @property
+    def num_nodes(self) -> int:
+        """Drafted tokens per target call."""
+        return self.drafter.num_nodes if self.drafter else self.scheme.num_drafts * self.draft_length
+
+    @property
+    def depth(self) -> int:
+        """Most drafted tokens that one call can keep."""
+        return self.drafter.depth if self.drafter else self.draft_length
+
+    @property
+    def most_draws(self) -> int:
+        """Most different tokens that are drafted at one place."""
+        return self.drafter.most_draws if self.drafter else self.scheme.num_drafts
+
+    def new_tokens(self, calls: int, sequences: int) -> int:
+        """Length of every text with which so many sequences need about so many target calls.
+
+        Examples
+        --------
+        >>> Run("block", tokens_per_call=2.5).new_tokens(2000, 100)
+        50
+        """
+        return math.ceil(calls * self.tokens_per_call / sequences)
+
+
+def _words(drafter: Drafter) -> str:
+    if isinstance(drafter, FixedTree):
+        return f"tree of widths {', '.join(map(str, drafter.widths))}" if drafter.widths else repr(drafter)
+    if isinstance(drafter, Heap):
+        return f"heap of {drafter.nodes}"
+    if isinstance(drafter, Rerank):
+        return f"{drafter.nodes} likeliest"
+    return f"look-up × {drafter.draft_length}" if isinstance(drafter, Lookup) else repr(drafter)
+
+
+PATHS, TREE, HEAP = WithReplacement(3), FixedTree(widths=(2, 2)), Heap(6)
+BEST, LOOKUP = Rerank(nodes=6, width=3, max_depth=3), Lookup()
+
+# small drafts: every pair is to make its target calls within seconds, and a mistake shows as well on few nodes
+ON_ONE_PATH = (("token_wise", 2.4), ("block", 2.48), ("greedy_block", 2.45), ("gumbel", 2.18))
+ON_PATHS = (("nss", 1.42), ("naive", 2.0), ("recursive", 2.1), ("k_seq", 2.16), ("optimal", 2.2), ("traversal", 2.2),
+            ("winner_block", 2.26), ("lookahead_block", 2.26))
+ON_TREE = (("traversal", 2.1), ("grouped_traversal", 2.1), ("winner_block", 2.15), ("recursive_walk", 2.05),
+           ("optimal_walk", 2.1))
 
 RUNS = (
-    Run("single_draft"),
-    *(Run(rule, K_PATHS) for rule in ("nss", "naive", "recursive", "k_seq", "optimal")),
-    Run("token_wise"), Run("block"), Run("gumbel"),
-    Run("recursive_wor", WithoutReplacement(4), 1), Run("optimal", WithoutReplacement(4), 1),
-    Run("greedy", Greedy(4), 1), Run("spechub", Hub(), 1),
+    *(Run(rule, tokens_per_call=tokens) for rule, tokens in ON_ONE_PATH),
+    Run("minhash", draft_length=2, tokens_per_call=1.75),
+    *(Run(rule, PATHS, 2, tokens_per_call=tokens) for rule, tokens in ON_PATHS),
+    *(Run(rule, drafter=TREE, tokens_per_call=tokens) for rule, tokens in ON_TREE),
+    *(Run(rule, drafter=HEAP, tokens_per_call=tokens) for rule, tokens in (("traversal", 2.05),
+                                                                           ("recursive_walk", 2.07))),
+    Run("traversal", drafter=BEST, tokens_per_call=1.7),
+    *(Run(rule, drafter=LOOKUP, tokens_per_call=1.14) for rule in ("token_wise", "block")),
+    Run("recursive_wor", WithoutReplacement(4), 1, tokens_per_call=1.8),
+    Run("optimal", WithoutReplacement(4), 1, tokens_per_call=1.86),
+    Run("greedy", Greedy(4), 1, tokens_per_call=1.79), Run("spechub", Hub(), 1, tokens_per_call=1.72),
 )
-QUICK_RUNS = (Run("single_draft"), Run("k_seq", K_PATHS), Run("optimal", K_PATHS), Run("block"), Run("gumbel"),
-              Run("optimal", WithoutReplacement(4), 1))
+QUICK = {"block, 1 path × 4", "gumbel, 1 path × 4", "k_seq, 3 paths × 2", "optimal, 3 paths × 2",
+         "traversal, 3 paths × 2", f"traversal, {_words(TREE)}", f"block, {_words(LOOKUP)}",
+         "optimal, 4 without replacement"}
+QUICK_RUNS = tuple(run for run in RUNS if run.label in QUICK)
 
 
 @dataclass(frozen=True)
@@ -50,8 +130,12 @@ class Settings:
     lists : int
         Draft lists per context, for rules without an exact route.
     runs : tuple of Run
-    sequences, new_tokens : int
-        Size of each decoding run.
+    sequences : int
+        Texts of each decoding run.
+    calls : int
+        Target calls of each decoding run, about.
+    large_calls : int
+        The same for models that are not small (50 million parameters, or a device): a user's own may be slow.
     blocks : int
         Contexts after which a block is recorded.
     draft_length : int
@@ -70,7 +154,7 @@ class Settings:
     lists: int
     runs: tuple[Run, ...]
     sequences: int
-    new_tokens: int
+    calls: int
     blocks: int
     draft_length: int = 8
     toys: int = 20
@@ -78,17 +162,18 @@ class Settings:
     path_lengths: tuple[int, ...] = (4, 8)
     path_contexts: int = 192
     seed: int = 0
+    large_calls: int = 150
 
 
 def full(seed: int = 0) -> Settings:
     """Everything."""
     schemes = (*map(WithReplacement, (1, 2, 3, 4, 8)), *map(WithoutReplacement, (2, 3, 4, 8)),
                *map(Greedy, (2, 3, 4)), Hub())
-    return Settings(schemes, None, 8, RUNS, 24, 16, 192, seed=seed)
+    return Settings(schemes, None, 8, RUNS, 128, 2200, 192, seed=seed)
 
 
 def quick(seed: int = 0) -> Settings:
     """Fewer contexts, rules and runs."""
     schemes = (*map(WithReplacement, (1, 2, 4)), *map(WithoutReplacement, (2, 4)), Greedy(2), Hub())
-    return Settings(schemes, 48, 8, QUICK_RUNS, 16, 12, 32, toys=6, paths=(2,), path_lengths=(4,), path_contexts=32,
+    return Settings(schemes, 48, 8, QUICK_RUNS, 64, 500, 32, toys=6, paths=(2,), path_lengths=(4,), path_contexts=32,
                     seed=seed)

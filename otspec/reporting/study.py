@@ -5,6 +5,7 @@ Report and figure scripts share this class; they differ in what they ask for and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -20,7 +21,15 @@ from otspec.core.trace import Trace
 from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
-from otspec.reporting.decoded import Models, check_pair, decoding_row, decoding_row_by, efficiency_rows, pair_of
+from otspec.reporting.decoded import (
+    Models,
+    check_pair,
+    decoding_row,
+    decoding_row_by,
+    efficiency_rows,
+    is_small,
+    pair_of,
+)
 from otspec.reporting.folder import Store, compute_only
 from otspec.reporting.parallel import in_threads
 from otspec.reporting.sequences import sequence_rows
@@ -92,7 +101,7 @@ class Study:
     @property
     def runs(self) -> list[Run]:
         """Decoding runs whose drafts the vocabulary can hold."""
-        return [run for run in self.settings.runs if run.scheme.num_drafts <= self.trace.vocab_size]
+        return [run for run in self.settings.runs if run.most_draws <= self.trace.vocab_size]
 
     @property
     def stages(self) -> int:
@@ -127,24 +136,35 @@ class Study:
         return self._noted(Table(self._stage("agreement", {"contexts": self.contexts.tolist()},
                                              lambda tick: exact.agreement_rows(self.trace, self.contexts, tick))))
 
+    @property
+    def calls(self) -> int:
+        """Target calls of each decoding run, about."""
+        small = self._given is None or is_small(self._given)  # those that ship with otspec are
+        return self.settings.calls if small else min(self.settings.calls, self.settings.large_calls)
+
     def decoding(self) -> Table:
         """Measured against predicted efficiency, one row per run; no rows without models (see `no_models`)."""
         if self.no_models:
             return self._noted(Table([]))
+        # the longest first, so that no thread is left with one at the end
+        order = sorted(self.runs, key=lambda run: -run.num_nodes)
         # a thread that waits for an executor's worker needs no core
-        count = None if self._executor is None else len(self.runs)
-        return self._noted(Table(list(in_threads(self._decoded, self.runs, count))))
+        count = None if self._executor is None else len(order)
+        rows = {row["run"]: row for row in in_threads(self._decoded, order, count)}
+        return self._noted(Table([rows[run.label] for run in self.runs]))
 
     def _decoded(self, run: Run) -> dict[str, Any]:
+        size = self.settings.sequences, self.calls
+
         def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
-            asked = self.trace.prompts, run, self.settings, self._warp()
+            asked = self.trace.prompts, run, size, self.settings.seed, self._warp()
             if self._executor is not None and self._models is not None:
                 return decoding_row_by(self._executor, self._models.get(), *asked)
             with self._lent() as pair:
                 return decoding_row(pair, *asked)
 
-        inputs = {"run": run.label, "sequences": self.settings.sequences, "new_tokens": self.settings.new_tokens}
-        name = f"decoding-{run.rule}-{type(run.scheme).__name__}-{run.scheme.num_drafts}-{run.draft_length}"
+        inputs = {"run": repr(run), "sequences": size[0], "calls": size[1]}
+        name = re.sub(r"[^a-z0-9_]+", "-", f"decoding-{run.label}".lower())
         return self._stage(name, inputs | {"pair": self.pair_identity}, compute)
 
     def efficiency(self) -> Table:

@@ -14,7 +14,7 @@ from otspec.reporting.study import Study
 from tests.decode.sweep import small
 
 SIZE = Settings(schemes=(WithReplacement(1),), contexts=4, lists=2,
-                runs=(Run("block", draft_length=2), Run("k_seq", WithReplacement(2), 2)), sequences=5, new_tokens=5,
+                runs=(Run("block", draft_length=2), Run("k_seq", WithReplacement(2), 2)), sequences=5, calls=15,
                 blocks=4, draft_length=2, toys=1, paths=(2,), path_lengths=(2,), path_contexts=4)
 
 

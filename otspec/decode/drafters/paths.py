@@ -102,6 +102,11 @@ def as_nodes(tokens: Any) -> tuple[Any, Any]:
     return tokens.transpose(1, 2).flatten(1), parents.flatten(1)
 
 
+def waits_for_nobody(array: Any) -> bool:
+    """Whether the host may ask for numbers of an array without waiting for a device."""
+    return array.device.type == "cpu"
+
+
 def shared_rows(law: Any, tokens: Any) -> Any:
     """Give copies with one prefix bit-identical laws; a batched model may differ between nodes in the last digits.
 
@@ -113,7 +118,7 @@ def shared_rows(law: Any, tokens: Any) -> Any:
         return law
     same = (tokens[:, :, None] == tokens[:, None]).all(dim=-1)
     leader = same.int().argmax(dim=-1)
-    if law.device.type != "cpu":
+    if not waits_for_nobody(law):
         return torch.take_along_dim(law, leader[..., None], dim=1)
     rows, copies = (leader != torch.arange(law.shape[1])).nonzero(as_tuple=True)
     law = law.contiguous() if 0 in law.stride() else law
@@ -127,7 +132,7 @@ def shared_targets(rows: Any, tokens: Any) -> Any:
 
     if rows.shape[1] == 1:
         return rows
-    if rows.device.type != "cpu":
+    if not waits_for_nobody(rows):
         return torch.stack([shared_rows(rows[:, :, i], tokens[:, :, :i]) for i in range(rows.shape[2])], dim=2)
     rows = rows.contiguous() if 0 in rows.stride() else rows
     for i in range(rows.shape[2]):
