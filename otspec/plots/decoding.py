@@ -59,8 +59,8 @@ def differences(table: Table, ax: Axes) -> Axes:
     ax.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
     for place, row in enumerate(sorted(table.rows, key=lambda row: row["predicted"])):
         dof = row["sequences"] - 1 if "sequences" in row else None
-        ax.errorbar(row["measured"] - row["predicted"], place, xerr=critical(4, dof) * row["difference_stderr"], linestyle="none",
-                    elinewidth=1.2, capsize=2, markersize=4.5, zorder=3, **rule_style(row["rule"]))
+        ax.errorbar(row["measured"] - row["predicted"], place, xerr=critical(4, dof) * row["difference_stderr"],
+                    linestyle="none", elinewidth=1.2, capsize=2, markersize=4.5, zorder=3, **rule_style(row["rule"]))
     ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("measured − predicted tokens per target call")
     return ax
