@@ -249,12 +249,27 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
     if dtype not in SUM_TOLERANCE:
         raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}.")
-    number = getattr(xp, dtype)
     peak = xp.max(logits, axis=-1, keepdims=True)
     if not bool(xp.all(xp.isfinite(peak))):  # NaN and +inf are maxima too, so one pass finds all
         raise _no_law(xp, peak)
+    return law_from_checked_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p, dtype=dtype, peak=peak)
+
+
+def law_from_checked_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None,
+                            top_p: float | None = None, dtype: str = "float64", peak: Array = None) -> Array:
+    """`law_from_logits` of logits that are known to define laws and settings that are known to be good.
+
+    Examples
+    --------
+    >>> law_from_checked_logits(np.array([0.0, 0.0, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    xp = array_namespace(logits)
+    number = getattr(xp, dtype)
     if temperature == 0:
         return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], number, xp)
+    peak = xp.max(logits, axis=-1, keepdims=True) if peak is None else peak
+    top_k, top_p = check_cut(top_k, top_p)
     return keep_top(_softmax(xp, logits, peak, temperature, number), top_k, top_p, ours=True)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import Paths, along_paths, shared_targets
+from otspec.decode.model_laws import ModelLaws
 from otspec.decode.reading.behaviour import behaviour
-from otspec.decode.speaking import DraftSide, TargetSide
+from otspec.decode.speaking import DraftSide, TargetSide, ends_of
 
 
 def sides(pair: Any, texts: Sequence[Sequence[int]], warp: dict[str, Any], *, longest: int, branches: bool,
@@ -35,12 +36,11 @@ def sides(pair: Any, texts: Sequence[Sequence[int]], warp: dict[str, Any], *, lo
     rows = list(range(len(repeated)))
     readers = [behaviour(getattr(pair, which), pair.vocab_size, longest, which, trees=branches).make(rows=len(rows))
                for which in ("target", "draft")]
-    target, draft = TargetSide(readers[0], warp), DraftSide(readers[1], pair.vocab_size, warp)
+    target = TargetSide(readers[0], ModelLaws("target", warp))
+    draft = DraftSide(readers[1], pair.vocab_size, ModelLaws("draft", warp))
     target.admit(rows, repeated)
     draft.admit(rows, repeated)
-    device = torch.device(pair.device)
-    ends = torch.from_numpy(np.array([text[-2:] if len(text) > 1 else text * 2 for text in repeated])).to(device)
-    lengths = torch.from_numpy(np.array([len(text) for text in repeated])).to(device)
+    ends, lengths = ends_of(repeated, torch.device(pair.device))
     draft.begin(repeated, ends, lengths, torch.zeros_like(lengths))
     return target, draft
 

@@ -9,12 +9,18 @@ import numpy as np
 from otspec.core.noise import Noise
 
 
+def waits_for_nobody(array: Any) -> bool:
+    """Whether the host may ask for numbers of an array without waiting for a device."""
+    return array.device.type == "cpu"
+
+
 def ask(function: Any, *arguments: Any, dtype: Any = np.int64) -> Any:
-    """Call a rule; what it answers comes back as tensors."""
+    """Call a rule; what it answers comes back as tensors. Laws kept in float32 are shown in float64."""
     import torch
 
+    arguments = tuple(a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in arguments)
     first = next(a for a in arguments if isinstance(a, torch.Tensor))
-    if first.device.type != "cpu":
+    if not waits_for_nobody(first):
         return function(*arguments)
     views = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
     views = [a.like(views[0]) if isinstance(a, Noise) else a for a in views]

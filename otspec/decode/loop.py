@@ -24,9 +24,10 @@ from otspec.decode.judges import Judge
 from otspec.decode.ledger import Ledger
 from otspec.decode.measure import DecodeRun, progress_bar
 from otspec.decode.method import method
+from otspec.decode.model_laws import ModelLaws, check_law_dtype
 from otspec.decode.room import Room, check_room
 from otspec.decode.settings import settings_of
-from otspec.decode.speaking import TargetSide, draft_side
+from otspec.decode.speaking import TargetSide, draft_side, ends_of
 from otspec.decode.stopping import stop_tokens
 from otspec.decode.stopwatch import Stopwatch
 from otspec.decode.streams import sequence_seeds, streams
@@ -37,7 +38,7 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
              draft_length: int = 4, drafter: Any = None, temperature: float = 1.0, top_k: int | None = None,
              top_p: float | None = None, seed: int = 0, max_new_tokens: int = 64, stop_token: Any = "model",
              batch_size: int | None = None, predict: bool = True, progress: bool = False,
-             first_sequence: int = 0) -> DecodeRun:
+             law_dtype: str = "float64", first_sequence: int = 0) -> DecodeRun:
     """Continue prompts by speculative decoding.
 
     Parameters
@@ -67,6 +68,9 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
         Also sum up the expected acceptance of every round (costs time, see `otspec.decode.judges`).
     progress : bool
         Show a progress bar.
+    law_dtype : {"float64", "float32"}
+        That laws are kept in between model, drafter and rule. At float32 they take half the memory, and every token's
+        law may differ from the target's by up to 2**-22 in total variation, see `otspec.decode.model_laws`.
     first_sequence : int
         Number of the first prompt in a longer list, whose parts, decoded one by one, have the streams of the whole.
 
@@ -85,17 +89,19 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     texts = as_token_lists(pair, prompts)
     seed, length = check_seed(seed), check_positive("max_new_tokens", max_new_tokens)
     warp, stops = check_warp(temperature, top_k, top_p), stop_tokens(pair, stop_token)
-    first = check_seed(first_sequence, "first_sequence")
+    first, law_dtype = check_seed(first_sequence, "first_sequence"), check_law_dtype(law_dtype)
     longest = max(map(len, texts)) + length
     check_room(pair, drafts, longest)
-    room = Room.of(pair, drafts, longest)
+    room = Room.of(pair, drafts, longest, law_dtype)
     size = room.batch(batch_size, len(texts))
     settings = settings_of(pair, verifier, scheme, drafts, **warp, seed=seed, first_sequence=first,
-                           max_new_tokens=length, stop_token=sorted(stops), batch_size=size, read=room.ways)
+                           max_new_tokens=length, stop_token=sorted(stops), batch_size=size, law_dtype=law_dtype,
+                           read=room.ways)
     clock = Stopwatch(pair.device)
     with progress_bar(len(texts) * length, "tokens", progress) as bar:
         ledger = Ledger(len(texts), length, stops, bar)
-        batch = _Batch(pair, drafts, judge, texts, ledger, warp, (seed, first), size, room, predict, clock)
+        laws = [ModelLaws(which, warp, law_dtype) for which in ("target", "draft")]
+        batch = _Batch(pair, drafts, judge, texts, ledger, laws, (seed, first), size, room, predict, clock)
         decode_all(batch, settings, room.bytes_per_sequence)
     timing = clock.split()
     return ledger.run(predict, settings, sum(timing.values()), timing, clock.peak_bytes())
@@ -105,13 +111,13 @@ class _Batch:
     """The rows that are decoded together, and the prompts that wait for one."""
 
     def __init__(self, pair: Any, drafts: Drafter | None, judge: Judge, prompts: list[list[int]], ledger: Ledger,
-                 warp: dict[str, Any], key: tuple[int, int], size: int, room: Room, predict: bool,
+                 laws: list[ModelLaws], key: tuple[int, int], size: int, room: Room, predict: bool,
                  clock: Stopwatch) -> None:
         self.device = pair.device
         self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
-        self.target = TargetSide(room.target(size), warp)
-        self.draft = draft_side(room.drafts(size), pair.vocab_size, warp)
+        self.target = TargetSide(room.target(size), laws[0])
+        self.draft = draft_side(room.drafts(size), pair.vocab_size, laws[1])
         self.rows: list[int] = []  # the sequence of every row
         self.waiting, self.size = list(range(len(prompts)))[::-1], size
         self.streams, self.seeds = streams(*key, len(prompts)), sequence_seeds(*key, len(prompts))
@@ -144,8 +150,7 @@ class _Batch:
         import torch
 
         texts = [self.texts[sequence] for sequence in self.rows]
-        lengths = on_device(np.array([len(text) for text in texts]), self.device)
-        ends = on_device(np.array([text[-2:] if len(text) > 1 else text * 2 for text in texts]), self.device)
+        ends, lengths = ends_of(texts, self.device)
         drafting = self.drafts.num_uniforms if self.drafts else 0
         uniforms = on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
                                        for sequence in self.rows]), self.device)
@@ -161,8 +166,12 @@ class _Batch:
         with self.clock("prediction"):
             expected = self.judge.expected(target_rows, draft, outcome, coins) if self.predict else None
         kept = torch.cat([draft.tokens.new_full((len(ends), 1), -1), draft.tokens], dim=1).gather(1, outcome.nodes)
+        faults = [side.laws.faults(outcome.token)[:, None] for side in (self.target, self.draft)]
         # the one wait of a round: the host must know which sequences have ended
-        numbers = torch.cat([outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()
+        numbers = torch.cat([*faults, outcome.accepted[:, None], outcome.token[:, None], kept], dim=1).cpu().numpy()
+        for place, side in enumerate((self.target, self.draft)):
+            side.laws.check(numbers[:, place])
+        numbers = numbers[:, 2:]
         for text, row in zip(texts, numbers, strict=True):
             text += [*row[2 : 2 + row[0]].tolist(), int(row[1])]
         most, chain = max(map(len, texts)), self.drafts is None or not self.drafts.branches

@@ -79,7 +79,7 @@ class Room:
     first: int
 
     @classmethod
-    def of(cls, pair: Any, drafts: Drafter | None, longest: int) -> Room:
+    def of(cls, pair: Any, drafts: Drafter | None, longest: int, law_dtype: str = "float64") -> Room:
         """Try the models and add up."""
         nodes = drafts.num_nodes if drafts else 0
         branches = drafts is not None and drafts.branches
@@ -89,7 +89,9 @@ class Room:
                     for which in read_models(drafts)}
         slots = longest + nodes + 2
         cache = sum(reading.bytes_per_token * slots + reading.bytes_per_text for reading in readings.values())
-        laws = (COPIES * (nodes + 1) + 2 * nodes) * pair.vocab_size * 8
+        # at most so many copies are in float64 while a rule looks at them; what is kept has the dtype asked for
+        kept = 8 if law_dtype == "float64" else 4
+        laws = (8 * COPIES * (nodes + 1) + kept * 2 * nodes) * pair.vocab_size
         return cls(readings, cache + laws, default_batch(drafts, pair.vocab_size), free_memory(pair.device), slots)
 
     def batch(self, asked: int | None, count: int) -> int:

@@ -7,58 +7,14 @@ model up to date, and the last token of a path is never read before it is known 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from otspec.core.errors import NotALaw
-from otspec.core.laws import law_from_logits
+import numpy as np
+
 from otspec.core.noise import Noise
-
-
-class NoLaw(NotALaw):
-    """Logits of a model that define no law.
-
-    Attributes
-    ----------
-    row : int
-        Of the batch.
-    which, says, fix : str
-        The model, what its logits are, and what to do.
-    """
-
-    row: int
-    which: str
-    says: str
-    fix: str
-
-    @classmethod
-    def found(cls, which: str, logits: Any) -> NoLaw:
-        """Error of the first row of ``logits [B n V]`` with any that define no law."""
-        peak = logits.amax(dim=-1)  # NaN and +inf are maxima too
-        row = int((~peak.isfinite()).any(dim=1).int().argmax())
-        banned = bool((peak[row][~peak[row].isfinite()] < 0).any())
-        says = "are -inf everywhere, so no token can be emitted" if banned else "hold NaN or +inf"
-        fix = "unban at least one token" if banned else "check the model's output (half-precision overflow?)"
-        error = cls(f"{which} model: logits of row {row} of the batch {says}. Fix: {fix}.")
-        error.row, error.which, error.says, error.fix = row, which, says, fix
-        return error
-
-    def of(self, place: str, kept: str) -> NotALaw:
-        """Error that names the place, and what was kept."""
-        return NotALaw(f"{self.which} model: logits of {place} {self.says}; {kept}. Fix: {self.fix}.")
-
-
-def laws(logits: Any, warp: dict[str, Any], which: str) -> Any:
-    """Laws ``[B n V]`` in float64 of a model's logits at the settings of ``warp``.
-
-    Raises
-    ------
-    NoLaw
-        The logits define none.
-    """
-    try:
-        return law_from_logits(logits.flatten(0, 1), **warp).unflatten(0, tuple(logits.shape[:2]))
-    except NotALaw:
-        raise NoLaw.found(which, logits) from None
+from otspec.decode.asking import on_device
+from otspec.decode.model_laws import ModelLaws
 
 
 class DraftSide:
@@ -69,11 +25,11 @@ class DraftSide:
     reader : Reader or None
         None where the drafter reads no model.
     vocab_size : int
-    warp : dict
+    laws : ModelLaws
     """
 
-    def __init__(self, reader: Any, vocab_size: int, warp: dict[str, Any]) -> None:
-        self._reader, self.vocab_size, self._warp = reader, vocab_size, warp
+    def __init__(self, reader: Any, vocab_size: int, laws: ModelLaws) -> None:
+        self._reader, self.vocab_size, self.laws = reader, vocab_size, laws
         self.texts: list[list[int]] = []
         self.ends: Any = None
         self._single: Any = None
@@ -96,11 +52,11 @@ class DraftSide:
 
         # a text of one token is read twice, side by side: neither copy sees the other
         parents = torch.stack([torch.full_like(self._position, -1), torch.where(self._single, -1, 0)], dim=1)
-        return laws(self._reader.read(self.ends, parents, last=1), self._warp, "draft")[:, 0]
+        return self.laws(self._reader.read(self.ends, parents, last=1))[:, 0]
 
     def after(self, tokens: Any, parents: Any) -> Any:
         """Laws ``[B n V]`` after new nodes; node ``j`` is the j-th that was read, 0 the end of the text."""
-        return laws(self._reader.read(tokens.clamp(min=0), parents + 1, last=tokens.shape[1]), self._warp, "draft")
+        return self.laws(self._reader.read(tokens.clamp(min=0), parents + 1, last=tokens.shape[1]))
 
     def noise(self, depth: int) -> Noise:
         """Noise of a token of the texts to come, keyed by its place in the text, not by the round."""
@@ -149,7 +105,7 @@ class SeveralSides:
     """
 
     def __init__(self, sides: list[DraftSide]) -> None:
-        self.sides = sides
+        self.sides, self.laws = sides, sides[0].laws  # shared by all
 
     def admit(self, rows: list[int], texts: list[list[int]]) -> None:
         """Read all of the texts but their last two tokens."""
@@ -185,8 +141,8 @@ class SeveralSides:
 class TargetSide:
     """The target model of a batch."""
 
-    def __init__(self, reader: Any, warp: dict[str, Any]) -> None:
-        self._reader, self._warp = reader, warp
+    def __init__(self, reader: Any, laws: ModelLaws) -> None:
+        self._reader, self.laws = reader, laws
 
     def admit(self, rows: list[int], texts: list[list[int]]) -> None:
         """Read all of the texts but their last token."""
@@ -198,7 +154,7 @@ class TargetSide:
 
         read = torch.cat([last[:, None], tokens.clamp(min=0)], dim=1)
         above = torch.cat([torch.full_like(last, -1)[:, None], parents], dim=1)
-        return laws(self._reader.read(read, above), self._warp, "target")
+        return self.laws(self._reader.read(read, above))
 
     def keep(self, nodes: Any, accepted: Any, most: int, *, chain: bool) -> None:
         """Take over the drafts kept, after the token that was last."""
@@ -212,7 +168,13 @@ class TargetSide:
         self._reader.select(rows)
 
 
-def draft_side(readers: list[Any], vocab_size: int, warp: dict[str, Any]) -> DraftSide | SeveralSides:
+def draft_side(readers: list[Any], vocab_size: int, laws: ModelLaws) -> DraftSide | SeveralSides:
     """Return the draft models of a batch: none, one, or several."""
-    sides = [DraftSide(reader, vocab_size, warp) for reader in readers or [None]]
+    sides = [DraftSide(reader, vocab_size, laws) for reader in readers or [None]]
     return sides[0] if len(sides) == 1 else SeveralSides(sides)
+
+
+def ends_of(texts: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
+    """Last two tokens of every text ``[B 2]``, a text's only one twice, and their lengths ``[B]``."""
+    ends = np.array([text[-2:] if len(text) > 1 else [*text, *text] for text in texts])
+    return on_device(ends, device), on_device(np.array([len(text) for text in texts]), device)

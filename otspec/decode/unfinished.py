@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 from otspec.core.errors import TooLarge
+from otspec.decode.model_laws import NoLaw
 from otspec.decode.reading.memory import out_of_memory
-from otspec.decode.speaking import NoLaw
 
 
 def decode_all(batch: Any, settings: dict[str, Any], bytes_per_sequence: int) -> None:

@@ -14,7 +14,7 @@ from otspec.core.laws import at, one_hot  # noqa: E402
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.verifier import TokenVerifier  # noqa: E402
 from otspec.couplings import coupling, list_couplings  # noqa: E402
-from otspec.decode import judges, loop, speaking  # noqa: E402
+from otspec.decode import judges, loop, model_laws  # noqa: E402
 from otspec.decode.drafters import coupled, paths  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
@@ -142,9 +142,8 @@ def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(1) or copy(tensor))
     for module in (judges, coupled):  # tensors all the way, as on a device
         monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None: rule(*arguments))
-    monkeypatch.setattr(paths, "waits_for_nobody", lambda array: False)
-    # whether logits define a law is asked at once, which waits at every call of a model; nothing else may
-    monkeypatch.setattr(speaking, "law_from_logits", lambda logits, **warp: logits.softmax(-1, dtype=torch.float64))
+    for module in (paths, model_laws):
+        monkeypatch.setattr(module, "waits_for_nobody", lambda array: False)
     with NoWaiting():
         assert generate(pair, PROMPTS, **settings).tokens == texts
     assert len(copies) == len(rounds) > 2

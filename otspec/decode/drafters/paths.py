@@ -15,6 +15,7 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import draw
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
+from otspec.decode.asking import waits_for_nobody
 from otspec.decode.drafters.base import Draft, Drafter, Speaker
 
 
@@ -100,11 +101,6 @@ def as_nodes(tokens: Any) -> tuple[Any, Any]:
 
     parents = torch.stack([path_parents(tokens[:, :, 0], depth) for depth in range(tokens.shape[2])], dim=1)
     return tokens.transpose(1, 2).flatten(1), parents.flatten(1)
-
-
-def waits_for_nobody(array: Any) -> bool:
-    """Whether the host may ask for numbers of an array without waiting for a device."""
-    return array.device.type == "cpu"
 
 
 def shared_rows(law: Any, tokens: Any) -> Any:
