@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.noise import Noise
+from otspec.decode.recorded import Recorder
 
 
 def waits_for_nobody(array: Any) -> bool:
@@ -14,14 +15,26 @@ def waits_for_nobody(array: Any) -> bool:
     return array.device.type == "cpu"
 
 
-def ask(function: Any, *arguments: Any, dtype: Any = np.int64) -> Any:
-    """Call a rule; what it answers comes back as tensors. Laws kept in float32 are shown in float64."""
+def ask(function: Any, *arguments: Any, dtype: Any = np.int64, recorder: Recorder | None = None) -> Any:
+    """Call a rule; what it answers comes back as tensors. Laws kept in float32 are shown in float64.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : tensors or Noise
+    dtype : numpy dtype
+        Of the answer.
+    recorder : Recorder, optional
+        Records the call where it is made on a CUDA device.
+    """
     import torch
 
     arguments = tuple(a.double() if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in arguments)
     first = next(a for a in arguments if isinstance(a, torch.Tensor))
     if not waits_for_nobody(first):
-        return function(*arguments)
+        if recorder is None or not all(isinstance(a, torch.Tensor) and a.is_cuda for a in arguments):
+            return function(*arguments)
+        return recorder(function, *arguments)
     views = [a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments]
     views = [a.like(views[0]) if isinstance(a, Noise) else a for a in views]
     answer = function(*views)

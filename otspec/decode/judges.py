@@ -18,6 +18,8 @@ of its own, or the agreement of the coupling at the rows reached.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,7 @@ from otspec.core.schemes import WithReplacement, as_scheme
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
+from otspec.decode.recorded import Recorder
 
 
 class Depth(NamedTuple):
@@ -51,7 +54,7 @@ class Outcome(NamedTuple):
     trail: list[Any]
 
 
-class Judge:
+class Judge(ABC):
     """Base of the judges: one that keeps nothing from round to round.
 
     Attributes
@@ -62,22 +65,27 @@ class Judge:
 
     num_uniforms = 0
 
-    def begin(self, size: int) -> None:
+    @cached_property
+    def recorder(self) -> Recorder:
+        """Of the rule's calls on a CUDA device."""
+        return Recorder()
+
+    def begin(self, size: int) -> None:  # noqa: B027 (nothing to keep)
         """Make place for ``size`` texts."""
 
-    def renew(self, rows: list[int]) -> None:
+    def renew(self, rows: list[int]) -> None:  # noqa: B027 (nothing to keep)
         """New texts begin in these rows."""
 
-    def select(self, rows: list[int]) -> None:
+    def select(self, rows: list[int]) -> None:  # noqa: B027 (nothing to keep)
         """Keep these rows, in this order."""
 
+    @abstractmethod
     def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
         """Verify a draft under ``target_rows [B N+1 V]``, the law after the text first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Expected number of drafts kept, ``[B]`` float64 on the host."""
-        raise NotImplementedError
 
 
 def path_nodes(path: Any, paths: int, depth: int) -> Any:
@@ -139,7 +147,7 @@ class TokenWalkJudge(_OnPaths):
     def _emitted(self, here: Depth, coins: Any) -> Any:
         """Token of every row; on the CPU the rule is spared the rows that were decided before."""
         if here.reached.device.type != "cpu":  # choosing rows would make the host wait for the device
-            return ask(self.rule._draw, here.target, here.draft, here.drafts, coins)
+            return ask(self.rule._draw, here.target, here.draft, here.drafts, coins, recorder=self.recorder)
         token = here.drafts.new_zeros(len(here.drafts))
         if here.reached.any():
             chosen = (array[here.reached] for array in (here.target, here.draft, here.drafts, coins))
@@ -161,7 +169,8 @@ class ChainJudge(_OnPaths):
 
     def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
         """Ask the rule."""
-        accepted, token = ask(self.rule._draw, target_rows, draft.rows[:, 0], draft.tokens, uniforms)
+        accepted, token = ask(self.rule._draw, target_rows, draft.rows[:, 0], draft.tokens, uniforms,
+                              recorder=self.recorder)
         return self._outcome(accepted, token, accepted * 0, [])
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
@@ -225,7 +234,8 @@ class PathsJudge(_OnPaths):
         """Ask the rule."""
         target, rows, tokens = self._views(target_rows, draft)
         coins = uniforms[:, : self.num_uniforms // 2]
-        return self._outcome(*ask(self.rule._draw_paths, shared_targets(target, tokens), rows, tokens, coins), [])
+        answer = ask(self.rule._draw_paths, shared_targets(target, tokens), rows, tokens, coins, recorder=self.recorder)
+        return self._outcome(*answer, [])
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """The rule's unbiased estimate on the same paths, with coins that no verdict depends on."""

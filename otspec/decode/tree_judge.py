@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,13 @@ class TreeJudge(Judge):
         return host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
 
     def _ask(self, function: Any, target_rows: Any, draft: Draft, coins: Any, dtype: Any) -> Any:
-        def asked(target: Any, tokens: Any, parents: Any, numbers: Any, *rows: Any) -> Any:
-            trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths)
-            return function(trees, target, rows[0] if rows else None, numbers)
-
         rows = () if draft.rows is None else (draft.rows,)
-        return ask(asked, target_rows, draft.tokens, draft.parents, coins, *rows, dtype=dtype)
+        return ask(partial(self._asked, function), target_rows, draft.tokens, draft.parents, coins, *rows, dtype=dtype,
+                   recorder=self.recorder)
+
+    def _asked(self, function: Any, target: Any, tokens: Any, parents: Any, coins: Any, *rows: Any) -> Any:
+        trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths)
+        return function(trees, target, rows[0] if rows else None, coins)
 
 
 def way_to(node: Any, parents: Any, depth: int) -> tuple[Any, Any]:

@@ -1,23 +1,28 @@
-"""The optimal rule on a CUDA device, a batch of 64 contexts, against ``torch.sort`` of the same batch."""
+"""The optimal rule on a CUDA device, a batch of 64 contexts, against ``torch.sort`` of the same batch.
+
+Every draw is timed as it is launched and as the decoder replays it, recorded once for its shapes.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
 import otspec as ot
+from otspec.decode.recorded import WARM, Recorder
 from tests.bench.harness import rows, save
 
-SIZES, BATCH, REPEATS = (32_000, 151_936), 64, 15
+SIZES, BATCH, REPEATS = (2_048, 32_000, 151_936), 64, 5
 SCHEMES = (ot.WithReplacement, ot.WithoutReplacement)
 
 
 def seconds(run: Callable[[], object]) -> np.ndarray:
-    """Seconds ``[REPEATS]`` between device events, after three warm-up runs."""
-    for _ in range(3):
+    """Seconds ``[REPEATS]`` between device events, after warm-up runs, in which a call is recorded."""
+    for _ in range(WARM + 1):
         run()
     times = []
     for _ in range(REPEATS):
@@ -46,8 +51,10 @@ def measure(size: int, k: int, generator: torch.Generator) -> list[dict[str, obj
         for kind in ("universal", "minimal"):
             rule = ot.verifier("optimal", scheme, kind=kind)
             coins = uniform(BATCH, rule.num_uniforms)
-            measured[f"{make.__name__}_{kind}"] = seconds(
-                lambda r=rule, x=tokens, u=coins: r._draw(target, draft, x, u))
+            arguments = (target, draft, tokens, coins)
+            measured[f"{make.__name__}_{kind}"] = seconds(partial(rule._draw, *arguments))
+            recorder = Recorder()
+            measured[f"{make.__name__}_{kind}_recorded"] = seconds(partial(recorder, rule._draw, *arguments))
     return rows(measured, "torch_sort", vocabulary=size, batch=BATCH, k=k, device=torch.cuda.get_device_name())
 
 
@@ -57,7 +64,7 @@ def main() -> int:
         print("tests.bench.device: no CUDA device is present; nothing was measured.", file=sys.stderr)  # noqa: T201
         return 2
     generator = torch.Generator("cuda").manual_seed(0)
-    table = [row for size in SIZES for k in (8, 16) for row in measure(size, k, generator)]
+    table = [row for size in SIZES for k in (4, 8) for row in measure(size, k, generator)]
     for row in table:
         row["us_per_row"] = float(row["median_ms"]) * 1e3 / BATCH
     save("device", table, "torch")

@@ -24,7 +24,7 @@ def model(layers: int, vocabulary: int, width: int, device: str, seed: int) -> A
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape = LlamaConfig(vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-                        num_attention_heads=width // 64, num_key_value_heads=max(1, width // 256),
+                        num_attention_heads=width // 64, num_key_value_heads=width // 64,
                         max_position_embeddings=2048, tie_word_embeddings=True)
     dtype = torch.bfloat16 if device != "cpu" else torch.float32
     with torch.device(device):

@@ -141,7 +141,7 @@ def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
     monkeypatch.setattr(loop._Batch, "_round", lambda batch: rounds.append(1) or real(batch))
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(1) or copy(tensor))
     for module in (judges, coupled):  # tensors all the way, as on a device
-        monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None: rule(*arguments))
+        monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None, recorder=None: rule(*arguments))
     for module in (paths, model_laws):
         monkeypatch.setattr(module, "waits_for_nobody", lambda array: False)
     with NoWaiting():
@@ -259,7 +259,7 @@ def test_rules_decode_the_same_text_on_tensors(pair, case, monkeypatch):
     settings = {"verifier": name, "scheme": scheme, "draft_length": length, "max_new_tokens": 5, "predict": False}
     here = generate(pair, PROMPTS, **settings)
     for module in (judges, coupled):
-        monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None: rule(*arguments))
+        monkeypatch.setattr(module, "ask", lambda rule, *arguments, dtype=None, recorder=None: rule(*arguments))
     assert generate(pair, PROMPTS, **settings).tokens == here.tokens
 
 
@@ -275,9 +275,14 @@ def test_cuda_decodes_the_same_text(pair, case):
     moved = tiny.pair()
     moved.target.cuda(), moved.draft.cuda()
     object.__setattr__(moved, "device", "cuda:0")
+    if name in ("importance", "global_resolution"):
+        with pytest.raises(BadArgument, match="on the CPU"):
+            generate(moved, PROMPTS, **settings)
+        return
     there = generate(moved, PROMPTS, **settings)
     assert there.tokens == here.tokens
-    np.testing.assert_allclose(there.predicted, here.predicted, atol=1e-9)  # float64 on both, other summation order
+    # the model's norms are computed in float32 even where it is float64
+    np.testing.assert_allclose(there.predicted, here.predicted, atol=1e-5)
 
 
 def test_estimates_are_estimates(pair):

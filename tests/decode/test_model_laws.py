@@ -86,7 +86,8 @@ def test_on_a_device_faults_are_told_at_the_end_of_the_round(logits, bad, code):
 def test_texts_and_predictions_hardly_change(name):
     pair = tiny.pair()
     settings = {"verifier": name, "scheme": 1 if name == "block" else 3, "draft_length": 3, "max_new_tokens": 10}
-    exact, kept = (ot.generate(pair, [[3, 1], [2]] * 4, law_dtype=dtype, **settings) for dtype in ("float64", "float32"))
+    exact, kept = (ot.generate(pair, [[3, 1], [2]] * 4, law_dtype=dtype, **settings)
+                   for dtype in ("float64", "float32"))
     assert kept.settings["law_dtype"] == "float32"
     same = [here == there for here, there in zip(exact.tokens, kept.tokens, strict=True)]
     assert sum(same) >= 7  # a uniform number may fall between the two laws

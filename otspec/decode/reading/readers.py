@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from otspec.core.errors import ShapeMismatch
+from otspec.decode.recorded import Recorder
 
 ROWS = 64  # texts of one length that a whole pass reads together
+STEP = 64  # slots by which the width of recorded calls grows
 
 
 class Reader(Protocol):
@@ -90,7 +93,7 @@ class TreeReader:
         from otspec.decode.reading.slots import SlotCache
 
         self._model, self._vocab_size, self._window, self._limit = model, vocab_size, window, limit
-        self._cache = SlotCache(rows, room)
+        self._cache, self._recorder = SlotCache(rows, room), Recorder()
         accepted = inspect.signature(model.forward).parameters
         # transformers 5.24 calls the cache by its name
         self._cache_name = "cache" if "cache" in accepted else "past_key_values"
@@ -165,20 +168,32 @@ class TreeReader:
     def select(self, rows: Any) -> None:
         """Keep some rows; see `Reader`."""
         self._cache.select(rows)
+        self._recorder.forget()
         self._lengths, self._above = self._lengths[rows], self._above[rows]
 
     def _call(self, tokens: Any, places: Any, slots: Any, seen: Any, last: int, chosen: Any = None) -> Any:
         import torch
 
-        width = seen.shape[-1]
+        width, moves = seen.shape[-1], self._cache.moves
         self._cache.reserve(width)
-        self._cache.aim(slots, width, chosen)
+        if self._cache.moves > moves:
+            self._recorder.forget()
+        recording = chosen is None and tokens.is_cuda and self._window is None
+        if recording:  # a recorded call has one width; the slots added are hidden
+            width = min(self._cache.capacity, -(-width // STEP) * STEP)
+            seen = torch.nn.functional.pad(seen, (0, width - seen.shape[-1]))
         if self._limit is not None:
             places = places.clamp(max=self._limit - 1)
         mask = torch.zeros(seen.shape, dtype=self._model.dtype, device=seen.device)
         mask = mask.masked_fill_(~seen, self._lowest)[:, None]
         if self._window is not None:
             mask = self._window(mask, places, self._places_of(places, slots, width), self._lowest)
+        if not recording:
+            return self._forward(last, width, chosen, tokens, places, slots, mask)
+        return self._recorder(partial(self._forward, last, width, None), tokens, places, slots, mask, key=last)
+
+    def _forward(self, last: int, width: int, chosen: Any, tokens: Any, places: Any, slots: Any, mask: Any) -> Any:
+        self._cache.aim(slots, width, chosen)
         return call(self._model, self._vocab_size, last, input_ids=tokens, position_ids=places, attention_mask=mask,
                     use_cache=True, **{self._cache_name: self._cache})
 

@@ -74,6 +74,7 @@ class SlotCache(Cache):
         self.at: Any = None
         self.chosen: Any = None
         self.width = self.before = 0
+        self.moves = 0  # how often all keys and values have moved to other memory
         super().__init__(layer_class_to_replicate=lambda **kwargs: _Layer(self))
 
     def aim(self, slots: Any, width: int, chosen: Any = None) -> None:
@@ -88,7 +89,7 @@ class SlotCache(Cache):
         """Make room for so many slots, at least doubling, so that growing stays cheap."""
         if capacity <= self.capacity:
             return
-        self.capacity = max(capacity, 2 * self.capacity)
+        self.capacity, self.moves = max(capacity, 2 * self.capacity), self.moves + 1
         for layer, name, store in self._stores():
             grown = store.new_zeros(store.shape[0], self.capacity, *store.shape[2:])
             grown[:, : store.shape[1]] = store
@@ -104,7 +105,7 @@ class SlotCache(Cache):
 
     def select(self, rows: Any) -> None:
         """Keep the rows ``[R']``, in this order."""
-        self.rows = len(rows)
+        self.rows, self.moves = len(rows), self.moves + 1
         for layer, name, store in self._stores():
             setattr(layer, name, store[rows])
 
