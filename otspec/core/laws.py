@@ -170,13 +170,19 @@ def one_hot(tokens: Array, size: int, dtype: Any, xp: Any) -> Array:
     return xp.astype(tokens[..., None] == ids, dtype)
 
 
+def take(values: Array, index: Array) -> Array:
+    """Entries of the last axis at ``index``, none of it negative: ``take_along_axis`` in one step of torch."""
+    xp = array_namespace(values, index)
+    return values.gather(-1, index) if is_torch_namespace(xp) else xp.take_along_axis(values, index, axis=-1)
+
+
 def at(law: Array, tokens: Array) -> Array:
     """Mass of ``tokens`` ``[*batch n]`` under ``law`` ``[*batch V]``; zero for absent tokens (-1)."""
     xp = array_namespace(law, tokens)
     present = tokens >= 0
     safe = xp.astype(xp.where(present, tokens, xp.zeros_like(tokens)), xp.int64)
     law = xp.broadcast_to(law, (*safe.shape[:-1], law.shape[-1]))
-    mass = xp.take_along_axis(law, safe, axis=-1)
+    mass = take(law, safe)
     return xp.where(present, mass, xp.zeros_like(mass))
 
 

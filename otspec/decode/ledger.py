@@ -38,9 +38,14 @@ class Ledger:
         self._predicted: list[list[float]] = [[] for _ in range(count)]
 
     def add(self, sequences: Sequence[int], numbers: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
-        """Book a round: for every sequence accepted count, last token and drafts ``[B 2+L]``; return who goes on."""
-        going = np.ones(len(sequences), dtype=bool)
+        """Book a round: for every sequence accepted count, last token and drafts ``[B 2+L]``; return who goes on.
+
+        What is added to a sequence that has ended is not booked.
+        """
+        going = np.zeros(len(sequences), dtype=bool)
         for row, sequence in enumerate(sequences):
+            if self.ended[sequence]:
+                continue
             kept, last = int(numbers[row, 0]), int(numbers[row, 1])
             self._accepted[sequence].append(kept)
             if expected is not None:

@@ -2,7 +2,8 @@
 
 One *round* for all sequences: a drafter proposes nodes, the target model reads the last token and the nodes in one
 call, a judge keeps the way to one node and adds one token. A sequence that has ended leaves the batch, and a waiting
-prompt takes its row. The text of a sequence is all that it has kept.
+prompt takes its row. On a device, where calls are recorded for their shapes, the rows close up only when half of them
+are done; until then a row without a text idles: it drafts, keeps nothing, and is not booked.
 
 Theorem: if the verification rule is lossless for drafts of that kind, the text has the law of sampling from the target
 alone, whatever drafts. `DecodeRun` holds the test of it: measured against predicted acceptance.
@@ -113,7 +114,7 @@ class _Batch:
     def __init__(self, pair: Any, drafts: Drafter | None, judge: Judge, prompts: list[list[int]], ledger: Ledger,
                  laws: list[ModelLaws], key: tuple[int, int], size: int, room: Room, predict: bool,
                  clock: Stopwatch) -> None:
-        self.device = pair.device
+        self.device, self.idles = pair.device, room.recorded
         self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
         self.target = TargetSide(room.target(size), laws[0])
@@ -172,22 +173,24 @@ class _Batch:
         for place, side in enumerate((self.target, self.draft)):
             side.laws.check(numbers[:, place])
         numbers = numbers[:, 2:]
-        for text, row in zip(texts, numbers, strict=True):
-            text += [*row[2 : 2 + row[0]].tolist(), int(row[1])]
+        idle = np.array([self.ledger.ended[sequence] for sequence in self.rows])
+        accepted = outcome.accepted.masked_fill(on_device(idle, self.device), -1)
+        for text, row, rests in zip(texts, numbers, idle, strict=True):
+            text += [] if rests else [*row[2 : 2 + row[0]].tolist(), int(row[1])]
         most, chain = max(map(len, texts)), self.drafts is None or not self.drafts.branches
-        self.target.keep(outcome.nodes, outcome.accepted, most, chain=chain)
+        self.target.keep(outcome.nodes, accepted, most, chain=chain)
         if self.drafts:
             single = any(len(text) - 1 - row[0] == 1 for text, row in zip(texts, numbers, strict=True))
-            self.draft.keep(outcome.nodes, outcome.accepted, draft.read_at, most, chain=chain and not single)
+            self.draft.keep(outcome.nodes, accepted, draft.read_at, most, chain=chain and not single)
         return self.ledger.add(self.rows, numbers, expected)
 
     def _leave(self, going: np.ndarray) -> None:
-        """Let prompts take the rows of texts that have ended; without prompts, close the batch up."""
+        """Let prompts take the rows of texts that have ended; without prompts, close the batch up, see the module."""
         ended = np.flatnonzero(~going).tolist()
         taken = ended[: len(self.waiting)]
         self._admit(taken)
         staying = sorted({*np.flatnonzero(going).tolist(), *taken})
-        if len(staying) == len(self.rows):
+        if len(staying) == len(self.rows) or (self.idles and 2 * len(staying) > len(self.rows)):
             return
         self.rows = [self.rows[row] for row in staying]
         if staying:

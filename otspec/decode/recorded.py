@@ -49,6 +49,7 @@ class Recorder:
     def forget(self) -> None:
         """Drop all recordings: what they read or write has moved."""
         self._calls.clear()
+        self._pool = None  # an empty pool cannot be used again
 
     def _record(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> _Recording | None:
         import torch

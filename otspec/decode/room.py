@@ -70,6 +70,7 @@ class Room:
         Bytes of memory that are free; None where nobody says.
     first : int
         Slots that the caches begin with.
+    on_cuda : bool
     """
 
     readings: dict[str, Behaviour]
@@ -77,6 +78,7 @@ class Room:
     default: int
     free: int | None
     first: int
+    on_cuda: bool = False
 
     @classmethod
     def of(cls, pair: Any, drafts: Drafter | None, longest: int, law_dtype: str = "float64") -> Room:
@@ -92,7 +94,8 @@ class Room:
         # at most so many copies are in float64 while a rule looks at them; what is kept has the dtype asked for
         kept = 8 if law_dtype == "float64" else 4
         laws = (8 * COPIES * (nodes + 1) + kept * 2 * nodes) * pair.vocab_size
-        return cls(readings, cache + laws, default_batch(drafts, pair.vocab_size), free_memory(pair.device), slots)
+        return cls(readings, cache + laws, default_batch(drafts, pair.vocab_size), free_memory(pair.device), slots,
+                   str(pair.device).startswith("cuda"))
 
     def batch(self, asked: int | None, count: int) -> int:
         """Sequences of ``count`` to decode together.
@@ -111,6 +114,12 @@ class Room:
                            f"are free. Fix: " + (f"batch_size={fitting}." if fitting else
                                                  "fewer drafts, shorter texts or a smaller pair."), need / 1e9)
         return most if asked is not None else min(self.default, fitting, most)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether all models are read by calls that a CUDA device replays; several drafts are not."""
+        trees = all(reading.make.func is TreeReader for reading in self.readings.values())
+        return self.on_cuda and trees and len(self.readings) <= 2
 
     @property
     def ways(self) -> dict[str, str]:

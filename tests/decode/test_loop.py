@@ -1,6 +1,7 @@
 """The decoder against decoding without caches, against argmax, against the target's exact law."""
 
 import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from otspec.core.laws import at, one_hot  # noqa: E402
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.verifier import TokenVerifier  # noqa: E402
 from otspec.couplings import coupling, list_couplings  # noqa: E402
-from otspec.decode import judges, loop, model_laws  # noqa: E402
+from otspec.decode import judges, loop, model_laws, room  # noqa: E402
 from otspec.decode.drafters import coupled, paths  # noqa: E402
+from otspec.decode.drafters.tree import FixedTree  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
 from otspec.decode.record import load_trace  # noqa: E402
@@ -147,6 +149,29 @@ def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
     with NoWaiting():
         assert generate(pair, PROMPTS, **settings).tokens == texts
     assert len(copies) == len(rounds) > 2
+
+
+@pytest.mark.parametrize("call", [("block", 1, None), ("winner_block", 3, None), ("greedy_block", 1, None),
+                                  ("gumbel", 1, None), ("traversal", 1, FixedTree(widths=(2, 1, 1)))],
+                         ids=lambda call: call[0])
+@pytest.mark.parametrize("predict", [False, True])
+def test_rows_that_idle_change_nothing(pair, call, predict, monkeypatch):
+    name, scheme, drafts = call
+    settings = {"verifier": name, "scheme": scheme, "drafter": drafts, "draft_length": 3, "max_new_tokens": 9,
+                "stop_token": 11, "predict": predict}
+    prompts = [*PROMPTS, [5], [11, 11], *PROMPTS]
+    closing = generate(pair, prompts, **settings)
+    sizes, real = [], loop._Batch._round
+    monkeypatch.setattr(loop._Batch, "_round", lambda batch: sizes.append(len(batch.rows)) or real(batch))
+    monkeypatch.setattr(room.Room, "recorded", True)
+    for batch_size in (None, 3):
+        idling = generate(pair, prompts, batch_size=batch_size, **settings)
+        assert idling.tokens == closing.tokens
+        np.testing.assert_array_equal(idling.accepted, closing.accepted)
+        if predict:
+            np.testing.assert_allclose(idling.predicted, closing.predicted, atol=1e-12)
+    assert len(set(sizes)) > 2
+    assert all(after >= before or 2 * after <= before for before, after in pairwise(sizes))  # they close up by halves
 
 
 class NoResidual(TokenVerifier):

@@ -9,7 +9,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from otspec.core.laws import at, draw, normalized_or, positive_part
+from otspec.core.laws import at, draw, normalized_or, positive_part, take
 from otspec.transport.sampler.edge_parallel import winning_cell_parallel
 from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parallel
 from otspec.transport.winner.laws import cumulative, remaining
@@ -54,7 +54,7 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
     laws = sort_laws(p, q, draws, race=not replacement, most=tokens.shape[1])
     law = laws.law("minimal" if minimal else "universal")
     safe = xp.where(present, tokens, xp.zeros_like(tokens))
-    ranks = xp.where(present, xp.take_along_axis(laws.rank, safe, axis=-1), -xp.ones_like(tokens))
+    ranks = xp.where(present, take(laws.rank, safe), -xp.ones_like(tokens))
     highest = xp.max(xp.where(present, ranks, xp.zeros_like(ranks)), axis=-1)
     low, high = winning_cell_parallel(cumulative(laws.draft), cumulative(law), laws.capacity, u[:, 0], highest,
                                       remaining(laws.draft))
@@ -62,7 +62,7 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
         slot = pick_marked(ranks >= low[:, None], u[:, 3])
     else:
         slot = pick_race_parallel(laws.draft, low, high, ranks, u[:, 3 : 3 + tokens.shape[1]])
-    winner = xp.take_along_axis(tokens, slot[:, None], axis=-1)
+    winner = take(tokens, slot[:, None])
     # without any draft the residual is the target itself
     law = xp.where((draws > 0)[:, None], laws.by_token(law), xp.zeros_like(law))
     accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) <= at(p, winner))

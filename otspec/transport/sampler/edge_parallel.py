@@ -8,6 +8,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from otspec.core.laws import take
 from otspec.transport.winner.majorant_parallel import BLOCKED
 
 Array = Any
@@ -35,7 +36,7 @@ def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, ra
 
     def slopes(knot: Array, sign: int) -> tuple[Array, Array]:
         """Where there is width between every knot and one, and the slopes; next to a dominant token x has lost it."""
-        at_x, at_above, at_y = (xp.take_along_axis(values, knot[:, None], axis=-1) for values in (x, above, curve))
+        at_x, at_above, at_y = (take(values, knot[:, None]) for values in (x, above, curve))
         from_left = xp.where(below, at_x <= above, x <= at_above)
         width = sign * xp.where(from_left, at_x - x, above - at_above)
         wide = width > 0
@@ -48,13 +49,13 @@ def winning_cell_parallel(x: Array, winner: Array, capacity: Array, t: Array, ra
         wide, edge = slopes(b, 1)
         edge = xp.where(wide & below, edge, xp.full_like(edge, -BLOCKED))
         found = xp.argmax(edge, axis=-1)
-        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
+        best = take(edge, found[:, None])[:, 0]
         moved = best > slope + MOVE * xp.maximum(xp.abs(slope), xp.abs(best)) if step else best > -BLOCKED
         a, slope = xp.where(moved, found, a), xp.where(moved, best, slope)
         wide, edge = slopes(a, -1)
         edge = xp.where(wide & ~below, edge, xp.full_like(edge, BLOCKED))
         found = size - 1 - xp.argmin(xp.flip(edge, axis=-1), axis=-1)  # the widest of equally flat edges
-        best = xp.take_along_axis(edge, found[:, None], axis=-1)[:, 0]
+        best = take(edge, found[:, None])[:, 0]
         moved = best < slope - MOVE * xp.maximum(xp.abs(slope), xp.abs(best))
         b, slope = xp.where(moved, found, b), xp.where(moved, best, slope)
     return a, b

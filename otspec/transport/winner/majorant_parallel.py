@@ -15,7 +15,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from otspec.core.laws import cumulative_maximum
+from otspec.core.laws import cumulative_maximum, take
 from otspec.transport.winner.majorant import NEGLIGIBLE
 
 Array = Any
@@ -50,14 +50,14 @@ def _tangents(xp: Any, point: tuple[Array, Array], chain: tuple[Array, Array], s
     def steepest(x: Array, y: Array) -> tuple[Array, Array]:
         slope = _slope(xp, x - point[0][..., None], y - point[1][..., None])
         best = xp.argmax(slope, axis=-1)
-        return best, xp.take_along_axis(slope, best[..., None], axis=-1)[..., 0]
+        return best, take(slope, best[..., None])[..., 0]
 
     near, _ = steepest(*(values[..., None, ::stride] for values in chain))
     window = (near[..., None] - 1) * stride + xp.arange(2 * stride, dtype=near.dtype, device=near.device)
     window = _within(xp, window, size)
     flat = xp.reshape(window, (*window.shape[:2], -1))
-    best, slope = steepest(*(xp.reshape(xp.take_along_axis(values, flat, axis=-1), window.shape) for values in chain))
-    return slope, xp.take_along_axis(window, best[..., None], axis=-1)[..., 0]
+    best, slope = steepest(*(xp.reshape(take(values, flat), window.shape) for values in chain))
+    return slope, take(window, best[..., None])[..., 0]
 
 
 def _bridge(xp: Any, left: tuple[Array, Array], right: tuple[Array, Array]) -> tuple[Array, Array, Array]:
@@ -69,7 +69,7 @@ def _bridge(xp: Any, left: tuple[Array, Array], right: tuple[Array, Array]) -> t
 
     def over(index: Array) -> tuple[Array, Array, Array]:
         """Place in ``index`` of the first vertex that sees the right block; all slopes and ends."""
-        edge, *point = (xp.take_along_axis(values, index, axis=-1) for values in (own, *left))
+        edge, *point = (take(values, index) for values in (own, *left))
         slope, stop = _tangents(xp, tuple(point), right, stride)
         return xp.astype(edge > slope, xp.int64), slope, stop
 
@@ -82,7 +82,7 @@ def _bridge(xp: Any, left: tuple[Array, Array], right: tuple[Array, Array]) -> t
     index = _within(xp, index, size)
     looks, slope, stop = over(index)
     first = xp.argmin(looks, axis=-1)[..., None]
-    return tuple(xp.take_along_axis(values, first, axis=-1)[..., 0] for values in (index, stop, slope))
+    return tuple(take(values, first)[..., 0] for values in (index, stop, slope))
 
 
 def majorant_slopes(x: Array, y: Array) -> Array:
@@ -102,15 +102,15 @@ def majorant_slopes(x: Array, y: Array) -> Array:
     # padding repeats the last knot, as do the ends of all chains below
     token = xp.arange(padded, dtype=xp.int64, device=x.device)
     place = xp.take(_last_of_equals(xp, x), _within(xp, token, size), axis=-1)
-    x, y = (xp.take_along_axis(values, place, axis=-1) for values in (x, y))
+    x, y = (take(values, place) for values in (x, y))
     slopes = xp.zeros_like(x)
     block = 1
     while block < padded:
         pairs = [xp.reshape(values, (rows, -1, 2 * block)) for values in (x, y, place)]
         left, right = ([values[..., part] for values in pairs] for part in (slice(None, block), slice(block, None)))
         start, stop, slope = _bridge(xp, tuple(left[:2]), tuple(right[:2]))
-        low = xp.take_along_axis(left[2], start[..., None], axis=-1)
-        high = xp.take_along_axis(right[2], stop[..., None], axis=-1)
+        low = take(left[2], start[..., None])
+        high = take(right[2], stop[..., None])
         here = xp.reshape(token, (-1, 2 * block))
         spanned = (here >= low) & (here < high)
         slopes = xp.reshape(xp.where(spanned, slope[..., None], xp.reshape(slopes, (rows, -1, 2 * block))), x.shape)
@@ -119,7 +119,7 @@ def majorant_slopes(x: Array, y: Array) -> Array:
         along = xp.arange(2 * block, dtype=xp.int64, device=x.device)
         behind = _within(xp, along - start - 1 + stop[..., None], block)
         source = xp.where(along <= start, along, block + behind)
-        x, y, place = (xp.reshape(xp.take_along_axis(values, source, axis=-1), x.shape) for values in pairs)
+        x, y, place = (xp.reshape(take(values, source), x.shape) for values in pairs)
         block *= 2
     return slopes[:, : size - 1]
 
