@@ -3,7 +3,8 @@
 The rounds of a run do the same small operations on arrays of the same shapes again and again, and a device waits longer
 for each of them to be launched than it computes. A call that has been made a few times with the same shapes is recorded
 as a CUDA graph; later calls copy their arguments in, replay it and copy the answers out. Nothing else changes: the same
-kernels compute the same numbers. A call that makes the host wait cannot be recorded and is made as before.
+kernels compute the same numbers. A call that makes the host wait cannot be recorded and is made as before. What a model
+does in Python beside its numbers, such as a hook that prints, happens in the first calls only.
 """
 
 from __future__ import annotations

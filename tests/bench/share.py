@@ -15,8 +15,8 @@ import otspec as ot
 from otspec.decode.models import Pair
 from tests.bench.harness import save
 
-SHAPES = (("block", 1, 4), ("optimal_minimal", 4, 4), ("optimal", 4, 4), ("winner_block", 4, 4), ("lookahead_block", 4, 4), ("traversal", 4, 4),
-          ("recursive", 4, 4), ("k_seq", 4, 4))
+SHAPES = (("block", 1, 4), ("optimal_minimal", 4, 4), ("optimal", 4, 4), ("winner_block", 4, 4),
+          ("lookahead_block", 4, 4), ("traversal", 4, 4), ("recursive", 4, 4), ("k_seq", 4, 4))
 
 
 def model(layers: int, vocabulary: int, width: int, device: str, seed: int) -> Any:

@@ -113,7 +113,7 @@ def test_logits_without_a_law_are_named(there, bad):
 
     def spoil(module, args, out):
         calls.append(1)
-        if len(calls) > 8:
+        if len(calls) > 2:  # later calls are replayed, which runs no hook
             out.logits.fill_(bad)
 
     ot.generate(there, PROMPTS, verifier="block", max_new_tokens=40, draft_length=2)  # models are tried
