@@ -17,18 +17,18 @@ def add_decode(commands: Any) -> None:
                      "Texts that were finished are printed.")
     parser.add_argument("--list", action="store_true", help="list verifiers, couplings and drafters instead")
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
-    add_models_options(parser)
+    add_models_options(parser, several=True)
     parser.add_argument("--prompt", help="text to continue")
     parser.add_argument("--prompts", metavar="FILE", help="instead: one prompt per line, or a JSON list")
     parser.add_argument("--verifier", help="a token, block or tree rule, or a coupling, see --list (default: block; "
-                                           "traversal for drafters of trees)")
+                                           "traversal for drafters of trees, laminar for several)")
     parser.add_argument("--scheme", help=f"{SCHEMES} (default: with-replacement)")
     parser.add_argument("-k", type=int, help="number of drafts (default: 1)")
     parser.add_argument("--draft-length", type=int, help="tokens per path (default: 4)")
     parser.add_argument("--drafter", metavar="NAME[:KEY=VALUE,...]",
                         help="instead of --scheme, -k and --draft-length: tree:widths=3x2x1, heap:nodes=8, "
-                             "rerank:nodes=16,width=4,max_depth=5, lookup:draft_length=4,ngram=3 or "
-                             "paths:scheme=4,draft_length=8")
+                             "rerank:nodes=16,width=4,max_depth=5, lookup:draft_length=4,ngram=3, "
+                             "several:models=2 or paths:scheme=4,draft_length=8")
     parser.add_argument("--samples", type=count, help="texts of each prompt, for a standard error (default: 4 of "
                                                       "--prompt, 1 of those of --prompts)")
     parser.add_argument("--max-new-tokens", type=int, default=64)
@@ -46,8 +46,7 @@ def _decode(given: Any) -> None:
 
     prompts, samples = _prompts(given)
     method = _method(given)
-    verifier = given.verifier or ("block" if getattr(method.get("drafter"), "tree", "paths") == "paths"
-                                  else "traversal")
+    verifier = given.verifier or usual_verifier(method.get("drafter"))
     pair = named_pair(given, given.pair)
     settings = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p, "seed": given.seed,
                 "max_new_tokens": given.max_new_tokens, "stop_token": read_stop_tokens(given.stop_token, pair),
@@ -61,6 +60,14 @@ def _decode(given: Any) -> None:
             _show_run(given, pair, run, samples)
         raise
     return _show_run(given, pair, run, samples)
+
+
+def usual_verifier(drafter: Any) -> str:
+    """Name of a rule that every drafter of this kind may be verified by."""
+    if getattr(drafter, "num_models", 1) > 1:
+        return "laminar"
+    one_path = getattr(drafter, "tree", "paths") == "paths" and getattr(drafter, "paths", 1) == 1
+    return "block" if one_path else "traversal"
 
 
 def _prompts(given: Any) -> tuple[list[str], int]:

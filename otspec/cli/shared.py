@@ -58,11 +58,15 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def add_models_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name a pair of models."""
+def add_models_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the options that name a pair of models, or with ``several`` one target and any number of drafts."""
     parser.add_argument("--target", metavar="MODEL", help="large model: a folder or a hub id")
-    parser.add_argument("--draft", metavar="MODEL", help="small model with the same vocabulary, or skip:8-20, the "
-                                                         "target without these layers")
+    text = "small model with the same vocabulary, or skip:8-20, the target without these layers"
+    if several:
+        parser.add_argument("--draft", metavar="MODEL", action="append",
+                            help=f"{text}; repeatable, for --drafter several")
+    else:
+        parser.add_argument("--draft", metavar="MODEL", help=text)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
 
 
@@ -75,7 +79,8 @@ def named_pair(given: Any, name: str | None = None) -> Any:
         return load_pair(name, device=given.device) if name else None
     if given.target is None or given.draft is None:
         raise BadArgument("--target and --draft belong together. Fix: give both.")
-    return load_pair(target=given.target, draft=given.draft, device=given.device)
+    draft = given.draft[0] if isinstance(given.draft, list) and len(given.draft) == 1 else given.draft
+    return load_pair(target=given.target, draft=draft, device=given.device)
 
 
 def add_warp_options(parser: argparse.ArgumentParser) -> None:
