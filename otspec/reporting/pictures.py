@@ -104,10 +104,11 @@ def draw_agreement(table: Table) -> Any:
 def draw_decoding(table: Table) -> Any:
     """One line per run: both numbers, and their difference on a scale of its own."""
     with context():
-        figure, (ax, beside) = _figure(2, 0.9 + 0.24 * len(table), 4.2)
+        figure, (ax, beside) = _figure(2, 1.1 + 0.2 * len(table), 4.2)
         predicted_vs_measured(table, ax)
         differences(table, beside)
-        ax.legend(loc="lower right", markerscale=0.8, frameon=True, framealpha=1.0, edgecolor="none")
+        handles, labels = ax.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, markerscale=0.8)
         return figure
 
 

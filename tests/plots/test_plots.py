@@ -100,6 +100,16 @@ def test_predictions_and_measurements_share_a_line(ax):
     assert segment[:, 0].tolist() == pytest.approx([1.6, 2.4])
 
 
+def test_differences_count_the_bars_that_cover_zero(ax):
+    gaps = {"near": 0.3, "far": 0.5}  # of a standard error of .1: three and five of them
+    rows = [{"run": run, "rule": "block", "drafter": "chain", "measured": 2.0 + gap, "predicted": 2.0,
+             "difference_stderr": 0.1} for run, gap in gaps.items()]
+    plots.differences(Table(rows), ax)
+    assert ax.get_title() == "1 of 2 bars cover zero"
+    colours = [bars.lines[0].get_color() for bars in ax.containers]
+    assert colours[0] != colours[1]
+
+
 def test_compare_draws_the_public_table(ax):
     table = ot.compare(TARGET, DRAFT, 2, ["nss", "k_seq", "optimal"])
     assert plots.compare(table, ax) is ax
