@@ -3,10 +3,12 @@
 import ast
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,13 @@ def test_rooms_import_one_way():
 def test_ruff_is_clean():
     result = run(str(Path(sys.executable).with_name("ruff")), "check", "--no-cache", ".")
     assert result.returncode == 0, result.stdout
+
+
+def test_types_hold():
+    """Run the type checker on the package; its cache lies where the system keeps what may be lost."""
+    cache = Path(tempfile.gettempdir()) / f"otspec-mypy-{os.getuid()}"
+    result = run(sys.executable, "-m", "mypy", "--cache-dir", str(cache))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def keys_of_the_bibliography():

@@ -79,13 +79,14 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     return paths, _path_judge(verifier, paths)
 
 
-def _one_path(rule: Any, scheme: DraftScheme) -> None:
+def _one_path(rule: Any, scheme: DraftScheme | int) -> None:
     if scheme != WithReplacement(1):
         raise SchemeMismatch(f"{rule!r} reads one path; got {scheme}. Fix: scheme=1.")
 
 
 def _path_judge(rule: Any, paths: Drafter) -> Judge:
     count, length = paths.paths, paths.depth
+    assert count is not None  # the nodes are paths
     if isinstance(rule, TokenWalk):  # the same tokens from the same numbers, and predicted exactly
         rule = rule.rule
     if isinstance(rule, TokenVerifier):

@@ -13,7 +13,7 @@ from outside join by `otspec.register` or by an entry point of the group ``otspe
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from otspec.core.drafters import Independent, Joint
@@ -114,7 +114,7 @@ REGISTRY = OpenRegistry(
 )
 
 
-def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str | None = None) -> Mapping[str, Entry]:
+def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str | None = None) -> Registry:
     """Rules by name, in display order.
 
     Parameters
