@@ -85,7 +85,7 @@ def keys_of_the_bibliography():
 
 
 def test_every_cited_source_resolves():
-    entries = [*ot.list_verifiers().values(), *list_couplings().values()]
+    entries = [*ot.list_verifiers().values(), *list_couplings().values(), *ot.list_lossy().values()]
     missing = {entry.source.key for entry in entries} - keys_of_the_bibliography()
     assert not missing
     cited = set()
