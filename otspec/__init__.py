@@ -30,6 +30,7 @@ _ROOMS = {
     "otspec.transport.bounds": "acceptance_bound optimal_acceptance optimal_plan winner_law",
     "otspec.verifiers": "list_verifiers verifier",
     "otspec.couplings": "coupling list_couplings",
+    "otspec.lossy_rules": "LossyBound LossyRule list_lossy lossy lossy_bound",
     "otspec.analysis.exact": "acceptance output_law",
     "otspec.analysis.monte_carlo": "sampled_acceptance",
     "otspec.analysis.agreement": "agreement",

@@ -77,6 +77,11 @@ from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
 from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
+from otspec.lossy_rules import LossyBound as LossyBound
+from otspec.lossy_rules import LossyRule as LossyRule
+from otspec.lossy_rules import list_lossy as list_lossy
+from otspec.lossy_rules import lossy as lossy
+from otspec.lossy_rules import lossy_bound as lossy_bound
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

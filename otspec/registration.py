@@ -110,7 +110,7 @@ def _checked_factory(factory: Any, kind: str) -> Callable[..., Any]:
         raise BadArgument(f"factory: {factory.__name__} is no {base.__name__}. Fix: subclass otspec.{base.__name__}, "
                           f"or name the right kind: {', '.join(KINDS)}.")
     if isinstance(factory, type) and inspect.isabstract(factory):
-        missing = ", ".join(sorted(factory.__abstractmethods__))
+        missing = ", ".join(sorted(vars(factory)["__abstractmethods__"]))
         raise BadArgument(f"factory: {factory.__name__} does not write {missing}. Fix: define it.")
     if not inspect.signature(factory).parameters:
         raise BadArgument(f"factory: {factory!r} takes no argument. Fix: its first is the draft scheme.")

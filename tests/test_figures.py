@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import figures
-from figures import efficiency_vs_length, growth
+from figures import efficiency_vs_length, growth, lossy_frontier
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"}
+    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length", "lossy_frontier"}
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -34,6 +34,20 @@ def test_growth_draws_the_measured_table(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"growth.pdf", "growth.png"}
     assert growth.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+def test_lossy_rules_lie_under_the_frontier(tmp_path, capsys):
+    assert lossy_frontier.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / "lossy_frontier.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    assert min(table.column("below_frontier")) >= -1e-9
+    assert max(table.where(k=1, rule="frontier").column("below_frontier")) <= 1e-9
+    assert min(table.where(k=3, rule="typical").column("below_frontier")) > 0.1
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert lossy_frontier.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert lossy_frontier.main(["--trace", str(tmp_path / "none.safetensors"), "--out", str(tmp_path)]) == 2
 
 
 def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):

@@ -3,10 +3,12 @@
 import ast
 import doctest
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +73,19 @@ def test_ruff_is_clean():
     assert result.returncode == 0, result.stdout
 
 
+def test_types_hold():
+    """Run the type checker on the package; its cache lies where the system keeps what may be lost."""
+    cache = Path(tempfile.gettempdir()) / f"otspec-mypy-{os.getuid()}"
+    result = run(sys.executable, "-m", "mypy", "--cache-dir", str(cache))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def keys_of_the_bibliography():
     return set(re.findall(r"^@\w+\{([^,]+),", (PACKAGE / "references.bib").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def test_every_cited_source_resolves():
-    entries = [*ot.list_verifiers().values(), *list_couplings().values()]
+    entries = [*ot.list_verifiers().values(), *list_couplings().values(), *ot.list_lossy().values()]
     missing = {entry.source.key for entry in entries} - keys_of_the_bibliography()
     assert not missing
     cited = set()

@@ -116,6 +116,7 @@ def accepted_mass(rule: TokenVerifier, target: Array, draft: Array) -> Array | N
     if kind is Recursive:
         return _recursive_mass(xp, target, draft, k)
     if kind is KSeq:
+        assert isinstance(rule, KSeq)
         return _k_seq_mass(xp, target, draft, k, rule.rho)
     try:
         rows = zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, draft.shape[-1]), strict=True)
@@ -214,8 +215,8 @@ def _part_rows(facts: dict[str, np.ndarray], k: int) -> Iterator[dict[str, Any]]
                                 ("target/draft of the token", "ratio", ratios)):
             for part, (optimum, value) in zip(parts, facts[name].mean(axis=0).T.tolist(), strict=True):
                 yield row(by, part, count, optimum, value)
-    for by, group, parts in _context_groups(facts):
-        for number, part in enumerate(parts):
+    for by, group, names in _context_groups(facts):
+        for number, part in enumerate(names):
             inside = group == number
             yield row(by, part, int(inside.sum()), *(float(np.where(inside, facts[name], 0.0).sum() / count)
                                                      for name in ("optimum", "rule")))

@@ -61,7 +61,7 @@ class BlockBound(AcceptanceBound):
         Proves ``lower``: the probability that the rule keeps at least each of the ``N = V + .. + V**L`` prefixes.
     """
 
-    cut: BlockCut
+    cut: BlockCut  # type: ignore[assignment]  # sets of prefixes, not of tokens
     contexts: np.ndarray | None = None
     context_law: np.ndarray | None = None
     passing: np.ndarray | None = None
@@ -141,7 +141,8 @@ def _contexts(target: MarkovModel, order: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tree(target: MarkovModel, draft: MarkovModel, context: np.ndarray, length: int, paths: int) -> Tree:
-    size, steps = target.vocabulary, ([], [])
+    size = target.vocabulary
+    steps: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     texts = context[None, :]
     for _ in range(length):
         for step, model in zip(steps, (target, draft), strict=True):

@@ -51,10 +51,10 @@ def total_tokens(verifier: Any, target_model: MarkovModel, draft_model: MarkovMo
     if isinstance(rule, SequenceVerifier) and rule.stateful:
         check_branches(rule, target, length, rounds)
         blocks = StatefulText(rule, target, draft, length)
-        totals = [blocks.total(context, rule.fresh_state(), rounds) for context in range(len(initial))]
-        return Estimate(float(initial @ np.asarray(totals)))
+        found = [blocks.total(context, rule.fresh_state(), rounds) for context in range(len(initial))]
+        return Estimate(float(initial @ np.asarray(found)))
     chunks = chunk_laws(rule, target, draft, length)
-    totals = np.zeros(len(initial))
+    totals: np.ndarray = np.zeros(len(initial))
     for _ in range(rounds):
         after = np.zeros_like(totals)
         for kept, law in enumerate(chunks):

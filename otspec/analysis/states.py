@@ -92,7 +92,7 @@ class StatefulText:
                 if emitted < wanted:
                     key = emitted, number
                     if not self.rule.state_of_text or key not in states:
-                        states[key] = self.rule.carried(tree, *rows, state, int(node), int(token))
+                        states[key] = self.rule.carried(tree, rows[0], rows[1], state, int(node), int(token))
                     later = states[key]
                 end = emitted, number, later
                 found[end] = found.get(end, 0.0) + float(joint[node, token])
@@ -101,7 +101,7 @@ class StatefulText:
     def _verdicts(self, context: int, state: State) -> Iterator[tuple[DraftTree, np.ndarray, Any, np.ndarray]]:
         """Every drafted tree: with the numbers of its prefixes, its rows and the masses of its verdicts."""
         size, states = self.target.vocabulary, len(self.target.rows)
-        drawn = []
+        drawn, memory = [], self.rule._memory(state)
         for tree, count, numbers in self._trees:
             reached = (context * size**tree.depths + numbers) % states
             rows = self.target.rows[reached], self.draft.rows[reached]
@@ -112,10 +112,10 @@ class StatefulText:
         if isinstance(self.rule, BlockVerifier):  # chains are of one shape, so all are verified at once
             tokens = np.stack([tree.tokens[1:] for _, tree, _, _ in drawn])
             target, draft = (np.stack([rows[i] for _, _, _, rows in drawn]) for i in (0, 1))
-            law = self.rule._conditional(target, draft[:, :-1], tokens, state)
+            law = self.rule._conditional(target, draft[:, :-1], tokens, *memory)
             joints = law.stop[..., None] * law.following
         else:
-            joints = (self.rule._joint(tree, *rows, state) for _, tree, _, rows in drawn)
+            joints = (self.rule._joint(tree, rows[0], rows[1], *memory) for _, tree, _, rows in drawn)
         for (weight, tree, numbers, rows), joint in zip(drawn, joints, strict=True):
             yield tree, numbers, rows, weight * joint
 

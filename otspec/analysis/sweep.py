@@ -79,14 +79,14 @@ def sweep(trace: Trace | tuple[Array, Array], *, rules: str | Iterable[str | Tok
     probe = [_place(law, device) for law in read(slice(0, 1))]
     chosen, silent = _closed_forms(rules, bound, *probe)
     settings = list(itertools.product(temperatures, top_ks, top_ps))
-    rows = []
+    rows: list[dict[str, Any]] = []
     with _progress_bar(len(settings) * count, progress) as advance:
         for setting in settings:
             parts: dict[tuple[int, str], list[np.ndarray]] = {}
             for start in range(0, count, step):
-                laws = [_changed(_place(law, device), *setting) for law in read(slice(start, start + step))]
+                target, draft = (_changed(_place(law, device), *setting) for law in read(slice(start, start + step)))
                 for i, (scheme, named) in enumerate(zip(bound, chosen, strict=True)):
-                    for name, values in _values(*laws, scheme, named):
+                    for name, values in _values(target, draft, scheme, named):
                         parts.setdefault((i, name), []).append(values)
                 advance(min(step, count - start))
             rows += _rows(setting, bound, {key: np.concatenate(values) for key, values in parts.items()})
@@ -101,7 +101,7 @@ def _reader(trace: Any) -> tuple[Callable[[slice], tuple[Array, Array]], int, in
     if not isinstance(trace, (tuple, list)) or len(trace) != 2:
         raise BadArgument(f"trace: {type(trace).__name__} is neither a Trace nor a pair of laws. "
                           f"Fix: pass (target, draft), [n V] each.")
-    target, draft = checked_pair(*trace, WithReplacement(1))
+    target, draft = checked_pair(trace[0], trace[1], WithReplacement(1))
     if target.ndim != 2 or target.shape != draft.shape:
         raise ShapeMismatch(f"trace: target {tuple(target.shape)} and draft {tuple(draft.shape)} are not both [n V]. "
                             f"Fix: one row per context.")
@@ -131,8 +131,9 @@ def _place(law: Array, device: str | None) -> Array:
 
     if is_numpy_array(law) and not law.flags.writeable:
         law = law.copy()  # a tensor cannot share read-only memory
+    place: Any = device
     try:
-        return torch.asarray(law, device=device)
+        return torch.asarray(law, device=place)
     except (RuntimeError, AssertionError) as problem:
         raise BadArgument(f"device: {device!r} cannot be used here ({str(problem).splitlines()[0]}). "
                           f"Fix: device=None, or a device that torch lists.") from None

@@ -203,6 +203,7 @@ class _Search:
             self._snap(self._walk(start))
         for width in (0.1, 0.001):
             self._polish(width)
+        assert self.best is not None
         self._snap(self.best)
 
     def _starts(self, size: int, restarts: int) -> Iterator[np.ndarray]:
@@ -250,6 +251,7 @@ class _Search:
         """Nelder-Mead from the best instance: its simplex stretches along a kink, where polls all but stall."""
         from scipy.optimize import minimize  # takes longer to import than the whole package
 
+        assert self.best is not None
         point = np.log(np.maximum(self.best, np.exp(-LARGEST_LOGIT)))
         free = np.arange(point.shape[-1]) != point.argmax(axis=-1)[:, None]
 

@@ -55,9 +55,9 @@ def _decode(given: Any) -> None:
         run = generate(pair, [prompt for prompt in prompts for _ in range(samples)], verifier=verifier, **method,
                        **settings)
     except BaseException as error:
-        run = getattr(error, "run", None)
-        if run is not None and run.tokens:
-            _show_run(given, pair, run, samples)
+        kept = getattr(error, "run", None)
+        if kept is not None and kept.tokens:
+            _show_run(given, pair, kept, samples)
         raise
     return _show_run(given, pair, run, samples)
 

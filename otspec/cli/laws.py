@@ -22,6 +22,8 @@ def add_bound(commands: Any) -> None:
     parser = command(commands, "bound", _bound, "largest acceptance that any verifier can reach, certified",
                      "bound --target 0.5,0.3,0.2 --draft 0.2,0.3,0.5 -k 2")
     _add_laws_options(parser)
+    parser.add_argument("--tv-budget", type=float, metavar="TV",
+                        help="also the bound of lossy rules: output within this total variation of the target")
 
 
 def _bound(given: Any) -> int:
@@ -40,9 +42,23 @@ def _bound(given: Any) -> int:
              "single_draft": single.tolist()}
     if bound.cut.subset.ndim == 1:
         value["cut"] = np.flatnonzero(bound.cut.subset).tolist()
+    text = "" if given.tv_budget is None else f"\n{_add_lossy(value, target, draft, scheme, given.tv_budget)}"
     mean = f"; mean over {bound.upper.size} contexts {float(np.mean(bound.upper)):.6f}" if np.ndim(bound.upper) else ""
-    show(given, value, f"{bound}{mean}\none draft alone: {float(single.mean()):.6f}; scheme {scheme}")
+    show(given, value, f"{bound}{mean}\none draft alone: {float(single.mean()):.6f}; scheme {scheme}{text}")
     return 0 if float(np.max(bound.gap)) <= tolerance(target.shape[-1]) else FAILED
+
+
+def _add_lossy(value: dict[str, Any], target: Any, draft: Any, scheme: Any, budget: float) -> str:
+    """Add the bound of lossy rules to a result, and return it in words."""
+    import numpy as np
+
+    from otspec.lossy_rules import lossy_bound
+
+    bound = lossy_bound(target, draft, scheme, budget)
+    value["lossy"] = {"tv_budget": budget, "lower": np.asarray(bound.lower).tolist(),
+                      "upper": np.asarray(bound.upper).tolist(), "price": np.asarray(bound.price).tolist(),
+                      "output_law": np.asarray(bound.output_law).tolist()}
+    return str(bound)
 
 
 def add_compare(commands: Any) -> None:

@@ -102,7 +102,8 @@ class BlockVerifier(SequenceVerifier):
 
     # -- public forms ---------------------------------------------------------------------------------------------
 
-    def conditional(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> SequenceLaw:
+    def conditional(  # type: ignore[override]  # rows of chains, or a tree
+            self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> SequenceLaw:
         """Law of the verdict given the drafted block, the rule's own coins integrated out.
 
         Parameters
@@ -128,7 +129,8 @@ class BlockVerifier(SequenceVerifier):
             return super().conditional(target_rows, draft_rows, tokens, state)
         return self._conditional(*checked_rows(target_rows, draft_rows, tokens), *self._memory(state))
 
-    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = None) -> Any:
+    def draw(  # type: ignore[override]  # rows of chains, or a tree
+            self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = None) -> Any:
         """Verify one block per row.
 
         Parameters
@@ -148,7 +150,8 @@ class BlockVerifier(SequenceVerifier):
         checked_coins(uniforms, self.num_uniforms(tokens.shape[-1]), tuple(tokens.shape[:-1]), target_rows)
         return BlockVerdict(*self._draw(target_rows, draft_rows, tokens, uniforms, *self._memory(state)))
 
-    def expected_accepted(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> Any:
+    def expected_accepted(  # type: ignore[override]  # rows of chains, or a tree
+            self, target_rows: Array, draft_rows: Array, tokens: Array, state: State = None) -> Any:
         """Sum over the path of ``Pr[accepted >= i | x^i]``, ``[*batch]``.
 
         Its mean over drafted blocks is the expected number of accepted tokens, without the noise of the coins.

@@ -211,10 +211,9 @@ class DraftedTrees:
         refuse(twice, "tokens", self.tokens, "drafted twice after one node. Fix: merge equal siblings and count them "
                                              "in multiplicity")
         if self.multiplicity is not None:
-            self._check_copies()
+            self._check_copies(self.multiplicity)
 
-    def _check_copies(self) -> None:
-        copies = self.multiplicity
+    def _check_copies(self, copies: Array) -> None:
         refuse(self.present & (copies < 1), "multiplicity", copies, "smaller than 1. Fix: drop that node, token -1")
         if self.scheme in ("without_replacement", "deterministic"):
             refuse(self.present & (copies > 1), "multiplicity", copies,

@@ -115,7 +115,7 @@ class Joint(DraftScheme):
     def check(self, draft: Array) -> Array:
         """Return the table's own law of the first draft where no draft is given."""
         if draft is None:
-            draft = self._table().reshape(self.size, -1).sum(axis=1) if self.capacity is None else \
+            draft = self._table().reshape(self.vocabulary(None), -1).sum(axis=1) if self.capacity is None else \
                 np.full(self.vocabulary(None), 1.0 / self.vocabulary(None))
         draft = super().check(draft)
         if draft.shape[-1] != self.size:
@@ -140,5 +140,6 @@ class Joint(DraftScheme):
         xp = array_namespace(uniforms)
         law = xp.asarray(self._table().reshape(-1), device=uniforms.device)
         flat = draw(xp.broadcast_to(law, (*uniforms.shape[:-1], law.shape[0])), uniforms[..., 0])
-        digits = [(flat // self.size**power) % self.size for power in reversed(range(self.num_drafts))]
+        size = self.vocabulary(None)
+        digits = [(flat // size**power) % size for power in reversed(range(self.num_drafts))]
         return xp.stack(digits, axis=-1)

@@ -6,11 +6,13 @@ A line of a registry is the only thing, beside the algorithm's own file, that ad
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from otspec.core.errors import UnknownName
+from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 
 
@@ -62,6 +64,21 @@ class Entry:
     def supports(self, scheme: Any) -> bool:
         """Whether the algorithm is proved for drafts of ``scheme``."""
         return isinstance(scheme, self.schemes)
+
+    def make(self, scheme: DraftScheme | int | None, params: Mapping[str, Any]) -> Any:
+        """Make a rule, bound to a scheme (default: one draft).
+
+        Raises
+        ------
+        SchemeMismatch, BadArgument
+            Not proved for the scheme; a parameter that the rule does not have.
+        """
+        known = list(inspect.signature(self.factory).parameters)[1:]
+        unknown = sorted(set(params) - set(known))
+        if unknown:
+            raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}. Fix: "
+                              + (f"it takes {', '.join(known)}." if known else "it takes none."))
+        return self.factory(as_scheme(1 if scheme is None else scheme), **params)
 
 
 class Registry(Mapping[str, Entry]):

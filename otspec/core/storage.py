@@ -49,7 +49,7 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     if size != 8 + length + end:
         raise BadFile(f"{path}: {size} bytes, but its header promises {8 + length + end}: truncated or altered. "
                       f"Fix: copy the trace again, or record it again.")
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
             raise BadFile(f"{path}: {name} has dtype {entry['dtype']}; a trace holds {', '.join(_DTYPES)}.")

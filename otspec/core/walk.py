@@ -71,9 +71,9 @@ class TokenWalk(TreeVerifier):
                 self._answers.clear()
             most = self.scheme.num_drafts
             lists = [order + [-1] * (most - len(order)) for order in _orders(*zip(*drawn, strict=True))]
-            rows = [np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft)]
+            goal, drawn_from = (np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft))
             # given the tree, every order of the draws that makes it is equally likely
-            self._answers[key] = self.rule._conditional(*rows, np.asarray(lists)).mean(axis=0)
+            self._answers[key] = self.rule._conditional(goal, drawn_from, np.asarray(lists)).mean(axis=0)
         return self._answers[key]
 
     def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
@@ -85,9 +85,9 @@ class TokenWalk(TreeVerifier):
         token = xp.zeros_like(accepted)
         for depth in range(length):
             first, here = xp.argmax(xp.astype(alive, xp.int64), axis=-1), tokens[:, :, depth]
-            rows = (row_at(given[:, :, depth, :], first) for given in (target_rows, draft_rows))
+            target, draft = (row_at(given[:, :, depth, :], first) for given in (target_rows, draft_rows))
             coins = uniforms[:, depth * width : (depth + 1) * width]
-            emitted = xp.astype(self.rule._draw(*rows, _compact(xp, here, alive), coins), xp.int64)
+            emitted = xp.astype(self.rule._draw(target, draft, _compact(xp, here, alive), coins), xp.int64)
             hit = alive & (here == emitted[:, None])
             token = xp.where(going, emitted, token)
             going = going & xp.any(hit, axis=-1)

@@ -63,7 +63,10 @@ class Judge(ABC):
         Uniform numbers per text and round.
     """
 
-    num_uniforms = 0
+    @property
+    def num_uniforms(self) -> int:
+        """None, unless a judge says otherwise."""
+        return 0
 
     @cached_property
     def recorder(self) -> Recorder:
@@ -183,7 +186,8 @@ class StatefulJudge(_OnPaths):
 
     def __init__(self, rule: Any, paths: int, length: int, fresh: Any) -> None:
         super().__init__(rule, paths, length)
-        self._fresh, self._states = fresh, []
+        self._fresh: Any = fresh
+        self._states: list[Any] = []
 
     @property
     def num_uniforms(self) -> int:
@@ -234,8 +238,9 @@ class PathsJudge(_OnPaths):
         """Ask the rule."""
         target, rows, tokens = self._views(target_rows, draft)
         coins = uniforms[:, : self.num_uniforms // 2]
-        answer = ask(self.rule._draw_paths, shared_targets(target, tokens), rows, tokens, coins, recorder=self.recorder)
-        return self._outcome(*answer, [])
+        accepted, token, path = ask(self.rule._draw_paths, shared_targets(target, tokens), rows, tokens, coins,
+                                    recorder=self.recorder)
+        return self._outcome(accepted, token, path, [])
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """The rule's unbiased estimate on the same paths, with coins that no verdict depends on."""

@@ -77,8 +77,8 @@ class Ledger:
         """Return the texts that have ended; ``settings["finished"]`` names them."""
         places = [sequence for sequence, ended in enumerate(self.ended) if ended]
         part = Ledger(len(places), self._length, self._stops, self._bar)
-        part.tokens, part._accepted, part._predicted = (
-            [of[place] for place in places] for of in (self.tokens, self._accepted, self._predicted))
+        part.tokens, part._accepted = ([of[place] for place in places] for of in (self.tokens, self._accepted))
+        part._predicted = [self._predicted[place] for place in places]
         return part.run(predict, settings | {"finished": places}, seconds)
 
 

@@ -118,7 +118,7 @@ class _Batch:
         self.drafts, self.judge, self.ledger, self.predict, self.clock = drafts, judge, ledger, predict, clock
         self.texts = [list(prompt) for prompt in prompts]  # what every sequence has read and written
         self.target = TargetSide(room.target(size), laws[0])
-        self.draft = draft_side(room.drafts(size), pair.vocab_size, laws[1])
+        self.draft: Any = draft_side(room.drafts(size), pair.vocab_size, laws[1])
         self.rows: list[int] = []  # the sequence of every row
         self.waiting, self.size = list(range(len(prompts)))[::-1], size
         self.streams, self.seeds = streams(*key, len(prompts)), sequence_seeds(*key, len(prompts))
@@ -156,7 +156,8 @@ class _Batch:
         uniforms = on_device(np.stack([self.streams[sequence].random(drafting + self.judge.num_uniforms)
                                        for sequence in self.rows]), self.device)
         self.draft.begin(texts, ends, lengths, on_device(self.seeds[self.rows], self.device))
-        draft, coins = Draft(*ends.new_zeros(2, len(ends), 0), None), uniforms[:, drafting:]
+        none = ends.new_zeros(len(ends), 0)
+        draft, coins = Draft(none, none, None), uniforms[:, drafting:]
         if self.drafts:
             with self.clock("draft"):
                 draft = self.drafts.propose(self.draft, uniforms[:, :drafting])

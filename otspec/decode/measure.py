@@ -170,7 +170,8 @@ class DecodeRun:
         """
         if not runs:
             raise BadArgument("runs: none were given. Fix: pass at least one run.")
-        predicted = None if any(run.predicted is None for run in runs) else _beside([r.predicted for r in runs], 0.0)
+        known = [run.predicted for run in runs if run.predicted is not None]
+        predicted = _beside(known, 0.0) if len(known) == len(runs) else None
         first = runs[0].settings
         shared = {key: first[key] for key in first if all(run.settings.get(key) == first[key] for run in runs)}
         peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]

@@ -24,6 +24,7 @@ from otspec.decode.drafters.several import Several
 from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
 from otspec.decode.several_judge import SeveralJudge
 from otspec.decode.tree_judge import TreeJudge
+from otspec.lossy_rules import list_lossy
 from otspec.verifiers import list_verifiers
 from otspec.verifiers import verifier as make_verifier
 
@@ -49,6 +50,7 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     BadArgument
         ``draft_length < 1`` where something is to be drafted.
     """
+    _refuse_lossy_name(verifier)
     if drafted_by is not None:
         return _drafted(verifier, drafter(drafted_by))
     scheme = as_scheme(scheme)
@@ -79,13 +81,20 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     return paths, _path_judge(verifier, paths)
 
 
-def _one_path(rule: Any, scheme: DraftScheme) -> None:
+def _refuse_lossy_name(verifier: Any) -> None:
+    if isinstance(verifier, str) and verifier in list_lossy():
+        raise BadArgument(f"verifier: {verifier!r} is lossy: its texts do not have the target's law. Fix: "
+                          f"verifier=otspec.lossy({verifier!r}, scheme), which decodes and marks the run.")
+
+
+def _one_path(rule: Any, scheme: DraftScheme | int) -> None:
     if scheme != WithReplacement(1):
         raise SchemeMismatch(f"{rule!r} reads one path; got {scheme}. Fix: scheme=1.")
 
 
 def _path_judge(rule: Any, paths: Drafter) -> Judge:
     count, length = paths.paths, paths.depth
+    assert count is not None  # the nodes are paths
     if isinstance(rule, TokenWalk):  # the same tokens from the same numbers, and predicted exactly
         rule = rule.rule
     if isinstance(rule, TokenVerifier):

@@ -164,7 +164,8 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
     bundled = Trace.load(POCKET_TRACE)
     if draft == "draft" and not draft_length:
         return _at_temperature(bundled, temperature)
-    recorded = {"temperature": float(temperature) if draft_length else 1.0, "draft_length": draft_length}
+    recorded: dict[str, Any] = {"temperature": float(temperature) if draft_length else 1.0,
+                                "draft_length": draft_length}
     weights = sha256(POCKET / "hashes.json")
     libraries = {name: major(number) for name, number in installed().items()}
     made_from = [bundled.fingerprint, weights, draft, recorded, libraries]

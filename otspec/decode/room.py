@@ -108,7 +108,7 @@ class Room:
         most = count if asked is None else min(check_positive("batch_size", asked), count)
         fitting = most if self.free is None else int(SHARE * self.free) // self.bytes_per_sequence
         wanted = 1 if asked is None else most
-        if fitting < wanted:
+        if self.free is not None and fitting < wanted:
             need = wanted * self.bytes_per_sequence
             raise TooLarge(f"batch_size: {wanted} sequences need about {need / 1e9:.1f} GB, {self.free / 1e9:.1f} GB "
                            f"are free. Fix: " + (f"batch_size={fitting}." if fitting else
@@ -118,8 +118,8 @@ class Room:
     @property
     def recorded(self) -> bool:
         """Whether all models are read by calls that a CUDA device replays; several drafts are not."""
-        trees = all(reading.make.func is TreeReader for reading in self.readings.values())
-        return self.on_cuda and trees and len(self.readings) <= 2
+        together = all(reading.way == "together" for reading in self.readings.values())
+        return self.on_cuda and together and len(self.readings) <= 2
 
     @property
     def ways(self) -> dict[str, str]:
@@ -137,7 +137,7 @@ class Room:
 
     def _reader(self, which: str, rows: int) -> Reader:
         made = self.readings[which].make
-        return made(rows=rows, room=self.first) if made.func is TreeReader else made(rows=rows)
+        return made(rows=rows, room=self.first) if getattr(made, "func", None) is TreeReader else made(rows=rows)
 
 
 def default_batch(drafts: Drafter | None, vocab_size: int) -> int:

@@ -12,4 +12,5 @@ def settings_of(pair: Any, verifier: Any, scheme: Any, drafts: Drafter | None, *
     return {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
             "device": str(pair.device), "verifier": verifier if isinstance(verifier, str) else repr(verifier),
             "scheme": repr(getattr(verifier, "scheme", scheme)), "drafter": repr(drafts),
-            "paths": (drafts.paths or 0) if drafts else 1, "draft_length": drafts.depth if drafts else 0, **others}
+            "paths": (drafts.paths or 0) if drafts else 1, "draft_length": drafts.depth if drafts else 0,
+            **({"lossy": True} if getattr(verifier, "lossy", False) else {}), **others}

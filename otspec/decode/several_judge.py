@@ -59,8 +59,8 @@ class SeveralJudge(_OnPaths):
         """Acceptance of the rule at every depth reached; without a formula, the mass of the drafts at hand."""
         expected = np.zeros(len(target_rows))
         for rows, *here in outcome.trail:
-            rule, *given = self._bound(*map(host, here))
-            expected[host(rows)] += chance_of(rule, Depth(*given, None))
+            rule, target, drafts, tokens = self._bound(*map(host, here))
+            expected[host(rows)] += chance_of(rule, Depth(target, drafts, tokens, None))
         return expected
 
     def _ask(self, here: tuple[Any, Any, Any], coins: Any) -> Any:

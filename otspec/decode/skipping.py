@@ -69,7 +69,7 @@ def skip_layers(model: Any, spec: str) -> Any:
     count = getattr(config, "num_hidden_layers", None)
     places = [name for name, module in model.named_modules()
               if isinstance(module, torch.nn.ModuleList) and len(module) == count]
-    if len(places) != 1:
+    if count is None or len(places) != 1:
         raise BadArgument(f"draft: {type(model).__name__} has {len(places)} lists of its {count} layers, so it is not "
                           f"known which to shorten. Fix: a draft model of its own.")
     left_out = set(skipped_layers(spec, count))

@@ -36,6 +36,11 @@ class DraftSide:
         self._seeds: Any = None
         self._position: Any = None
 
+    @property
+    def sides(self) -> list[Any]:
+        """The models that are asked: this one."""
+        return [self]
+
     def admit(self, rows: list[int], texts: list[list[int]]) -> None:
         """Read all of the texts but their last two tokens."""
         if self._reader is not None:

@@ -80,7 +80,7 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
 
     try:
         with quiet():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=dtype,
                 trust_remote_code=False,
@@ -93,6 +93,7 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
             f"{source}: could not be loaded as a causal language model ({type(error).__name__}: {error}); expected "
             "config.json and safetensors weights of an architecture that transformers knows"
         ) from error
+    model, report = loaded  # as output_loading_info asks
     for kind in ("missing_keys", "mismatched_keys"):
         if names := sorted(map(str, report.get(kind) or ())):
             raise BadFile(
@@ -166,8 +167,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         if (folder / name).is_file():
             found[name] = canonical(json.loads((folder / name).read_text(encoding="utf-8")))
     tokenizer = tokenizer_folder(folder)
-    for name in (*_TOKENIZER_FILES, *_TOKENIZER_SETTINGS) if tokenizer else ():
-        if (file := tokenizer / name).is_file():
+    for name in (*_TOKENIZER_FILES, *_TOKENIZER_SETTINGS):
+        if tokenizer and (file := tokenizer / name).is_file():
             found[name] = sha256(file)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from otspec.core.estimate import critical
@@ -104,6 +105,6 @@ def _look(row: dict[str, Any]) -> dict[str, Any]:
 def _separate(rows: list[dict[str, Any]], ax: Axes) -> None:
     """Rule off the lines of one drafter from those of the next."""
     ax.grid(axis="y", visible=False)
-    for place, (row, other) in enumerate(zip(rows, rows[1:], strict=False)):
+    for place, (row, other) in enumerate(itertools.pairwise(rows)):
         if row.get("drafter") != other.get("drafter"):
             ax.axhline(place + 0.5, color="#BBBBBB", linewidth=0.6, zorder=0)

@@ -42,10 +42,11 @@ def toy_summary(toys: Table) -> Table:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in toys.rows:
         groups.setdefault((row["vocabulary"], row["paths"], row["draft_length"], row["rule"]), []).append(row)
-    return Table([_summary_row(*key, rows) for key, rows in groups.items()], toys.metadata)
+    return Table([_summary_row(key, rows) for key, rows in groups.items()], toys.metadata)
 
 
-def _summary_row(vocabulary: int, paths: int, length: int, rule: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary_row(key: tuple[Any, ...], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    vocabulary, paths, length, rule = key
     column = {name: [row[name] for row in rows] for name in rows[0]}
 
     def mean(name: str) -> float:

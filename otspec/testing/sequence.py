@@ -47,7 +47,7 @@ def _check_texts(rule: SequenceVerifier, claims: frozenset[str], checks: Checks,
         name = f"{family} models, V={size}, {paths} x {draft_length}, seed={seed + place}"
         models = random_models(family, size, np.random.default_rng(seed + place))
         emitted = checks.ask("text", name, lambda pair=models, drafted=draft_length, wanted=length: text_law(
-            rule, *pair, wanted, draft_length=drafted, num_paths=paths))
+            rule, pair[0], pair[1], wanted, draft_length=drafted, num_paths=paths))
         if "lossless" in claims:
             off = np.abs(emitted - models[0].text_law(length))
             where = np.unravel_index(int(off.argmax()), off.shape)
@@ -111,7 +111,8 @@ def _check_paths(rule: SequenceVerifier, claims: frozenset[str], checks: Checks,
         coins = rng.random((12, width))
         whole = checks.ask("draw", name, rule.draw_paths, *batch, coins)
         for row in range(0, 12, 4):
-            alone = rule.draw_paths(*(part[row] for part in batch), coins[row])
+            target, draft, tokens = (part[row] for part in batch)
+            alone = rule.draw_paths(target, draft, tokens, coins[row])
             checks.require("batches", name, all(int(one) == int(part[row]) for one, part in zip(alone, whole,
                            strict=True)), "one text alone is judged otherwise than in a batch")
         if "numpy_only" not in claims:

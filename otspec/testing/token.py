@@ -60,9 +60,9 @@ def check_token(rule: TokenVerifier, claims: frozenset[str], checks: Checks, see
 def _case(rule: TokenVerifier, checks: Checks, name: str, target: np.ndarray, draft: np.ndarray) -> Case:
     law_of = rule.scheme.check(drafter(rule.scheme, draft))
     tokens, law = rule.scheme.lists(law_of)
-    rows = [np.broadcast_to(array, (len(tokens), *np.shape(array))).copy() for array in (target, law_of)]
-    given = checks.ask("conditional law", name, rule.conditional, *rows, tokens)
-    return Case(name, *rows, tokens, law, np.asarray(given))
+    goal, drawn = (np.broadcast_to(array, (len(tokens), *np.shape(array))).copy() for array in (target, law_of))
+    given = checks.ask("conditional law", name, rule.conditional, goal, drawn, tokens)
+    return Case(name, goal, drawn, tokens, law, np.asarray(given))
 
 
 def _check_law(rule: TokenVerifier, claims: frozenset[str], checks: Checks, case: Case) -> None:
@@ -153,7 +153,8 @@ def _check_draws(rule: TokenVerifier, checks: Checks, case: Case, seed: int) -> 
                    and token.max() < case.goal.size, "the tokens are none of the vocabulary, or their shape is wrong")
     seen = (token[..., None] == np.arange(case.goal.size)).mean(axis=0)
     compare_shares(checks, "draw", case.name, seen, case.given[chosen], DRAWS)
-    again = np.asarray(rule.draw(*(array[:3] for array in rows), uniforms[:3]).token)
+    target, draft, tokens = (array[:3] for array in rows)
+    again = np.asarray(rule.draw(target, draft, tokens, uniforms[:3]).token)
     checks.require("draw", case.name, np.array_equal(again, token[:3]), "the same uniforms give other tokens")
 
 

@@ -52,7 +52,8 @@ def _levels(family: str, size: int, depth: int, seed: int) -> tuple[Laws, Laws]:
     rng = np.random.default_rng(seed)
     prefixes = [prefix for length in range(depth + 1) for prefix in itertools.product(range(size), repeat=length)]
     pairs = [random_pair(family, size, rng) for _ in prefixes]
-    return tuple(dict(zip(prefixes, laws, strict=True)) for laws in zip(*pairs, strict=True))
+    target, draft = (dict(zip(prefixes, laws, strict=True)) for laws in zip(*pairs, strict=True))
+    return target, draft
 
 
 def _trees(draft: Laws, widths: tuple[int, ...]) -> Iterator[tuple[float, DraftTree]]:

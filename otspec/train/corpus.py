@@ -125,7 +125,7 @@ class Corpus:
             raise BadFile(f"{path}: format {metadata.get('format')!r}, expected {_FORMAT!r}; build it again")
         header = json.loads(metadata["header"])
         pieces = np.split(arrays["heldout"], arrays["heldout_ends"][:-1])
-        heldout = [Document(*name, tokens) for name, tokens in zip(header["names"], pieces, strict=True)]
+        heldout = [Document(kind, name, tokens) for (kind, name), tokens in zip(header["names"], pieces, strict=True)]
         corpus = Corpus(arrays["train"], heldout, header["tokens_per_kind"], header["python_version"], header["sha256"])
         if (found := _digest(corpus.train, heldout)) != corpus.sha256:
             raise BadFile(f"{path}: its tokens have SHA-256 {found[:12]}..., its header says {corpus.sha256[:12]}...")

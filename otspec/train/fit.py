@@ -150,8 +150,8 @@ class Fit:
 
         run = self.run
         starts = batch_starts(len(run.stream), run.context, run.rows, run.seed, self.step)
-        starts = torch.from_numpy(starts).to(run.device)
-        return run.stream[starts[:, None] + torch.arange(run.context + 1, device=run.device)].long()
+        first = torch.from_numpy(starts).to(run.device)
+        return run.stream[first[:, None] + torch.arange(run.context + 1, device=run.device)].long()
 
     def _log(self) -> None:
         before = self.history[-1][0] if self.history else 0

@@ -116,7 +116,8 @@ def train_pocket(
         resume=resume,
         progress=progress,
     )
-    fits, models = {}, {}
+    fits: dict[str, Fit] = {}
+    models: dict[str, Any] = {}
     for name, recipe in recipes.items():
         total = _step_count(name, recipe, steps, len(text.train) / (run.rows * context))
         fits[name] = Fit(name, recipe, total, models.get("target"), run)

@@ -12,8 +12,7 @@ from outside join by `otspec.register` or by an entry point of the group ``otspe
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from otspec.core.drafters import Independent, Joint
@@ -114,7 +113,7 @@ REGISTRY = OpenRegistry(
 )
 
 
-def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str | None = None) -> Mapping[str, Entry]:
+def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str | None = None) -> Registry:
     """Rules by name, in display order.
 
     Parameters
@@ -175,13 +174,7 @@ def verifier(name: Any, scheme: DraftScheme | int | None = None, **params: Any) 
     """
     if not isinstance(name, str):
         return _checked_object(name, scheme, params)
-    entry = REGISTRY[name]
-    known = list(inspect.signature(entry.factory).parameters)[1:]
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: "
-                          + (f"it takes {', '.join(known)}." if known else "it takes none."))
-    return entry.factory(as_scheme(1 if scheme is None else scheme), **params)
+    return REGISTRY[name].make(scheme, params)
 
 
 def _checked_object(rule: Any, scheme: DraftScheme | int | None, params: dict[str, Any]) -> Any:

@@ -41,8 +41,12 @@ class Draft:
 class Speaker(Protocol):
     """What a drafter asks of the draft model."""
 
+    vocab_size: int
     texts: list[list[int]]
-    sides: list[Any]
+
+    @property
+    def sides(self) -> list[Any]:
+        """The models, where a drafter asks several."""
 
     def start(self) -> Any:
         """Laws ``[B V]`` after the texts."""

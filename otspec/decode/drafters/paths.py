@@ -63,20 +63,21 @@ class Paths(Drafter):
     @property
     def paths(self) -> int:
         """Number of paths."""
-        return self.scheme.num_drafts
+        return as_scheme(self.scheme).num_drafts
 
     @property
     def num_uniforms(self) -> int:
         """Those of the scheme, then one for each later token."""
-        return self.scheme.num_uniforms + self.paths * (self.draft_length - 1)
+        return as_scheme(self.scheme).num_uniforms + self.paths * (self.draft_length - 1)
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw the scheme's list, then one continuation of each path after the other."""
         import torch
 
-        start = self.scheme.num_uniforms
+        scheme = as_scheme(self.scheme)
+        start = scheme.num_uniforms
         law = speaker.start()
-        tokens = self.scheme._sample(law, uniforms[:, :start])[..., None]
+        tokens = scheme._sample(law, uniforms[:, :start])[..., None]
         rows = [law[:, None].expand(-1, self.paths, -1)]
         for depth in range(1, self.draft_length):
             law = speaker.after(tokens[:, :, -1], path_parents(tokens[:, :, -1], depth - 1))

@@ -48,7 +48,7 @@ class FixedTree(Drafter):
         if self.widths is not None:
             object.__setattr__(self, "widths", tuple(check_positive("widths", width) for width in self.widths))
         else:
-            counts = tuple(self.counts)
+            counts = tuple(self.counts or ())
             wrong = [count for count in counts if isinstance(count, bool) or not isinstance(count, int) or count < 0]
             if wrong:
                 raise BadArgument(f"counts: {wrong[0]!r} is no number of children. Fix: whole numbers of at least 0.")
@@ -63,11 +63,12 @@ class FixedTree(Drafter):
     @cached_property
     def levels(self) -> list[list[tuple[int, int]]]:
         """Nodes that have children, depth by depth: number and how many."""
-        levels, level, made = [], [0], 0
+        levels: list[list[tuple[int, int]]] = []
+        level, made = [0], 0
         while level:
             depth = len(levels)
             here = []
-            below = []
+            below: list[int] = []
             for node in level:
                 count = self._children(node, depth)
                 if count:
@@ -83,7 +84,8 @@ class FixedTree(Drafter):
     def _children(self, node: int, depth: int) -> int:
         if self.widths is not None:
             return self.widths[depth] if depth < len(self.widths) else 0
-        return self.counts[node] if node < len(self.counts) else 0
+        counts = self.counts or ()
+        return counts[node] if node < len(counts) else 0
 
     @property
     def num_nodes(self) -> int:

@@ -93,8 +93,8 @@ class AloneReader:
     def select(self, rows: Any) -> None:
         """Keep some rows."""
         chosen = rows.tolist()
-        self._caches, self._unread, self._nodes, self._lengths = (
-            [of[b] for b in chosen] for of in (self._caches, self._unread, self._nodes, self._lengths))
+        self._caches, self._unread = [self._caches[b] for b in chosen], [self._unread[b] for b in chosen]
+        self._nodes, self._lengths = [self._nodes[b] for b in chosen], [self._lengths[b] for b in chosen]
 
     def _after(self, b: int, chains: list[list[int]]) -> Any:
         """Logits ``[n V]`` after chains behind text ``b``."""
@@ -125,7 +125,9 @@ class AloneReader:
             cache = DynamicCache()
         read = torch.tensor(texts, device=self._model.device)
         for part in (read.split(1, dim=1) if self._singly and cache is not None else (read,)):
-            extra = {} if cache is None else {self._name: cache}
+            if cache is not None and self._name is None:
+                raise TypeError("it takes no cache")
+            extra = {str(self._name): cache} if cache is not None else {}
             logits, out = call_with(self._model, self._vocab_size, 1, use_cache=True, input_ids=part, **extra)
         made = next((getattr(out, name) for name in _NAMES if getattr(out, name, None) is not None), None)
         if made is None:

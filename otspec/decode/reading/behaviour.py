@@ -164,8 +164,8 @@ def _tried(trial: Trial, which: str, trees: bool) -> Behaviour:
         lacks = lacks or wrong
     trial.slack = 10.0  # recurrent states sum in another order; without masks, what is wrong is wrong by far
     for how in ({}, {"plain": True}, {"singly": True}):
-        make = partial(AloneReader, trial.model, trial.vocab_size, limit=trial.limit, **how)
-        wrong, sizes = trial.differs(make, 2 if trees else 1)
+        alone = partial(AloneReader, trial.model, trial.vocab_size, limit=trial.limit, **how)
+        wrong, sizes = trial.differs(alone, 2 if trees else 1)
         if not wrong:
-            return Behaviour("alone", lacks, make, *sizes)
+            return Behaviour("alone", lacks, alone, *sizes)
     return Behaviour("whole", lacks, partial(WholeReader, trial.model, trial.vocab_size, limit=trial.limit))

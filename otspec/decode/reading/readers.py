@@ -264,7 +264,7 @@ def last_logits(model: Any, vocab_size: int, texts: Sequence[Sequence[int]]) -> 
     by_length: dict[int, list[tuple[int, ...]]] = {}
     for text in dict.fromkeys(map(tuple, texts)):
         by_length.setdefault(len(text), []).append(text)
-    found = {}
+    found: dict[tuple[int, ...], Any] = {}
     for _, group in sorted(by_length.items()):
         for start in range(0, len(group), ROWS):
             part = group[start : start + ROWS]

@@ -75,7 +75,8 @@ class SlotCache(Cache):
         self.chosen: Any = None
         self.width = self.before = 0
         self.moves = 0  # how often all keys and values have moved to other memory
-        super().__init__(layer_class_to_replicate=lambda **kwargs: _Layer(self))
+        make: Any = lambda **kwargs: _Layer(self)  # noqa: E731  # stands for the class of a layer
+        super().__init__(layer_class_to_replicate=make)
 
     def aim(self, slots: Any, width: int, chosen: Any = None) -> None:
         """Say where the next call writes: ``slots [R n]``, in rows ``chosen [R]`` (default all), seeing ``width``."""
@@ -115,5 +116,6 @@ class SlotCache(Cache):
         return sum(store[0, 0].numel() * store.element_size() for _, _, store in self._stores())
 
     def _stores(self) -> list[tuple[Any, str, Any]]:
-        return [(layer, name, getattr(layer, name)) for layer in self.layers if layer.is_initialized
+        layers: list[Any] = self.layers
+        return [(layer, name, getattr(layer, name)) for layer in layers if layer.is_initialized
                 for name in ("keys", "values")]

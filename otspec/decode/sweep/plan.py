@@ -35,7 +35,7 @@ class Unit(NamedTuple):
 
     setting: int
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # a field, where a tuple has a method
 
     @property
     def name(self) -> str:

@@ -144,9 +144,10 @@ class Shards:
         self._check_same({key: origin.get(key) for key in self._origin}, file)
 
     def _check_same(self, known: Mapping[str, Any], where: Path) -> None:
+        origin = self._origin or {}
         for key, value in known.items():
-            if self._origin[key] != value:
-                raise BadFile(f"{where}: {key} is {value!r} here, {self._origin[key]!r} where earlier shards were "
+            if origin[key] != value:
+                raise BadFile(f"{where}: {key} is {value!r} here, {origin[key]!r} where earlier shards were "
                               f"made. Fix: finish the sweep with the models and devices it was begun with, or sweep "
                               f"again in a new folder.")
 
@@ -160,7 +161,8 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def _refuse_other(found: Mapping[str, Any], request: Mapping[str, Any], where: Path) -> None:
     for key in {**request, **found}:
-        there, here = found.get(key), request.get(key)
+        there: Any = found.get(key)
+        here: Any = request.get(key)
         if there == here:
             continue
         if key == "settings" and len(there) == len(here):

@@ -57,6 +57,7 @@ class Done:
 
 def work(task: Task) -> Done:
     """Decode a unit in a worker, which loads the models once."""
+    assert task.recipe is not None  # workers are hired by a recipe only
     return decode(task.recipe.load(), task)
 
 

@@ -99,7 +99,7 @@ class Front:
         sources = [locate(target, "target"), *([] if skips else [locate(draft, "draft")])]
         both = [sources[0], sources[-1]]
         tokenizers = [load_tokenizer(source) for source in both]
-        names = (f"{recipe.name}/target", f"{recipe.name}/draft") if recipe.name else (recipe.target, recipe.draft)
+        names = (f"{recipe.name}/target", f"{recipe.name}/draft") if recipe.name else (str(target), str(draft))
         return cls(*names, common_vocab_size(*map(_width, both), *tokenizers), _fingerprint(sources, skips),
                    tokenizers[0] if tokenizers[0] is not None else tokenizers[1])
 

@@ -29,6 +29,10 @@ _FAINT = 1e-12  # share of the common law given to tokens that only drafters of 
 class DrawnByChances:
     """A winner that is drawn from its chances given the drafts; a subclass writes `conditional`."""
 
+    def conditional(self, lists: np.ndarray) -> np.ndarray:
+        """Probability ``[n k]`` that each draft of a list ``[n k]`` wins."""
+        raise NotImplementedError
+
     def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
         return draw(self.conditional(lists), uniforms)
@@ -115,13 +119,14 @@ def laminar_plan(target: np.ndarray, drafts: np.ndarray) -> LaminarPlan:
     low, parent = np.empty(2 * size, dtype=np.int64), np.full(2 * size, -1)
     start, stop = np.zeros(2 * size), np.ones(2 * size)
     count = _merge(common, aim, steps, int(subset[order].sum()), low, start, stop, parent)
-    cells = [values[:count] for values in (low, parent, start, stop)]
+    low, parent, start, stop = (values[:count] for values in (low, parent, start, stop))
     odds = np.zeros((count, len(drafts)))
     law = np.zeros(target.size)
-    law[order] = _winner_law(drawn, before, weights, *cells, odds)
+    law[order] = _winner_law(drawn, before, weights, low, parent, start, stop, odds)
     rank = np.full(target.size, -1)
     rank[order] = np.arange(size)
-    return LaminarPlan(law, subset, float(np.minimum(law, target).sum()), upper, rank, *cells, odds)
+    return LaminarPlan(law, subset, float(np.minimum(law, target).sum()), upper, rank, low, parent,
+                       start, stop, odds)
 
 
 def _capacity_steps(drawn, before):

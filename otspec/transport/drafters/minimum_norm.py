@@ -187,6 +187,9 @@ def minimum_norm_law(
         best.offer_first(target, first, capacity_along)
     if best.gap > tol:
         _search_all(target, capacity_along, first, best, tol, max_iterations)
+    assert best.orders is not None  # offered by now
+    assert best.weights is not None
+    assert best.cut is not None
     ordered = np.array([order is not FIRST for order in best.orders])
     orders = np.array([order for order in best.orders if order is not FIRST], dtype=np.int64).reshape(-1, target.size)
     share, weights = float(best.weights[~ordered].sum()), best.weights[ordered]

@@ -34,8 +34,13 @@ FIRST = None  # stands among the orders for the plan that a search started from
 class FirstPlan(Protocol):
     """A plan that is no priority order: its exact winner law ``[V]`` and a cut ``[V] bool``."""
 
-    law: np.ndarray
-    subset: np.ndarray
+    @property
+    def law(self) -> np.ndarray:
+        """Winner law."""
+
+    @property
+    def subset(self) -> np.ndarray:
+        """The cut."""
 
 
 @dataclass

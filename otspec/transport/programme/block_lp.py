@@ -96,7 +96,8 @@ def tree(target_steps: list[np.ndarray], draft_steps: list[np.ndarray], paths: i
         place[live] = kept_before + np.arange(live.size)
         kept_before += live.size
         offset += target.size
-    return Tree(*(np.concatenate(column) for column in zip(*columns, strict=True)), paths=paths)
+    masses, offered, step, parents, label = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Tree(masses, offered, step, parents, label, paths)
 
 
 def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
@@ -174,7 +175,7 @@ def repaired(nodes: Tree, passing: np.ndarray, *, stateless: bool) -> tuple[np.n
     """Passing masses of a rule near the given ones, and the fronts that the given ones overdraw."""
     passing = np.clip(passing, 0.0, nodes.ceiling)
     if stateless:
-        for node in np.flatnonzero(nodes.parent >= 0):
+        for node in np.flatnonzero(nodes.parent >= 0).tolist():
             passing[node] = min(passing[node], passing[nodes.parent[node]] * nodes.step[node])
     else:
         # a rule that passes an extension passes the node; no front loses by that
@@ -194,7 +195,8 @@ def hull_fronts(nodes: Tree, passing: np.ndarray) -> list[np.ndarray]:
     """Fronts at the vertices of the upper hull of (draft mass, passing mass) over all fronts."""
     count = passing.size
     edges: list[list[tuple[float, float, float]]] = [[] for _ in range(count)]
-    last, whole = np.zeros(count), []
+    last = np.zeros(count)
+    whole: list[tuple[float, float, float]] = []
     for node in range(count - 1, -1, -1):
         pooled = sorted(edges[node], key=lambda edge: -edge[0])
         width = max(nodes.draft[node] - sum(edge[1] for edge in pooled), 0.0)
@@ -207,7 +209,7 @@ def hull_fronts(nodes: Tree, passing: np.ndarray) -> list[np.ndarray]:
         edges[node] = []
         (edges[nodes.parent[node]] if nodes.parent[node] >= 0 else whole).extend(pooled)
     above = np.full(count, -1.0)
-    for node in np.flatnonzero(nodes.parent >= 0):
+    for node in np.flatnonzero(nodes.parent >= 0).tolist():
         above[node] = max(above[nodes.parent[node]], last[nodes.parent[node]])
     slopes = sorted({edge[0] for edge in whole if edge[0] > 0}, reverse=True)
     return [np.flatnonzero((last >= slope) & (above < slope)) for slope in slopes]

@@ -26,4 +26,4 @@ def solve_flow_cvxpy(problem: MembershipProblem) -> AcceptanceBound:
     within_sets = leaves @ flow <= set_law * SCALE
     within_target = reaches @ flow <= problem.target * SCALE
     cp.Problem(cp.Maximize(cp.sum(flow)), [within_sets, within_target]).solve(solver=cp.HIGHS)
-    return assemble(problem, flow.value / SCALE, within_target.dual_value)
+    return assemble(problem, np.asarray(flow.value) / SCALE, np.asarray(within_target.dual_value))

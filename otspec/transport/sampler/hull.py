@@ -101,7 +101,9 @@ def winning_cell(
         raise BadArgument(f"rank runs from {rank.min()} to {rank.max()}; give ranks from 0 to {x.shape[-1] - 2}")
     low = np.empty(t.size, dtype=np.int64)
     high = np.empty(t.size, dtype=np.int64)
-    hull_cells(*rows, np.ascontiguousarray(t).ravel(), np.ascontiguousarray(rank).ravel(), low, high)
+    below, right, law, capacity = rows
+    hull_cells(below, right, law, capacity, np.ascontiguousarray(t).ravel(), np.ascontiguousarray(rank).ravel(), low,
+               high)
     return low.reshape(t.shape), high.reshape(t.shape)
 
 

@@ -94,6 +94,7 @@ def sampled_increments(draft_sorted: Array, draws: int | Array, *, race: bool, m
 
     if isinstance(draws, int):
         return race_increments_parallel(draft_sorted, draws)
+    assert most is not None  # stated beside every array of counts
     return race_increments_parallel(draft_sorted, most, _at_least_one(draws))
 
 

@@ -264,6 +264,6 @@ def race_lead(inside: np.ndarray, outside: np.ndarray, goal: int) -> np.ndarray:
     at_least = np.zeros(goal + 2)
     at_least[0] = 1.0
     rates = np.concatenate([inside, outside])
-    for size in range(1, min(goal, np.count_nonzero(inside)) + 1):
+    for size in range(1, min(goal, int(np.count_nonzero(inside))) + 1):
         at_least[size] = race_increments(rates, size)[: inside.size].sum()
     return at_least[:-1] - at_least[1:]

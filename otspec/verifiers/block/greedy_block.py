@@ -66,7 +66,8 @@ class GreedyBlock(BlockVerifier):
         """No block before."""
         return FRESH
 
-    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State) -> SequenceLaw:
+    def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array,
+                     state: State = FRESH) -> SequenceLaw:
         ratios = _ratios(target_rows, draft_rows, tokens, state)
         goal, chances = ratios.goal, ratios.chances
         xp = namespace(goal)
@@ -105,7 +106,8 @@ class GreedyBlock(BlockVerifier):
             passed.append(xp.sum(draft * clipped_ratio(wanted, offered), axis=-1))
         return xp.stack(passed, axis=-1) if passed else xp.zeros_like(ratios.goal[..., 1:, 0])
 
-    def draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = FRESH) -> Any:
+    def draw(  # type: ignore[override]  # rows of chains, or a tree
+            self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array, state: State = FRESH) -> Any:
         """Verify blocks, or one tree, and return the verdict with the state for the next block.
 
         Arguments as in `conditional`. Of a batch, the states are a list in the order of its rows.
@@ -115,13 +117,15 @@ class GreedyBlock(BlockVerifier):
             return verdict, self.carried(target_rows, draft_rows, tokens, state, *verdict)
         rows = *checked_rows(target_rows, draft_rows, tokens), *verdict
         if rows[2].ndim == 1:
-            return verdict, self.carried(*rows[:3], state, *map(int, rows[3:]))
+            return verdict, self.carried(rows[0], rows[1], rows[2], state, int(rows[3]), int(rows[4]))
         flat = [np.reshape(_host(array), (-1, *array.shape[array.ndim - axes :])) for array, axes in
                 zip(rows, (2, 2, 1, 0, 0), strict=True)]
-        return verdict, [self.carried(*one[:3], state, *map(int, one[3:])) for one in zip(*flat, strict=True)]
+        return verdict, [self.carried(goal, drawn, path, state, int(accepted), int(token))
+                         for goal, drawn, path, accepted, token in zip(*flat, strict=True)]
 
-    def carried(self, target_rows: Array, draft_rows: Array, tokens: Array, state: State, accepted: int,
-                token: int) -> State:
+    def carried(  # type: ignore[override]  # rows of a chain, or a tree
+            self, target_rows: Array, draft_rows: Array, tokens: Array, state: State, accepted: int,
+            token: int) -> State:
         """State after ``accepted`` tokens of one path ``[L]``, or of a tree, and ``token`` have been emitted."""
         if isinstance(target_rows, DraftTree):
             return super().carried(target_rows, draft_rows, tokens, state, accepted, token)
@@ -130,7 +134,7 @@ class GreedyBlock(BlockVerifier):
             raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not one path [L]. Fix: a state belongs to one "
                                 f"text, so carry the states of several on one by one.")
         _check_state(state, tokens.shape[0])
-        return _next_state(*map(_host, (target, draft, tokens)), state, int(accepted), int(token))
+        return _next_state(_host(target), _host(draft), _host(tokens), state, int(accepted), int(token))
 
     def _carried(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray, state: State, node: int,
                  token: int) -> State:

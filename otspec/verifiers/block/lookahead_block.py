@@ -91,12 +91,14 @@ class LookaheadBlock(ChosenPath):
             if np.all(nodes == nodes[0]):
                 alive = np.flatnonzero(chains[:, depth] == nodes[0])
                 played = game(target[nodes[0]], draft[nodes[0]], len(alive))
-                mode, sets = len(alive), survivor_sets(played, tree.tokens[chains[alive, depth + 1]])
+                mode: int | tuple[int, ...] = len(alive)
+                sets = survivor_sets(played, tree.tokens[chains[alive, depth + 1]])
             else:
                 spans = [_span(target[node], draft[node], tree.tokens[after])
                          for node, after in zip(nodes, chains[alive, depth + 1], strict=True)]
-                mode = tuple(sorted(nodes.tolist()))
-                sets = _thinned(self._curve_of(target[list(mode)], draft[list(mode)]).tobytes(), tuple(spans))
+                places = sorted(nodes.tolist())
+                mode = tuple(places)
+                sets = _thinned(self._curve_of(target[places], draft[places]).tobytes(), tuple(spans))
             for share, mask in sets:
                 below(chance * share, alive[mask], (*modes, mode))
 

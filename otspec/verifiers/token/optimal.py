@@ -110,12 +110,13 @@ class Optimal(TokenVerifier):
 
     def _race_odds(self, curves: tuple[np.ndarray, ...], ranks: np.ndarray) -> np.ndarray:
         """Chance of each draft to win; ``curves`` are the sorted draft law, x, the winner's law and the capacity."""
+        law_sorted, x, winner, capacity = curves
         if self.ordered:
-            return winner_conditional_race(*curves, ranks)
-        orders, law = order_law(curves[0][ranks], np.delete(curves[0], ranks).sum())
+            return winner_conditional_race(law_sorted, x, winner, capacity, ranks)
+        orders, law = order_law(law_sorted[ranks], np.delete(law_sorted, ranks).sum())
         odds = np.zeros(ranks.size)
         for order, chance in zip(orders, law, strict=True):
-            odds[order] += chance * winner_conditional_race(*curves, ranks[order])
+            odds[order] += chance * winner_conditional_race(law_sorted, x, winner, capacity, ranks[order])
         return odds
 
     def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> tuple[SortedLaws, np.ndarray]:

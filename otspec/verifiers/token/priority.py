@@ -77,6 +77,7 @@ class PriorityMixture(WinnerByContext):
         batch = np.broadcast_shapes(tuple(target.shape[:-1]), tuple(draft.shape[: draft.ndim - self._axes]))
         values = np.empty(int(np.prod(batch)))
         for rows, plan in self._groups(target, draft, batch):
+            assert isinstance(plan.winner, Mixture)
             values[rows] = plan.winner.acceptance
         return xp.asarray(values.reshape(batch))
 

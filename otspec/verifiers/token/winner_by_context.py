@@ -30,7 +30,9 @@ KEPT = 32  # contexts: a plan of a few hundred orders, or a dozen laminar plans,
 class Winner(Protocol):
     """A choice among the drafts of one context, with the law of the token it picks."""
 
-    law: np.ndarray  # [V]
+    @property
+    def law(self) -> np.ndarray:
+        """Law ``[V]`` of the token picked."""
 
     def conditional(self, lists: np.ndarray) -> np.ndarray:
         """Probability ``[n k]`` that each draft of a list ``[n k]`` is picked."""

@@ -263,7 +263,7 @@ def _refuse_rows(tokens, parents, target, draft, fixed, weighted, ratios, passed
                     state[column + 1, 0] = weight
 
 
-def on_host(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, ...]:
+def on_host(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, Any, Any, Any, bool]:
     """Views of the arguments as NumPy arrays."""
     target = np.asarray(target_rows)
     fixed = drafted.scheme == "deterministic"
@@ -297,4 +297,4 @@ def refuse_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array
     ratios, passed, left = (np.zeros(arguments[0].shape) for _ in range(3))
     states = np.zeros((*np.add(arguments[0].shape, (0, 1)), 5))
     _refuse_rows(*arguments, weighted, ratios, passed, states, left)
-    return Refusals(ratios, passed, *(states[..., part] for part in range(3)), left)
+    return Refusals(ratios, passed, states[..., 0], states[..., 1], states[..., 2], left)

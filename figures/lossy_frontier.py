@@ -1,0 +1,103 @@
+"""Acceptance of lossy rules against what they cost: exact numbers on recorded laws, under the frontier of all rules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from otspec.core.errors import OtspecError
+from otspec.core.table import Table
+from otspec.reporting.pictures import save
+
+NAME = "lossy_frontier"
+SWEEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "frontier": ("budget", (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35)),
+    "ensemble": ("weight", (0.99, 0.95, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2)),
+    "cactus": ("delta", (1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0)),
+    "top_k": ("count", (1, 2, 3, 5, 10, 20, 50)),
+    "typical": ("alpha", (0.9, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute and draw, or draw from the data of an earlier run; return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
+                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--trace", default="pocket", help="recorded laws (default: the bundled trace)")
+    parser.add_argument("--contexts", type=int, default=400, help="contexts of the trace, evenly spaced")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of computing")
+    parser.add_argument("--quick", action="store_true", help="24 contexts")
+    given = parser.parse_args(arguments)
+    try:
+        csv = Path(given.from_csv or Path(given.out) / f"{NAME}.csv")
+        if not given.from_csv:
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(given.trace, 24 if given.quick else given.contexts).to_csv(csv)
+        files = draw(Table.from_csv(csv), csv)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, [csv, *files])))
+    return 0
+
+
+def data(trace: str, contexts: int) -> Table:
+    """One row per number of drafts, rule and parameter: exact means over contexts, with their standard errors."""
+    from otspec.decode.record import load_trace
+    from otspec.lossy_rules import list_lossy, lossy
+    from otspec.reporting.exact import evenly
+    from otspec.transport.bounds import optimal_acceptance
+
+    recorded = load_trace(trace)
+    target, draft = recorded.laws(evenly(len(recorded), contexts))
+    rows = []
+    for k in (1, 3):
+        optimum = np.asarray(optimal_acceptance(target, draft, k))
+        for name, (parameter, values) in SWEEPS.items():
+            for value in values if name in list_lossy(k) else ():
+                # Medusa sets alpha to the root of the threshold
+                extra = {"top_k": {"delta": 1.0}, "typical": {"threshold": value**2}}.get(name, {})
+                rule = lossy(name, k, **{parameter: value}, **extra)
+                price, accepted = (np.asarray(of(target, draft)) for of in (rule.price, rule.acceptance))
+                lost = optimum + price - accepted
+                rows.append({"k": k, "rule": name, "parameter": parameter, "value": value, "price": price.mean(),
+                             "price_stderr": _stderr(price), "acceptance": accepted.mean(),
+                             "acceptance_stderr": _stderr(accepted), "optimum": optimum.mean(),
+                             "below_frontier": lost.mean(), "below_frontier_stderr": _stderr(lost)})
+    return Table(rows, {"trace": recorded.fingerprint, "contexts": len(target)})
+
+
+def _stderr(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def draw(table: Table, csv: Path) -> list[Path]:
+    """One panel per number of drafts, as PDF and PNG beside the data."""
+    from matplotlib.figure import Figure
+
+    from otspec.plots.lossy import lossy_frontier
+    from otspec.plots.style import context
+
+    with context():
+        figure = Figure(figsize=(6.6, 3.3), layout="constrained")
+        handles: dict[str, object] = {}
+        for ax, k in zip(figure.subplots(1, 2, sharey=True), (1, 3), strict=True):
+            lossy_frontier(table.where(k=k), ax)
+            ax.set_title(f"{k} draft{'s' * (k > 1)}, {table.metadata['contexts']} contexts")
+            ax.set_ylabel(ax.get_ylabel() if k == 1 else "")
+            drawn, names = ax.get_legend_handles_labels()
+            handles |= dict(zip(names, drawn, strict=True))
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
+        save(figure, files)
+        return list(files.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
