@@ -44,7 +44,7 @@ def law_after(toy, prefix):
 
 
 def all_drafts(drafter, toy, module=None):
-    """Trees ``(probability, tree)`` of a drafter; ``module`` holds the ``draw`` that makes its draws, if it makes any."""
+    """Trees ``(probability, tree)`` of a drafter; ``module`` holds the ``draw`` that makes its draws, if any."""
     texts = np.asarray(list(itertools.product(range(toy.size), repeat=drafter.num_uniforms)), dtype=np.int64)
     chance, read = np.ones(len(texts)), []
 
