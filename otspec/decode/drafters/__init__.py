@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +71,7 @@ def drafter(name: Any, **params: Any) -> Drafter:
     if not isinstance(name, str):
         raise BadArgument(f"drafter: {name!r} is neither a name nor a drafter. Fix: one of {', '.join(DRAFTERS)}.")
     entry = DRAFTERS[name]
-    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
+    known = list(inspect.signature(entry.factory).parameters)
     unknown = sorted(set(params) - set(known))
     if unknown:
         raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: it takes {', '.join(known)}.")
