@@ -31,6 +31,7 @@ _ROOMS = {
     "otspec.verifiers": "list_verifiers verifier",
     "otspec.couplings": "coupling list_couplings",
     "otspec.lossy_rules": "LossyBound LossyRule list_lossy lossy lossy_bound",
+    "otspec.policies.trees": "AcceptanceTable Calibration TreePlan TreePolicy list_tree_policies tree_policy",
     "otspec.analysis.exact": "acceptance output_law",
     "otspec.analysis.monte_carlo": "sampled_acceptance",
     "otspec.analysis.agreement": "agreement",

@@ -82,6 +82,12 @@ from otspec.lossy_rules import LossyRule as LossyRule
 from otspec.lossy_rules import list_lossy as list_lossy
 from otspec.lossy_rules import lossy as lossy
 from otspec.lossy_rules import lossy_bound as lossy_bound
+from otspec.policies.trees import AcceptanceTable as AcceptanceTable
+from otspec.policies.trees import Calibration as Calibration
+from otspec.policies.trees import TreePlan as TreePlan
+from otspec.policies.trees import TreePolicy as TreePolicy
+from otspec.policies.trees import list_tree_policies as list_tree_policies
+from otspec.policies.trees import tree_policy as tree_policy
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report
