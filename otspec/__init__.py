@@ -50,6 +50,7 @@ _ROOMS = {
     "otspec.decode.record": "load_trace record",
     "otspec.decode.measure": "DecodeRun",
     "otspec.decode.loop": "generate",
+    "otspec.decode.step_times": "measure_steps",
     "otspec.decode.drafters": "Drafter drafter list_drafters",
     "otspec.decode.reading.behaviour": "SlowReading",
     "otspec.decode.sweep": "Sweep decode_sweep",

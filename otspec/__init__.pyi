@@ -78,6 +78,7 @@ from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
+from otspec.decode.step_times import measure_steps as measure_steps
 from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
 from otspec.limits import best_tree_tokens as best_tree_tokens

@@ -7,6 +7,7 @@ from typing import Any
 
 from otspec.core.errors import BadArgument
 from otspec.core.registry import Entry, Registry, Source
+from otspec.decode.drafters.adaptive import Adaptive
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.lookup import Lookup
@@ -22,6 +23,7 @@ DRAFTERS = Registry(
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
     Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
     Entry("several", Several, Source("mdsd"), "drafter", summary="a path from each of several draft models"),
+    Entry("adaptive", Adaptive, Source("specdec++"), "drafter", summary="a chain as long as a length policy lets it"),
     Entry("lookup", Lookup, Source("prompt-lookup"), "drafter", summary="what followed earlier in the text"),
 )
 
@@ -32,7 +34,7 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'rerank', 'several', 'lookup']
+    ['paths', 'tree', 'heap', 'rerank', 'several', 'adaptive', 'lookup']
     """
     return DRAFTERS
 

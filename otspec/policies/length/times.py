@@ -107,8 +107,14 @@ class TimeModel:
     round: StepTime = StepTime(0.0, 0.0)
 
     @classmethod
-    def fit(cls, steps: Table) -> TimeModel:
-        """Fit a table of measured steps with columns ``part, tokens, seconds``, as `measure_steps` makes it.
+    def fit(cls, steps: Table, *, column: str = "seconds") -> TimeModel:
+        """Fit a table of measured steps with columns ``part`` and ``tokens``, as `otspec.measure_steps` makes it.
+
+        Parameters
+        ----------
+        steps : Table
+        column : {"seconds", "least"}
+            Medians, or the least times, which a busy machine disturbs less.
 
         Raises
         ------
@@ -119,7 +125,7 @@ class TimeModel:
         for part in PARTS:
             rows = [row for row in steps.rows if row["part"] == part]
             if rows:
-                found[part] = StepTime.fit([row["tokens"] for row in rows], [row["seconds"] for row in rows])
+                found[part] = StepTime.fit([row["tokens"] for row in rows], [row[column] for row in rows])
         missing = sorted({"draft", "target"} - set(found))
         if missing:
             raise BadArgument(f"steps: no rows of {' and '.join(missing)}. Fix: otspec.measure_steps(pair, ...).")
