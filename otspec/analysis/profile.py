@@ -58,7 +58,7 @@ def expected_profile(source: Trace | tuple[Array, Array, Array], rule: Any = "bl
     >>> expected_profile((even, even[:, :2], np.zeros((2, 2), dtype=int))).column("unconditional")
     [1.0, 1.0]
     """
-    if isinstance(source, Trace) or np.ndim(source[-1]) == 2:
+    if not isinstance(source, tuple) or len(source) != 3 or np.ndim(source[2]) == 2:
         bound = bound_rule(rule, 1)
         reached = np.concatenate([_on_chains(bound, rows) for rows in row_parts(source)])
     else:

@@ -30,12 +30,13 @@ WARM = 2  # rounds that are not counted
 
 
 class Round(NamedTuple):
-    """Seconds of a round's parts and the tokens that it emitted for all texts."""
+    """Seconds of a round's parts, the tokens that it emitted for all texts, and those that stood before it."""
 
     draft: float
     target: float
     round: float
     tokens: int
+    context: int
 
     @property
     def seconds(self) -> float:
@@ -95,12 +96,12 @@ def timed_rounds(pair: Any, prompts: Iterable[Any], *, batch_size: int, draft_le
             split = batch.clock.split()
             if number >= WARM:
                 timed.append(Round(split["draft"], split["target"], split["rule"] + split["bookkeeping"],
-                                   sum(map(len, batch.texts)) - before))
+                                   sum(map(len, batch.texts)) - before, before))
     return timed
 
 
 def measure_steps(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[int] = (1, 4, 16, 48),
-                  draft_lengths: Sequence[int] = (0, 1, 4), verifier: Any = "block", rounds: int = 8, repeats: int = 3,
+                  draft_lengths: Sequence[int] = (0, 2, 6), verifier: Any = "block", rounds: int = 8, repeats: int = 3,
                   seed: int = 0, clock: Callable[[], float] = time.perf_counter, progress: bool = False) -> Table:
     """Median seconds of draft steps, target calls and what surrounds them, at several sizes.
 
@@ -110,7 +111,8 @@ def measure_steps(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
     prompts : iterable of str or of token lists
         Of the length of the texts to be decoded: caches cost time, too.
     batch_sizes, draft_lengths : sequence of int
-        At least two different batch sizes, and one length above 0.
+        At least two different batch sizes, and one length above 0; best such that what is to be predicted lies
+        between them.
     verifier : str or verifier
     rounds, repeats : int
         Rounds per visit, and visits of every size.
@@ -123,7 +125,8 @@ def measure_steps(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
     -------
     Table
         Columns ``part`` ("draft": one step, "target": one call, "round": all else), ``batch_size, draft_length``,
-        ``tokens`` (that the step handled), ``seconds`` (median), ``least`` and ``rounds``; for `TimeModel.fit`.
+        ``tokens`` (that the step handled), ``context`` (tokens of all texts before it),
+        ``seconds`` (median), ``least`` and ``rounds``; for `TimeModel.fit`.
 
     Raises
     ------
@@ -154,6 +157,7 @@ def step_rows(batch: int, length: int, timed: Sequence[Round]) -> Iterator[dict[
         if steps:
             seconds = np.array([getattr(one, part) for one in timed]) / steps
             yield {"part": part, "batch_size": batch, "draft_length": length, "tokens": tokens,
+                   "context": float(np.mean([one.context for one in timed])),
                    "seconds": float(np.median(seconds)), "least": float(seconds.min()), "rounds": len(timed)}
 
 

@@ -26,7 +26,7 @@ from otspec.policies.length import Goodput, TimeModel
 from tests.bench.harness import save
 
 FIT_BATCHES, TEST_BATCHES = (1, 2, 4, 16, 48), (1, 8, 32)
-FIT_LENGTHS, TEST_LENGTHS, LONGEST = (0, 1, 4), (0, 2, 3, 5), 8
+FIT_LENGTHS, TEST_LENGTHS, LONGEST = (0, 2, 6), (0, 1, 3, 4), 8
 CLOCKS = {"process": time.process_time, "wall": time.perf_counter}
 VISITS, ROUNDS, CONTEXTS, SEED = 6, 6, 256, 5
 
@@ -67,9 +67,12 @@ def main() -> None:
     for name, table in steps.items():
         times = TimeModel.fit(table)
         for batch, length in itertools.product(TEST_BATCHES, TEST_LENGTHS):
-            best = Goodput(times, batch, max_length=LONGEST).fitted(calibration, draft_cost=1.0)
-            predicted = times.seconds([length] * batch) / batch / (1.0 + calibration.profile[:length].sum())
-            seconds = [one.seconds for one in timed[name, "test", batch, length]]
+            rounds = timed[name, "test", batch, length]
+            context = float(np.mean([one.context for one in rounds]))
+            best = Goodput(times, batch, max_length=LONGEST, context=round(context / batch)).fitted(
+                calibration, draft_cost=1.0)
+            predicted = times.seconds([length] * batch, context) / batch / (1.0 + calibration.profile[:length].sum())
+            seconds = [one.seconds for one in rounds]
             measured = float(np.median(seconds)) / batch / decoded[length].mean
             spread = np.quantile(seconds, [0.1, 0.9]) / np.median(seconds)
             rows.append({"clock": name, "batch_size": batch, "draft_length": length, "best_length": best.length,

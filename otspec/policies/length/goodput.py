@@ -99,7 +99,7 @@ class Goodput(LengthPolicy):
         Acceptance rate of one draft, or the chances that 1, 2, .. drafts are kept; `fitted` measures the latter.
     max_length : int
     context : int
-        Tokens in all caches.
+        Tokens in the cache of each text.
 
     Examples
     --------
@@ -141,7 +141,8 @@ class Goodput(LengthPolicy):
         """Best length ``[B]`` of each text of a batch, given the acceptance rate of each (a moving average, say)."""
         if self.times is None:
             raise unfitted(self)
-        return best_lengths(self.chances(acceptances), self.times, context=self.context)[0]
+        chances = self.chances(acceptances)
+        return best_lengths(chances, self.times, context=self.context * len(chances))[0]
 
     @cached_property
     def _best(self) -> tuple[int, float]:
@@ -151,7 +152,8 @@ class Goodput(LengthPolicy):
                               f"fitted(calibration_blocks, draft_cost=...).")
         own = np.array([self.acceptance[: self.max_length]]) if isinstance(self.acceptance, tuple) else \
             self.chances([self.acceptance])
-        lengths, goodput = best_lengths(np.repeat(own, self.batch_size, axis=0), self.times, context=self.context)
+        lengths, goodput = best_lengths(np.repeat(own, self.batch_size, axis=0), self.times,
+                                        context=self.context * self.batch_size)
         return int(lengths[0]), goodput
 
     @property
@@ -170,8 +172,16 @@ class Goodput(LengthPolicy):
 
 
 def phase_diagram(times: TimeModel, batch_sizes: Sequence[int], acceptances: Sequence[float], *,
-                  max_length: int = 8) -> Table:
+                  max_length: int = 8, context: int = 0) -> Table:
     """Best length over batch size and acceptance rate, acceptances taken as independent.
+
+    Parameters
+    ----------
+    times : TimeModel
+    batch_sizes, acceptances : sequences
+    max_length : int
+    context : int
+        Tokens in the cache of each text.
 
     Returns
     -------
@@ -180,9 +190,9 @@ def phase_diagram(times: TimeModel, batch_sizes: Sequence[int], acceptances: Seq
     """
     rows = []
     for batch in batch_sizes:
-        plain = batch / times.seconds(np.zeros(check_positive("batch_sizes", batch), dtype=int))
+        plain = batch / times.seconds(np.zeros(check_positive("batch_sizes", batch), dtype=int), context * batch)
         for rate in acceptances:
-            best = Goodput(times, batch, float(rate), max_length)
+            best = Goodput(times, batch, float(rate), max_length, context)
             rows.append({"batch_size": batch, "acceptance": float(rate), "length": best.length,
                          "goodput": best.goodput, "speedup": best.goodput / plain})
     return Table(rows)

@@ -110,6 +110,9 @@ class TimeModel:
     def fit(cls, steps: Table, *, column: str = "seconds") -> TimeModel:
         """Fit a table of measured steps with columns ``part`` and ``tokens``, as `otspec.measure_steps` makes it.
 
+        Where there is a column ``context``, the target's call depends on it, too. Of draft steps, one token each, the
+        two could not be told apart.
+
         Parameters
         ----------
         steps : Table
@@ -125,13 +128,14 @@ class TimeModel:
         for part in PARTS:
             rows = [row for row in steps.rows if row["part"] == part]
             if rows:
-                found[part] = StepTime.fit([row["tokens"] for row in rows], [row[column] for row in rows])
+                context = [row["context"] for row in rows] if part == "target" and "context" in rows[0] else None
+                found[part] = StepTime.fit([row["tokens"] for row in rows], [row[column] for row in rows], context)
         missing = sorted({"draft", "target"} - set(found))
         if missing:
             raise BadArgument(f"steps: no rows of {' and '.join(missing)}. Fix: otspec.measure_steps(pair, ...).")
         return cls(**found)
 
-    def seconds(self, lengths: Sequence[int] | np.ndarray, context: int = 0) -> float:
+    def seconds(self, lengths: Sequence[int] | np.ndarray, context: float = 0) -> float:
         """Seconds of a round in which text r drafts ``lengths[r]`` tokens."""
         lengths = np.asarray(lengths)
         drafting = [int((lengths >= step).sum()) for step in range(1, int(lengths.max(initial=0)) + 1)]
