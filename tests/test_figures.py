@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"}
+    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length", "goodput", "length_policies"}
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
