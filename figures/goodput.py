@@ -83,8 +83,8 @@ def draw(table: Table, csv: Path) -> list[Path]:
         for ax, scale in zip(axes, SCALES, strict=True):
             part = table.where(target_scale=scale)
             phase_diagram(part, ax, marked=own, most=LONGEST)
-            ax.set_title(f"{'pocket pair' if scale == 1 else f'target {scale} times as dear'}: a draft step costs "
-                         f"{part.rows[0]['draft_cost']:.2g} calls")
+            ax.set_title(f"{'pocket pair' if scale == 1 else f'target {scale} times as dear'}: "
+                         f"draft step = {part.rows[0]['draft_cost']:.2g} calls")
         axes[1].set_ylabel("")
         axes[0].annotate("pocket pair", (1, own), xycoords=("axes fraction", "data"), xytext=(-3, 2),
                          textcoords="offset points", ha="right", va="bottom", color="white", fontsize=7)

@@ -49,6 +49,8 @@ def phase_diagram(table: Table, ax: Any, *, marked: float | None = None, most: i
                   rasterized=True)
     for length in range(most + 1):
         inside = np.argwhere(grid == length)
+        if marked is not None and len(inside):  # the line must not run through the number
+            inside = inside[np.abs(np.array(rates)[inside[:, 0]] - marked) > 0.035 * (rates[-1] - rates[0])]
         if len(inside) >= 0.01 * grid.size:  # smaller regions have no room for their number
             # the cell of the region that is nearest to its middle
             middle = inside[np.square((inside - inside.mean(axis=0)) / grid.shape).sum(axis=1).argmin()]
