@@ -1,7 +1,9 @@
 """The clairvoyant length: draft exactly the tokens that will be kept. No drafter can do it; regret is measured to it.
 
 It knows the outcome of every coin, so it drafts A tokens where A would be kept of a block of ``max_length``, and pays
-for nothing that is refused. If a draft costs less than a token is worth, no policy has a lower cost per token.
+for nothing that is refused. If a draft step costs less than a target call, no policy has a lower cost per token: one
+that keeps A' tokens on average drafts at least A', keeps no more than A, and ``(verify + draft A) / (1 + A)`` falls
+in A.
 """
 
 from __future__ import annotations

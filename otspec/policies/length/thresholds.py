@@ -7,7 +7,8 @@
 * The entropy bound stops where the acceptance that the row's entropy H promises, ``1 - sqrt(g H)``, is too small.
   [adaedl]
 
-All three are lawful: the first keeps the token it looked at, the others look at no token.
+All three are lawful: the first keeps the token it looked at, the others look at no token. llama.cpp drafts the
+likeliest token of each row, a function of the text, for which its rule is lawful as well; here tokens are drawn.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Thresholds of the engines: what each looks at, and when."""
 
+from importlib import resources
+
 import numpy as np
 import pytest
 from transformers.generation.stopping_criteria import ConfidenceCriteria
@@ -79,6 +81,8 @@ def test_fitting_finds_the_cheapest_of_its_grid_and_keeps_the_longest():
 def test_registry_and_bad_arguments():
     assert ot.length_policy("confidence").threshold == 0.4
     assert ot.length_policy("min_probability").max_length == 16
+    bibliography = resources.files("otspec").joinpath("references.bib").read_text(encoding="utf-8")
+    assert all(f"{{{entry.source.key}," in bibliography for entry in ot.list_length_policies().values())
     with pytest.raises(UnknownName, match="specdec"):
         ot.length_policy("specdec")
     with pytest.raises(BadArgument, match="it takes threshold, max_length"):
