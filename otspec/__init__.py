@@ -42,8 +42,8 @@ _ROOMS = {
     "otspec.limits": "best_tree_tokens drafts_needed expected_rejections kl_ceiling pareto_front speed_of_light",
     "otspec.analysis.sweep": "sweep",
     "otspec.analysis.attribution": "attribute_gap",
-    "otspec.policies.length": "LengthPolicy StepTime StoppingProblem TimeModel length_policy list_length_policies "
-    "phase_diagram",
+    "otspec.policies.length": "LengthPolicy StepTime StoppingProblem TimeModel formula_table length_policy "
+    "list_length_policies phase_diagram",
     "otspec.analysis.lengths": "compare_lengths drafted_blocks toy_blocks",
     "otspec.analysis.profile": "expected_profile",
     "otspec.decode.models": "Pair load_pair",

@@ -91,6 +91,7 @@ from otspec.policies.length import LengthPolicy as LengthPolicy
 from otspec.policies.length import StepTime as StepTime
 from otspec.policies.length import StoppingProblem as StoppingProblem
 from otspec.policies.length import TimeModel as TimeModel
+from otspec.policies.length import formula_table as formula_table
 from otspec.policies.length import length_policy as length_policy
 from otspec.policies.length import list_length_policies as list_length_policies
 from otspec.policies.length import phase_diagram as phase_diagram

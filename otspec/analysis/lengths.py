@@ -128,7 +128,7 @@ def compare_lengths(source: Trace | Rows | Blocks, *, draft_cost: float, verify_
         Of one call of either model.
     policies : iterable of str or LengthPolicy
     max_length : int, optional
-        Of every policy; default the length of the blocks.
+        Of every policy, also of those whose engines draft more by default; default the length of the blocks.
     rule : str or verifier
         See `drafted_blocks`; not read where the source is Blocks.
 

@@ -72,8 +72,8 @@ def expected_profile(source: Trace | tuple[Array, Array, Array], rule: Any = "bl
 def profile_table(reached: np.ndarray, settings: dict[str, Any]) -> Table:
     """Profile of units ``[n L+1]`` that hold how many rounds, or what chance, kept at least 0, 1, .. L drafts."""
     length, total = reached.shape[1] - 1, reached.sum(axis=0)
-    # the share at 0 is that of rounds in which nothing was kept
-    exactly = np.diff(reached, axis=1, append=0.0) * -1.0
+    # kept that many and no more; at 0, those that kept nothing
+    exactly = np.concatenate([reached[:, :-1] - reached[:, 1:], reached[:, -1:]], axis=1)
     rows = []
     for position in range(1, length + 1):
         row: dict[str, Any] = {"position": position}

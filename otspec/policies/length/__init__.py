@@ -17,7 +17,7 @@ from otspec.core.registry import Entry, Source
 from otspec.policies.length.base import LengthPolicy, Prediction
 from otspec.policies.length.blocks import Blocks, Seen
 from otspec.policies.length.clairvoyant import Clairvoyant, regret
-from otspec.policies.length.fixed import BestLength, FixedLength
+from otspec.policies.length.fixed import BestLength, FixedLength, formula_table
 from otspec.policies.length.goodput import Goodput, phase_diagram
 from otspec.policies.length.specdec import SpecDecPlusPlus, TrueThreshold
 from otspec.policies.length.stopping import StoppingProblem
@@ -92,4 +92,5 @@ def length_policy(name: Any, **params: Any) -> LengthPolicy:
 
 __all__ = ["REGISTRY", "BestLength", "Blocks", "Clairvoyant", "Confidence", "EntropyBound", "FixedLength", "Goodput",
            "LengthPolicy", "MinProbability", "Prediction", "Seen", "SpecDecPlusPlus", "StepTime", "StoppingProblem",
-           "TimeModel", "TrueThreshold", "length_policy", "list_length_policies", "phase_diagram", "regret"]
+           "TimeModel", "TrueThreshold", "formula_table", "length_policy", "list_length_policies", "phase_diagram",
+           "regret"]

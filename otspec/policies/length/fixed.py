@@ -1,10 +1,14 @@
 """The same length in every round, with the formula that most engines choose it by. [leviathan2023].
 
 If every draft were accepted independently with probability ``a``, a block of L would emit
-``(1 - a^(L+1)) / (1 - a)`` tokens. Real acceptances are neither independent nor the same at every depth: a context in
-which the first draft is kept is one where the next is likelier to be kept too, which the formula misses, and drafts
-deeper in a block follow the draft model's own words, where it may be worse. `Prediction.formula` holds what the formula
-says with the measured acceptance of first drafts, beside what the blocks say.
+``(1 - a^(L+1)) / (1 - a)`` tokens. Real acceptances are not independent: a context in which the first draft is kept is
+one where the next is likelier to be kept, too. So the formula errs, and which way depends on the rate it is fed with:
+
+* with the acceptance of first drafts, ``1 - TV`` on average, it is too low where good contexts follow each other;
+* with the rate that an engine logs, drafts accepted over drafts tested, it is too high for long blocks, because good
+  contexts are tested more often.
+
+`formula_table` shows both beside the measured truth.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
+from otspec.core.table import Table
 from otspec.policies.length.base import LengthPolicy, cheapest, check_cost, check_share
 from otspec.policies.length.blocks import Blocks, Seen
 
@@ -57,6 +62,41 @@ def best_by_formula(acceptance: float, *, draft_cost: float, verify_cost: float 
 def first_acceptance(blocks: Blocks) -> float:
     """Acceptance of the first draft, ``1 - TV`` on average: the rate that the formula is fed with."""
     return float(min(1.0, blocks.profile[0]))
+
+
+def logged_acceptance(blocks: Blocks, length: int) -> float:
+    """Drafts accepted over drafts tested one by one in blocks of a length: the rate that an engine's log gives."""
+    profile = blocks.profile[:length]
+    return float(min(1.0, profile.sum() / (1.0 + profile[:-1].sum())))
+
+
+def formula_table(blocks: Blocks) -> Table:
+    """Tokens per call at every length, measured and by the formula.
+
+    Returns
+    -------
+    Table
+        Columns ``length``, ``measured`` with ``stderr``, ``by_first`` (the formula fed with the acceptance of first
+        drafts) and ``by_log`` (fed with accepted over tested).
+
+    Raises
+    ------
+    BadArgument
+        Fewer than two blocks of a sample.
+
+    Examples
+    --------
+    >>> half = np.full((2, 2), 0.5)
+    >>> formula_table(Blocks(half, half, half, half, half, half)).column("by_first")
+    [1.5, 1.75]
+    """
+    rows = []
+    for length in range(1, blocks.length + 1):
+        measured = blocks.mean(1.0 + blocks.passed[:, :length].sum(axis=1))
+        rows.append({"length": length, "measured": measured.mean, "stderr": measured.stderr,
+                     "by_first": float(geometric_tokens(first_acceptance(blocks), length)),
+                     "by_log": float(geometric_tokens(logged_acceptance(blocks, length), length))})
+    return Table(rows, {"rule": blocks.rule, "blocks": len(blocks)})
 
 
 @dataclass(frozen=True)

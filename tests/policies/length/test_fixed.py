@@ -40,8 +40,20 @@ def test_the_formula_is_too_low_where_good_contexts_follow_each_other():
     same, other = [0.45, 0.45, 0.05, 0.05], [0.05, 0.05, 0.9, 0.0]
     target = ot.MarkovModel([same, same, other, [0.05, 0.05, 0.9, 0.0]])
     draft = ot.MarkovModel([same, same, [0.05, 0.05, 0.0, 0.9], [0.05, 0.05, 0.0, 0.9]])
-    found = FixedLength(4).predict(ot.toy_blocks(target, draft, 4, rule="token_wise"), draft_cost=0.1)
+    blocks = ot.toy_blocks(target, draft, 4, rule="token_wise")
+    found = FixedLength(4).predict(blocks, draft_cost=0.1)
     assert found.formula < found.tokens_per_call.mean - 0.1
+    for row in ot.formula_table(blocks).rows:
+        exact = ot.block_efficiency("token_wise", target, draft, row["length"]).mean
+        assert row["measured"] == pytest.approx(exact, abs=1e-12)
+        kept = exact - 1
+        tested = 1 + (ot.block_efficiency("token_wise", target, draft, row["length"] - 1).mean - 1
+                      if row["length"] > 1 else 0)
+        assert row["by_log"] == pytest.approx(sum((kept / tested) ** j for j in range(row["length"] + 1)))
+        # no formula is wrong on one draft; on more, the two err on different sides here
+        assert row["by_first"] <= exact + 1e-12
+        assert row["by_log"] >= exact - 1e-12
+    assert row["by_log"] > exact + 0.01
 
 
 def test_geometric_sum_and_its_edge():
