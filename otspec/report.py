@@ -32,6 +32,7 @@ from otspec.reporting.exact import agreement_summary, quantile_table
 from otspec.reporting.folder import FORMAT, ReportFolder
 from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
 from otspec.reporting.pictures import METADATA, PICTURES, save
+from otspec.reporting.profiles import profile_summary
 from otspec.reporting.sequences import check_sequences, toy_summary
 from otspec.reporting.settings import Settings
 from otspec.reporting.study import Study
@@ -166,7 +167,7 @@ def _tables(study: Study) -> dict[str, Table]:
     return {"acceptance": acceptance, "gap_by_context": gaps,
             "gap_quantiles": Table(quantile_table(gaps).rows, acceptance.metadata), "agreement_vs_tv": agreement,
             "agreement_summary": Table(agreement_summary(agreement).rows, acceptance.metadata),
-            "decoding": decoding, "efficiency": efficiency, "toys": toys,
+            "decoding": decoding, "efficiency": efficiency, "profile": profile_summary(efficiency), "toys": toys,
             "toy_summary": Table(toy_summary(toys).rows, acceptance.metadata), "sequences": sequences}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import figures
-from figures import efficiency_vs_length, growth, lossy_frontier
+from figures import efficiency_vs_length, goodput, growth, length_policies, lossy_frontier
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length", "lossy_frontier"}
+    assert scripts == set(PICTURES) | {"efficiency_vs_length", "goodput", "growth", "length_policies", "lossy_frontier"}  # noqa: E501
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -113,3 +113,34 @@ def test_the_module_runs_as_a_script(trace, tmp_path):
                            str(trace), "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "agreement_vs_tv.png").is_file()
+
+
+def test_goodput_is_computed_from_measured_steps(tmp_path, capsys):
+    assert goodput.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / "goodput.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    assert {row["target_scale"] for row in table.rows} == {1, 20}
+    dear = table.where(target_scale=20)
+    assert max(dear.column("length")) == 8
+    assert all(one >= other for one, other in zip(dear.column("length"), table.where(target_scale=1).column("length"),
+                                                  strict=True))
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert goodput.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert goodput.main(["--steps", str(tmp_path / "none.csv"), "--out", str(tmp_path)]) == 2
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_length_policies_are_measured_then_drawn(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert length_policies.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / "length_policies.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    assert set(table.column("policy")) == set(length_policies.SHOWN)
+    for cost in set(table.column("draft_cost")):
+        rows = {row["policy"]: row["speedup"] for row in table.where(draft_cost=cost).rows}
+        assert rows["clairvoyant"] == max(rows.values())
+    assert length_policies.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err

@@ -165,10 +165,15 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     elif isinstance(rule, Coupling):
         passed = _coupling_passed(rule, target_rows, draft_rows, tokens)
     else:
-        chances = [_to_numpy(at(rule.conditional(target_rows[:, i, :], draft_rows[:, i, :], tokens[:, i : i + 1]),
-                                tokens[:, i : i + 1])) for i in range(tokens.shape[-1])]
-        passed = np.cumprod(np.concatenate(chances, axis=1), axis=1)
+        passed = token_passed(rule, target_rows, draft_rows, tokens)
     return Estimate.from_samples(1.0 + passed.sum(axis=1))
+
+
+def token_passed(rule: TokenVerifier, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
+    """``Pr[accepted >= i | x^i]``, ``[n L]``, of a token rule on one draft, walked down chains ``[n L]``."""
+    chances = [_to_numpy(at(rule.conditional(target_rows[:, i, :], draft_rows[:, i, :], tokens[:, i : i + 1]),
+                            tokens[:, i : i + 1])) for i in range(tokens.shape[-1])]
+    return np.cumprod(np.concatenate(chances, axis=1), axis=1)
 
 
 def _expected_on_paths(rule: SequenceVerifier, target_rows: Array, draft_rows: Array, tokens: Array,

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, as_laws, check_positive
+from otspec.core.checks import as_law, as_laws
 from otspec.core.errors import BadArgument
 from otspec.core.laws import cumulative_sum, positive_part
 from otspec.core.schemes import WithReplacement
 from otspec.core.verifier import checked_pair
+from otspec.limits.best_of import kl as kl
+from otspec.limits.best_of import kl_ceiling as kl_ceiling
 
 Array = Any
 ROUNDING = 1e-12  # P and x**k are sums of up to V = 262,144 rounded terms; a true margin of 0 comes out within this
@@ -124,54 +126,6 @@ def stop_loss_gap(target: Array, draft: Array, k: int, thresholds: Array | None 
     own = xp.concat([xp.sum(positive_part(target[..., None, :] - part[..., None] * draft[..., None, :]), axis=-1)
                      for part in parts], axis=-1)
     return _power_stop_loss(xp, t, k) - own
-
-
-def kl_ceiling(k: int) -> float:
-    """Largest ``KL(target || draft)``, in nats, that k independent drafts can bridge without rejection.
-
-    Parameters
-    ----------
-    k : int
-
-    Returns
-    -------
-    float
-        ``log k - (k - 1)/k``. Best-of-k sampling reaches it on laws without atoms.
-
-    Examples
-    --------
-    >>> kl_ceiling(1)
-    0.0
-    """
-    k = check_positive("k", k)
-    return math.log(k) - (k - 1) / k
-
-
-def kl(target: Array, draft: Array) -> Array:
-    """Divergence ``sum target log(target / draft)`` in nats; infinite where the draft law misses target mass.
-
-    Parameters
-    ----------
-    target, draft : [*batch V]
-
-    Returns
-    -------
-    [*batch] float64
-
-    Examples
-    --------
-    >>> float(kl([1.0, 0.0], [1.0, 0.0])), float(kl([1.0, 0.0], [0.0, 1.0]))
-    (0.0, inf)
-    """
-    xp, target, draft = as_laws(target=target, draft=draft)
-    target, draft = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
-    one = xp.ones_like(target)
-    both = (target > 0) & (draft > 0)
-    # logarithms apart: the quotient of extreme masses would overflow
-    logs = xp.log(xp.where(both, target, one)) - xp.log(xp.where(both, draft, one))
-    missed = xp.any((target > 0) & (draft == 0), axis=-1)
-    value = xp.sum(xp.where(both, target * logs, xp.zeros_like(target)), axis=-1)
-    return xp.where(missed, xp.full_like(value, xp.inf), positive_part(value))
 
 
 def _checked(target: Array, draft: Array, k: int) -> tuple[Any, Array, Array]:

@@ -113,7 +113,9 @@ class DecodeRun:
         Table
             One row per ``position`` of a draft, from 1: ``conditional``, the share of the rounds that kept all drafts
             before it which kept this one too (None where there is no such round), and ``unconditional``, the share of
-            all rounds; each with its ``_stderr``. ``rounds`` counts those of the condition.
+            all rounds; each with its ``_stderr``. ``rounds`` counts those of the condition,
+            ``num_accepted_tokens_per_pos`` those that kept it, and ``exactly`` is the share that kept no more. The
+            metadata hold what engines log, see `otspec.analysis.profile`.
 
         Examples
         --------
@@ -121,16 +123,11 @@ class DecodeRun:
         >>> run.profile().column("conditional"), run.profile().column("unconditional")
         ([0.75, 0.3333333333333333], [0.75, 0.25])
         """
+        from otspec.analysis.profile import profile_table
+
         deepest = int(self.settings.get("draft_length", self.accepted.max(initial=0)))
-        reached = [(self.accepted >= depth).sum(axis=0) for depth in range(deepest + 1)]
-        rows = []
-        for position in range(1, deepest + 1):
-            row: dict[str, Any] = {"position": position}
-            for name, among in (("conditional", reached[position - 1]), ("unconditional", reached[0])):
-                share = Estimate.from_ratio(reached[position], among) if among.any() else None
-                row |= {name: share and share.mean, f"{name}_stderr": share and share.stderr}
-            rows.append(row | {"rounds": int(reached[position - 1].sum())})
-        return Table(rows, self.settings)
+        reached = np.stack([(self.accepted >= depth).sum(axis=0) for depth in range(deepest + 1)], axis=1)
+        return profile_table(reached, self.settings)
 
     def round_table(self) -> Table:
         """One row per round of a sequence, from 0: drafts kept, and predicted."""

@@ -24,6 +24,7 @@ from otspec.decode.loop import generate
 from otspec.decode.models import Pair, load_pair
 from otspec.decode.record import record
 from otspec.decode.workers.hire import hired
+from otspec.reporting.profiles import kept_at
 from otspec.reporting.settings import Run, Settings
 
 SMALL_MODEL = 5e7  # parameters; a smaller one is slower on several threads than on one wherever a core is busy
@@ -198,11 +199,15 @@ def decoding_row_by(executor: Executor, pair: Pair, prompts: Sequence[Sequence[i
 
 def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settings, warp: dict[str, Any],
                     tick: Callable[[float], Any]) -> list[dict[str, Any]]:
-    """Tokens per target call of one-path rules for each draft length, from blocks recorded once."""
+    """Tokens per target call of one-path rules for each draft length, from blocks recorded once.
+
+    ``kept`` is the chance that the last of so many drafts is kept; None of a coupling.
+    """
     texts = spread(prompts, min(settings.blocks, len(prompts)))
     longest = settings.draft_length
     size = max(2, ENTRIES // ((2 * longest + 1) * pair.vocab_size))
     found: dict[tuple[str, int], list[Estimate]] = {}
+    kept: dict[tuple[str, int], list[Estimate]] = {}
     starts = range(0, max(len(texts) - 1, 1), size)  # a batch of one has no standard error
     for start in starts:
         batch = texts[start:] if start == starts[-1] else texts[start : start + size]
@@ -211,12 +216,15 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
             for length in range(1, longest + 1):
                 part = rows[0][:, : length + 1], rows[1][:, :length], rows[2][:, :length]
                 found.setdefault((rule, length), []).append(trace_block_efficiency(rule, *part))
+            for position, chance in enumerate(kept_at(rule, rows), 1):
+                kept.setdefault((rule, position), []).append(chance)
         tick(1 / len(starts))
     rows_out = []
     for (rule, length), estimates in found.items():
         whole = pooled(estimates)
+        chance = pooled(kept[rule, length]) if (rule, length) in kept else None
         rows_out.append({"rule": rule, "draft_length": length, "tokens_per_call": whole.mean, "stderr": whole.stderr,
-                         "blocks": whole.n})
+                         "blocks": whole.n, "kept": chance and chance.mean, "kept_stderr": chance and chance.stderr})
     return rows_out
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.plots.acceptance import scheme_name
+from otspec.reporting import profiles
 from otspec.reporting.pictures import PICTURES
 from otspec.reporting.sequences import Checked, pair_sentence, toys_sentence, yes
 
@@ -190,6 +191,9 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
     if len(tables["efficiency"]):
         section("Block, token-wise and drafter-invariant", efficiency_sentence(tables["efficiency"]), "efficiency",
                 None, ("rule", "draft_length", "tokens_per_call", "stderr", "blocks"))
+    if len(tables["profile"]):
+        section("Acceptance by position", profiles.profile_sentence(tables["profile"]), "profile",
+                columns=profiles.COLUMNS)
     section("Blocks, paths and trees on small models", toys_sentence(tables["toys"]), "toy_summary", "gap_on_toys",
             ("vocabulary", "paths", "draft_length", "rule", "efficiency", "optimum", "one_call", "mean_gap_percent",
              "largest_gap_percent", "below_traversal", "below_token_wise", "below_chain", "toys"))

@@ -177,7 +177,7 @@ class Study:
             with self._lent() as pair:
                 return efficiency_rows(pair, self.trace.prompts, settings, self._warp(), tick)
 
-        inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length}
+        inputs = {"blocks": settings.blocks, "draft_length": settings.draft_length, "columns": "kept"}
         return self._noted(Table(self._stage("efficiency", inputs | {"pair": self.pair_identity}, compute)))
 
     def toys(self) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 from otspec.core.errors import BadArgument
 from otspec.core.registry import Entry, Registry, Source
+from otspec.decode.drafters.adaptive import Adaptive
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.budget_split import BudgetSplit
 from otspec.decode.drafters.calibrated_heap import CalibratedHeap
@@ -30,6 +31,7 @@ DRAFTERS = Registry(
     Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
     Entry("likeliest", Likeliest, Source("eagle-2"), "drafter", summary="the N likeliest nodes of the whole tree"),
     Entry("several", Several, Source("mdsd"), "drafter", summary="a path from each of several draft models"),
+    Entry("adaptive", Adaptive, Source("specdec++"), "drafter", summary="a chain as long as a length policy lets it"),
     Entry("lookup", Lookup, Source("prompt-lookup"), "drafter", summary="what followed earlier in the text"),
 )
 
@@ -40,7 +42,7 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'lookup']
+    ['paths', 'tree', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'adaptive', 'lookup']
     """
     return DRAFTERS
 

@@ -1,0 +1,98 @@
+"""The draft length of most goodput over batch size and acceptance, from the measured steps of a machine.
+
+Two panels: the pocket pair as measured, and a pair whose target is so much larger that each of its calls costs 20
+times as much, with the same draft model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from otspec.core.errors import OtspecError
+from otspec.core.table import Table
+from otspec.reporting.pictures import save
+
+NAME = "goodput"
+MEASURED = Path(__file__).parents[1] / "tests" / "bench" / "results" / "goodput_steps.csv"
+CONTEXT, LONGEST = 96, 8
+SCALES = (1, 20)  # cost of the target's calls, in those measured
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute and draw, or draw from the data of an earlier run; return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
+                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--steps", metavar="FILE", default=str(MEASURED),
+                        help="table of measured steps (default: that of the benchmark)")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of computing it")
+    parser.add_argument("--quick", action="store_true", help="a coarse grid")
+    given = parser.parse_args(arguments)
+    try:
+        if given.from_csv:
+            csv = Path(given.from_csv)
+        else:
+            csv = Path(given.out) / f"{NAME}.csv"
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(Table.from_csv(given.steps), quick=given.quick).to_csv(csv)
+        files = draw(Table.from_csv(csv), csv)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, [csv, *files])))
+    return 0
+
+
+def data(steps: Table, *, quick: bool = False) -> Table:
+    """Best lengths on a grid, by the time model of the measured steps; the pair's own acceptance goes with it."""
+    import otspec as ot
+    from otspec.policies.length import StepTime, TimeModel, phase_diagram
+
+    if "clock" in steps.columns:
+        steps = Table(steps.where(clock="process").rows, steps.metadata)
+    batches = sorted({round(2**power) for power in np.linspace(0, 6, 7 if quick else 31)})
+    rates = np.linspace(0.02, 0.98, 9 if quick else 49).round(3)
+    times, rows = TimeModel.fit(steps), []
+    for scale in SCALES:
+        part = StepTime(*(scale * seconds for seconds in (times.target.fixed, times.target.per_token,
+                                                          times.target.per_context)))
+        scaled = TimeModel(times.draft, part, times.round)
+        ratio = scaled.draft(1) / scaled.target(1, CONTEXT)
+        rows += [{"target_scale": scale, "draft_cost": ratio, **row} for row in phase_diagram(
+            scaled, batches, rates.tolist(), max_length=LONGEST, context=CONTEXT).rows]
+    own = 1.0 - ot.expected_rejections(ot.load_trace("pocket")).mean
+    return Table(rows, {**steps.metadata, "context": CONTEXT, "max_length": LONGEST, "pair_acceptance": own})
+
+
+def draw(table: Table, csv: Path) -> list[Path]:
+    """One panel per target, as PDF and PNG beside the data."""
+    from matplotlib.figure import Figure
+
+    from otspec.plots.length_policies import phase_diagram
+    from otspec.plots.style import WIDTH, context
+
+    with context():
+        figure = Figure(figsize=(2 * WIDTH, 3.1), layout="constrained")
+        axes = figure.subplots(1, len(SCALES), sharey=True)
+        own = float(table.metadata["pair_acceptance"])
+        for ax, scale in zip(axes, SCALES, strict=True):
+            part = table.where(target_scale=scale)
+            phase_diagram(part, ax, marked=own, most=LONGEST)
+            ax.set_title(f"{'pocket pair' if scale == 1 else f'target {scale} times as dear'}: "
+                         f"draft step = {part.rows[0]['draft_cost']:.2g} calls")
+        axes[1].set_ylabel("")
+        axes[0].annotate("pocket pair", (1, own), xycoords=("axes fraction", "data"), xytext=(-3, 2),
+                         textcoords="offset points", ha="right", va="bottom", color="white", fontsize=7)
+        figure.suptitle("draft length of most tokens per second")
+        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
+        save(figure, files)
+        return list(files.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What each way to choose the draft length is worth on the pocket pair, beside the clairvoyant length."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from otspec.core.errors import OtspecError
+from otspec.core.table import Table
+from otspec.reporting.pictures import save
+
+NAME = "length_policies"
+COSTS = (0.02, 0.05, 0.1, 0.2, 0.4)
+TEMPERATURES = (1.0, 0.6)
+# engines are shown as they come, policies that are fitted when they are
+SHOWN = {"fixed": "default", "best": "fitted", "specdec++": "fitted", "confidence": "default",
+         "min_probability": "default", "true_threshold": "fitted", "clairvoyant": "default"}
+COLUMNS = ("policy", "parameters", "tokens_per_call", "drafts_per_call", "speedup", "speedup_stderr", "regret",
+           "regret_stderr", "chosen")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and draw, or draw from the data of an earlier run; return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
+                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of measuring")
+    parser.add_argument("--quick", action="store_true", help="32 short contexts, drafts of up to 4 tokens, two costs")
+    given = parser.parse_args(arguments)
+    try:
+        if given.from_csv:
+            csv = Path(given.from_csv)
+        else:
+            csv = Path(given.out) / f"{NAME}.csv"
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(quick=given.quick).to_csv(csv)
+        files = draw(Table.from_csv(csv), csv)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, [csv, *files])))
+    return 0
+
+
+def data(*, quick: bool = False) -> Table:
+    """Every policy at every cost and temperature, block verification, on contexts that nothing was fitted on."""
+    import otspec as ot
+
+    rows, about = [], {}
+    for temperature in TEMPERATURES[: 1 if quick else None]:
+        if quick:
+            prompts = [prompt[-16:] for prompt in ot.load_trace("pocket").prompts[:32]]
+            trace = ot.record(ot.load_pair("pocket", device="cpu"), prompts, draft_length=4, temperature=temperature,
+                              progress=False)
+        else:
+            trace = ot.load_trace("pocket", draft_length=8, temperature=temperature)
+        blocks = ot.drafted_blocks(trace)
+        for cost in COSTS[1:3] if quick else COSTS:
+            table = ot.compare_lengths(blocks, draft_cost=cost, policies=SHOWN)
+            about = table.metadata
+            found = {(row["policy"], row["parameters"]): row for row in table.rows}
+            for policy, kind in SHOWN.items():
+                # where fitting changes nothing, the table has no second row
+                row = found.get((policy, kind)) or found[policy, "default"]
+                rows.append({"temperature": temperature, "draft_cost": cost, **{name: row[name] for name in COLUMNS}})
+    return Table(rows, {**about, "pair": "pocket", "seed": 0, "otspec": ot.__version__})
+
+
+def draw(table: Table, csv: Path) -> list[Path]:
+    """One panel per temperature, as PDF and PNG beside the data."""
+    from matplotlib.figure import Figure
+
+    from otspec.plots.length_policies import speedup_of_policies
+    from otspec.plots.style import context
+
+    temperatures = list(dict.fromkeys(table.column("temperature")))
+    with context():
+        figure = Figure(figsize=(0.6 + 3.0 * len(temperatures), 3.4), layout="constrained")
+        axes = figure.subplots(1, len(temperatures), sharey=True, squeeze=False)[0]
+        for ax, temperature in zip(axes, temperatures, strict=True):
+            speedup_of_policies(table.where(temperature=temperature), ax)
+            ax.set_title(f"pocket pair, T = {temperature:g}")
+            ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
+        drawn, names = axes[0].get_legend_handles_labels()
+        figure.legend(drawn, names, loc="outside lower center", ncols=2 * len(temperatures))
+        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
+        save(figure, files)
+        return list(files.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
