@@ -53,6 +53,9 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.neighbours.jacobi": "JacobiRun jacobi",
+    "otspec.neighbours.jacobi_exact": "jacobi_law",
+    "otspec.neighbours.jacobi_pair": "decode_jacobi",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }
