@@ -53,6 +53,8 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.neighbours.best_of_n": "best_of_n_kl best_of_n_law",
+    "otspec.neighbours.parallel": "parallel_bound",
     "otspec.neighbours.jacobi": "JacobiRun jacobi",
     "otspec.neighbours.jacobi_exact": "jacobi_law",
     "otspec.neighbours.jacobi_pair": "decode_jacobi",

@@ -77,10 +77,13 @@ from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
 from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
+from otspec.neighbours.best_of_n import best_of_n_kl as best_of_n_kl
+from otspec.neighbours.best_of_n import best_of_n_law as best_of_n_law
 from otspec.neighbours.jacobi import JacobiRun as JacobiRun
 from otspec.neighbours.jacobi import jacobi as jacobi
 from otspec.neighbours.jacobi_exact import jacobi_law as jacobi_law
 from otspec.neighbours.jacobi_pair import decode_jacobi as decode_jacobi
+from otspec.neighbours.parallel import parallel_bound as parallel_bound
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

@@ -81,7 +81,8 @@ def test_the_sampler_agrees_with_the_enumeration(fill, coupling):
     exact = jacobi_law(target, 3, length=3, **options)
     run = ot.jacobi(target, 3, length=3, n=8_000, seed=5, **options)
     assert run.calls_per_token.covers(exact.calls_per_token)
-    for text in ((0, 0, 0), (2, 1, 0), (1, 1, 2)):
+    likely = np.argsort(exact.text_law.ravel())[-4:]
+    for text in zip(*np.unravel_index(likely, exact.text_law.shape), strict=True):
         found = ot.Estimate.from_samples((run.texts == text).all(axis=1))
         assert found.covers(exact.text_law[text])
 
