@@ -19,7 +19,7 @@ PROMPT, LENGTH, SEED = 32, 32, 0
 def data(quick: bool) -> ot.Table:
     """Runs on a random Markov model and on the pocket pair: all couplings with one fill, all fills with one."""
     windows = (1, 4) if quick else (1, 2, 4, 8, 16)
-    count, prompts = (200, 4) if quick else (4000, 48)
+    count, prompts, length = (200, 2, 8) if quick else (4000, 48, LENGTH)
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(3)
     target = ot.MarkovModel(rng.dirichlet(np.full(8, 0.3), 8))
@@ -29,15 +29,15 @@ def data(quick: bool) -> ot.Table:
     kinds = [(coupling, "random") for coupling in COUPLINGS] + [("maximal", fill) for fill in FILLS[1:]]
     for coupling, fill in kinds:
         for window in windows:
-            toy = ot.jacobi(target, window, length=LENGTH, n=count, seed=SEED, coupling=coupling, fill=fill,
+            toy = ot.jacobi(target, window, length=length, n=count, seed=SEED, coupling=coupling, fill=fill,
                             draft_model=draft if fill == "draft" else None)
-            real = ot.decode_jacobi(pair, texts, window, max_new_tokens=LENGTH, seed=SEED, coupling=coupling,
+            real = ot.decode_jacobi(pair, texts, window, max_new_tokens=length, seed=SEED, coupling=coupling,
                                     fill=fill, progress=False)
             for model, run in (("toy", toy), ("pocket", real)):
                 found = run.calls_per_token
                 rows.append({"model": model, "coupling": coupling, "fill": fill, "window": window,
                              "calls_per_token": found.mean, "stderr": found.stderr, "n": found.n})
-    return ot.Table(rows, {"seed": SEED, "length": LENGTH, "prompt": PROMPT, **installed()})
+    return ot.Table(rows, {"seed": SEED, "length": length, "prompt": PROMPT, **installed()})
 
 
 def draw(table: ot.Table) -> Any:
@@ -48,7 +48,7 @@ def draw(table: ot.Table) -> Any:
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(9.0, 3.1), layout="constrained")
+        figure = Figure(figsize=(9.0, 3.5), layout="constrained")
         axes = figure.subplots(1, 3, sharey=True)
         parts = (("toy", "fill", "random", "Markov model on 8 tokens, random fill"),
                  ("pocket", "fill", "random", "pocket target, random fill"),
@@ -57,7 +57,7 @@ def draw(table: ot.Table) -> Any:
             shown = table.where(model=model, **{fixed: value})
             jacobi_vs_window(shown, ax, by="fill" if fixed == "coupling" else "coupling").set_title(title)
             ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-            ax.legend(loc="lower left")
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
         return figure
 
 

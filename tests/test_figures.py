@@ -1,5 +1,6 @@
 """Figure scripts: data step, draw step from the CSV alone, and clear errors."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
+NEIGHBOURS = ("jacobi_vs_window", "list_tasks", "best_of_n", "alignment")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"}
+    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"} | set(NEIGHBOURS)
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -99,3 +101,17 @@ def test_the_module_runs_as_a_script(trace, tmp_path):
                            str(trace), "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "agreement_vs_tv.png").is_file()
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_figures_of_the_neighbours(name, tmp_path, capsys):
+    pytest.importorskip("transformers")
+    script = importlib.import_module(f"figures.{name}")
+    assert script.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / f"{name}.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert script.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert script.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err

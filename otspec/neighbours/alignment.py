@@ -6,13 +6,13 @@ tokens' rewards. With ``L(t) = log sum_y q(y) exp(t r(y))``, the *rate function*
     I(x) = sup_t  t x - L(t).
 
 Theorem (the optimum). Among all models with ``KL(model || reference) <= m d`` the largest mean reward per token is the
-x above the reference's mean with ``I(x) = d``, attained by the *tilted* law ``q_t ~ q exp(t r)`` with ``L'(t) = x``: for
-any model, ``t E[reward] - KL <= m L(t)`` (Gibbs), with equality for the tilted law alone.
+x above the reference's mean with ``I(x) = d``, attained by the *tilted* law ``q_t ~ q exp(t r)`` with ``L'(t) = x``:
+for any model, ``t E[reward] - KL <= m L(t)`` (Gibbs), with equality for the tilted law alone.
 
-Theorem (best-of-n catches up) [alignment-asymptotics]. The best of ``n = exp(m d)`` texts has divergence and mean reward
-per token that tend to d and to the optimal x as m grows: by Cramer's theorem a text of reward m x has probability
-``exp(-m I(x))`` up to a power of m, so n texts reach the reward with I(x) = d. At every finite m the point of
-best-of-n lies on or below the curve of the optimum, and `best_of_n_point` gives it exactly, by convolution.
+Theorem (best-of-n catches up). The best of ``n = exp(m d)`` texts has divergence and mean reward per token that tend to
+d and to the optimal x as m grows: by Cramer's theorem a text of reward m x has probability ``exp(-m I(x))`` up to a
+power of m, so n texts reach the reward with I(x) = d. [alignment-asymptotics] At every finite m the point of best-of-n
+lies on or below the curve of the optimum, and `best_of_n_point` gives it exactly, by convolution.
 """
 
 from __future__ import annotations

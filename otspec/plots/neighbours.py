@@ -41,3 +41,115 @@ def jacobi_vs_window(table: Table, ax: Any, *, by: str = "coupling") -> Any:
     ax.set_xticks(windows, [str(window) for window in windows])
     ax.minorticks_off()
     return ax
+
+
+TASKS = {"shuffle": (4, "shuffle"), "insert_random": (5, "insert, random place"),
+         "remove_random": (6, "remove, random place"), "replace_random": (3, "replace, random place"),
+         "copy": (1, "copy; replace, given place")}  # both cost nothing, so one line stands for both
+
+
+def tasks_against_steps(table: Table, ax: Any) -> Any:
+    """Floor of the divergence of every list task against the number of steps: best schedule, and left to right.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``task``, ``items``, ``steps``, ``schedule`` (``best``, ``left_to_right``), ``divergence``.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    for name, (place, label) in TASKS.items():
+        for schedule, style in (("left_to_right", ":"), ("best", "-")):
+            part = table.where(task=name, schedule=schedule)
+            ax.plot(part.column("steps"), part.column("divergence"), style, label=label if style == "-" else None,
+                    **(line(place) if style == "-" else {"color": COLOURS[place]}))
+    ax.plot([], [], ":", color=INK, label="left to right, equal steps")
+    ax.set(xlabel="decoding steps T", ylabel="least KL(data || decoder) (nats)",
+           title=f"answers on a list of {table.rows[0]['items']} items")
+    ax.set_xticks(sorted(set(table.column("steps"))))
+    return ax
+
+
+def long_shuffles(table: Table, ax: Any) -> Any:
+    """Floor per item of shuffling a long list: best steps, equal steps, and the limit of long lists."""
+    styles = {"equal": {"color": COLOURS[1], "marker": "s", "label": "equal steps"},
+              "best": {**line(4), "label": "best steps"},
+              "limit": {"color": INK, "linestyle": "--", "label": "limit of the best, long lists"}}
+    items = table.rows[0]["items"]
+    for schedule, style in styles.items():
+        part = table.where(schedule=schedule)
+        ax.plot(part.column("steps"), [value / items for value in part.column("divergence")], **style)
+    ax.set(xscale="log", yscale="log", xlabel="decoding steps T", ylabel="least KL per item (nats)",
+           title=f"shuffle of {items} items")
+    ticks = [1, 2, 4, 8, 16, 32]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_yticks([0.1, 0.2, 0.5, 1.0], ["0.1", "0.2", "0.5", "1"])
+    ax.minorticks_off()
+    return ax
+
+
+def best_of_n_divergence(table: Table, ax: Any) -> Any:
+    """Divergence of best-of-n from the draft law against n: bound, exact value, estimate from the winners.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``n``, ``entropy``, ``exact``, ``estimate``, ``stderr``, ``bound``.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    for place, entropy in zip((3, 5, 4), dict.fromkeys(table.column("entropy")), strict=False):
+        part = table.where(entropy=entropy)
+        ax.plot(part.column("n"), part.column("exact"), label=f"draft law of {entropy:.1f} nats", **line(place))
+        ax.errorbar(part.column("n"), part.column("estimate"), part.column("stderr"), ls=":", color=COLOURS[place],
+                    elinewidth=0.8)
+    part = table.where(entropy=table.rows[0]["entropy"])
+    ax.plot(part.column("n"), part.column("bound"), "--", color=INK, label="log n − (n−1)/n: none is above")
+    ax.plot([], [], ":", color=INK, label="estimate from the winners")
+    ax.set(xscale="log", xlabel="draws n", ylabel="KL(best of n || draft) (nats)", title="scores: the target's probabilities")
+    ticks = [1, 2, 4, 8, 16, 32, 64, 128]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
+    return ax
+
+
+def best_of_n_acceptance(table: Table, ax: Any) -> Any:
+    """Largest acceptance of k drafts when the target is the law of best-of-n; a ring where k = n."""
+    for place, n in zip((3, 5, 4), sorted(set(table.column("n"))), strict=False):
+        part = table.where(n=n)
+        ax.plot(part.column("k"), part.column("acceptance"), label=f"target: best of {n}", **line(place))
+        ax.plot([n], [1.0], "o", mfc="none", mec=INK, ms=9, mew=1.0, clip_on=False)
+    ax.plot([], [], "o", mfc="none", mec=INK, ms=7, ls="none", label="k = n: no rejection")
+    ax.set(xlabel="number of drafts k", ylabel="largest acceptance of any verifier", title="n drafts reach best-of-n")
+    ax.set_xticks(range(1, 11))
+    return ax
+
+
+def reward_against_divergence(table: Table, ax: Any) -> Any:
+    """Mean reward per token against nats per token: the optimum, and best-of-n on texts of each length.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``length`` (None on the curve of the optimum), ``divergence``, ``reward``.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    best = table.where(length=None)
+    ax.plot(best.column("divergence"), best.column("reward"), color=INK, label="optimum (tilted model)")
+    lengths = [length for length in dict.fromkeys(table.column("length")) if length is not None]
+    for place, length in zip((1, 5, 3, 4), lengths, strict=False):
+        part = table.where(length=length)
+        ax.plot(part.column("divergence"), part.column("reward"), ls="none", label=f"best-of-n, {length} tokens",
+                **line(place))
+    ax.set(xlabel="KL(model || reference) per token (nats)", ylabel="mean reward per token")
+    return ax
