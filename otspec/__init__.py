@@ -53,6 +53,7 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.neighbours.blockwise": "blockwise",
     "otspec.neighbours.best_of_n": "best_of_n_kl best_of_n_law",
     "otspec.neighbours.parallel": "parallel_bound",
     "otspec.neighbours.jacobi": "JacobiRun jacobi",

@@ -79,6 +79,7 @@ from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
 from otspec.neighbours.best_of_n import best_of_n_kl as best_of_n_kl
 from otspec.neighbours.best_of_n import best_of_n_law as best_of_n_law
+from otspec.neighbours.blockwise import blockwise as blockwise
 from otspec.neighbours.jacobi import JacobiRun as JacobiRun
 from otspec.neighbours.jacobi import jacobi as jacobi
 from otspec.neighbours.jacobi_exact import jacobi_law as jacobi_law

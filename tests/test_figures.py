@@ -15,7 +15,7 @@ from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
-NEIGHBOURS = ("jacobi_vs_window", "list_tasks", "best_of_n", "alignment")
+NEIGHBOURS = ("jacobi_vs_window", "list_tasks", "best_of_n", "alignment", "blockwise_lattice")
 
 
 @pytest.fixture(scope="module")

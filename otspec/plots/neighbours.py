@@ -112,7 +112,8 @@ def best_of_n_divergence(table: Table, ax: Any) -> Any:
     part = table.where(entropy=table.rows[0]["entropy"])
     ax.plot(part.column("n"), part.column("bound"), "--", color=INK, label="log n − (n−1)/n: none is above")
     ax.plot([], [], ":", color=INK, label="estimate from the winners")
-    ax.set(xscale="log", xlabel="draws n", ylabel="KL(best of n || draft) (nats)", title="scores: the target's probabilities")
+    ax.set(xscale="log", xlabel="draws n", ylabel="KL(best of n || draft) (nats)",
+           title="scores: the target's probabilities")
     ticks = [1, 2, 4, 8, 16, 32, 64, 128]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
@@ -152,4 +153,48 @@ def reward_against_divergence(table: Table, ax: Any) -> Any:
         ax.plot(part.column("divergence"), part.column("reward"), ls="none", label=f"best-of-n, {length} tokens",
                 **line(place))
     ax.set(xlabel="KL(model || reference) per token (nats)", ylabel="mean reward per token")
+    return ax
+
+
+DRAFTS = {"oracle": ({"color": INK, "linestyle": "--", "marker": "*"}, "best path of the lattice"),
+          "neural": ({**line(4)}, "bigrams, then draft model"), "ngram": ({**line(5)}, "bigrams"),
+          "heads": ({**line(1)}, "heads alone"),
+          "draft_model": ({"color": COLOURS[6], "linestyle": ":"}, "draft model, token by token")}
+
+
+def verified_against_width(table: Table, ax: Any) -> Any:
+    """Verified prefix of a block against the tokens of the lattice in each position, with one standard error.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``draft``, ``k``, ``verified``, ``stderr``, as `otspec.blockwise` gives them.
+    ax : matplotlib axes
+
+    Returns
+    -------
+    The same axes.
+    """
+    for name, (style, label) in DRAFTS.items():
+        part = table.where(draft=name)
+        ax.errorbar(part.column("k"), part.column("verified"), part.column("stderr"), elinewidth=0.8, label=label,
+                    **style)
+    widths = sorted(set(table.column("k")))
+    ax.set(xscale="log", xlabel="tokens k of the lattice per position", ylabel="verified prefix (tokens)",
+           title=f"{table.rows[0]['n']} blocks of the pocket target", ylim=(0, None))
+    ax.set_xticks(widths, [str(width) for width in widths])
+    ax.minorticks_off()
+    return ax
+
+
+def head_accuracy(table: Table, ax: Any) -> Any:
+    """How often the target's likeliest token is the head's, or among its eight best, against the position."""
+    for fit, place, name in (("trained", 4, "trained"), ("closed_form", 2, "closed form")):
+        part = table.where(draft=fit)
+        for column, dash, label in (("top_8", "--", "8 best"), ("top_1", "-", "best")):
+            ax.plot(part.column("position"), [100 * share for share in part.column(column)], dash,
+                    label=f"{name}, {label}", **line(place))
+    ax.set(xlabel="position in the block", ylabel="right token (% of positions)", title="heads on held-out text",
+           ylim=(0, None))
+    ax.set_xticks(sorted(set(table.column("position"))))
     return ax
