@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import otspec as ot
+from otspec.neighbours import jacobi
 from otspec.neighbours.jacobi_pair import model_reader
 
 pytest.importorskip("transformers")
@@ -45,6 +46,31 @@ def test_greedy_texts_are_those_of_plain_greedy_decoding(pair):
     for coupling in ("independent", "maximal"):
         run = ot.decode_jacobi(pair, PROMPTS, 5, max_new_tokens=12, seed=0, coupling=coupling, temperature=0.0)
         assert run.texts.tolist() == plain
+
+
+def surprise(pair, coupling):
+    """Mean of ``-log p(token)`` minus the entropy of p over emitted tokens: zero for texts of the target's law."""
+    prompts = [PROMPTS[row % 2] for row in range(24)]
+    run = ot.decode_jacobi(pair, prompts, 4, max_new_tokens=12, seed=1, coupling=coupling, progress=False)
+    read = model_reader(pair.target, pair, WARP)
+    excess = []
+    for prompt, text in zip(prompts, run.texts, strict=True):
+        tokens = np.array([[*pair.encode(prompt), *text]])
+        law = read(tokens, np.array([tokens.shape[1] - 12]), 12)[0]
+        entropy = -(law * np.log(np.maximum(law, 1e-300))).sum(axis=-1)
+        excess.append((-np.log(law[np.arange(12), text]) - entropy).mean())
+    return ot.Estimate.from_samples(excess)
+
+
+@pytest.mark.parametrize("coupling", ["independent", "maximal"])
+def test_tokens_are_as_surprising_as_the_target_says(pair, coupling):
+    assert surprise(pair, coupling).covers(0.0)
+
+
+def test_keeping_every_draft_is_seen(pair, monkeypatch):
+    monkeypatch.setattr(jacobi, "judged", lambda stale, stored, current: np.concatenate(
+        [np.eye(pair.vocab_size)[stale], current[:, -1:]], axis=1))
+    assert not surprise(pair, "maximal").covers(0.0)
 
 
 @pytest.mark.parametrize(("change", "message"), [
