@@ -181,7 +181,7 @@ def verified_against_width(table: Table, ax: Any) -> Any:
                     **style)
     widths = sorted(set(table.column("k")))
     ax.set(xscale="log", xlabel="tokens k of the lattice per position", ylabel="verified prefix (tokens)",
-           title=f"{table.rows[0]['n']} blocks of the pocket target", ylim=(0, None))
+           title=f"{table.rows[0]['n']} blocks of the pocket target", ylim=(1, None))
     ax.set_xticks(widths, [str(width) for width in widths])
     ax.minorticks_off()
     return ax
