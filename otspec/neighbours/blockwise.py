@@ -108,10 +108,11 @@ def blockwise(pair: Any, prompts: Iterable[Any], *, k: int = 8, paths: int = 16,
     Returns
     -------
     Table
-        Columns ``draft`` (``heads`` without rescoring, ``ngram``, ``neural``, the best of the ``paths``, the
-        ``oracle`` of the lattice, and the ``draft_model`` on its own, token by token), ``k``, ``verified`` tokens of
-        a block, the first of them certain, with ``stderr`` and ``n``, and ``to_oracle``, what is missing to the
-        oracle. [blockwise-drafts]
+        Columns ``draft`` (``heads`` without rescoring; ``ngram``: the best path with bigrams; ``neural``: the draft
+        model's choice among the best ``paths``, in one call; ``local``: its choice in one position after the other;
+        the best of the ``paths``; the ``oracle`` of the lattice; the ``draft_model`` on its own, token by token),
+        ``k``, ``verified`` tokens of a block, the first of them certain, with ``stderr`` and ``n``, and
+        ``to_oracle``, what is missing to the oracle. [blockwise-drafts]
 
     Raises
     ------
@@ -121,7 +122,7 @@ def blockwise(pair: Any, prompts: Iterable[Any], *, k: int = 8, paths: int = 16,
     --------
     >>> table = blockwise(ot.load_pair("pocket", device="cpu"), ["def f(x):", "import os"], k=2, paths=4)
     >>> table.column("draft")
-    ['heads', 'ngram', 'neural', 'best_of_paths', 'oracle', 'draft_model']
+    ['heads', 'ngram', 'neural', 'local', 'best_of_paths', 'oracle', 'draft_model']
     """
     texts, heads = as_token_lists(pair, prompts), Heads.load() if heads is None else heads
     if not check_number("weight", weight, "give a weight such as 0.5") >= 0:
@@ -137,7 +138,8 @@ def blockwise(pair: Any, prompts: Iterable[Any], *, k: int = 8, paths: int = 16,
                                        paths=min(check_positive("paths", paths), k ** right.shape[1]))
     neural = ngram[np.arange(len(texts)), np.argmax(scores + weight * draft_logs(pair, texts, ngram), axis=1)]
     own = greedy_blocks(pair.draft, pair, texts, right.shape[1], progress)
-    drafts = {"heads": lattice.greedy(), "ngram": ngram[:, 0], "neural": neural}
+    local = local_path(pair, texts, lattice, weight)
+    drafts = {"heads": lattice.greedy(), "ngram": ngram[:, 0], "neural": neural, "local": local}
     reached = {name: 1 + verified_prefix(draft, right) for name, draft in drafts.items()}
     reached |= {"best_of_paths": 1 + verified_prefix(ngram, right[:, None]).max(axis=1),
                 "oracle": 1 + lattice.oracle(right), "draft_model": 1 + verified_prefix(own, right)}
@@ -200,6 +202,18 @@ def draft_logs(pair: Any, texts: list[list[int]], candidates: np.ndarray) -> np.
         tokens = text[np.arange(len(text))[:, None], ends[:, None] + np.arange(-length, 0)]
         found.append(np.log(np.take_along_axis(laws, tokens[..., None], axis=-1)[..., 0]).sum(axis=1))
     return np.concatenate(found).reshape(len(texts), count)
+
+
+def local_path(pair: Any, texts: list[list[int]], lattice: Lattice, weight: float) -> np.ndarray:
+    """Path ``[n L]`` whose tokens are chosen one after the other by heads and draft model together."""
+    read, found = model_reader(pair.draft, pair, {"temperature": 1.0}), [list(text) for text in texts]
+    for place in range(lattice.tokens.shape[-2]):
+        laws = np.concatenate([read(text, ends, 1)[:, 0] for text, ends in _chunks(found)])
+        tokens = lattice.tokens[..., place, :]
+        scores = lattice.scores[..., place, :] + weight * np.log(np.take_along_axis(laws, tokens, axis=-1))
+        for text, chosen in zip(found, tokens[np.arange(len(found)), scores.argmax(axis=-1)], strict=True):
+            text.append(int(chosen))
+    return np.array([text[len(before) :] for text, before in zip(found, texts, strict=True)])
 
 
 def _chunks(texts: list[list[int]]) -> Iterable[tuple[np.ndarray, np.ndarray]]:

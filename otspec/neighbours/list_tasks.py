@@ -20,7 +20,9 @@ others ``a_{T-1} r``; the sum is least where ``log r = -a_{T-1}``.)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -60,14 +62,15 @@ def list_task(name: str, n: int) -> Text:
     if name == "shuffle" and math.factorial(n) > MAX_OUTCOMES:
         raise TooLarge(f"n: {n} items have {math.factorial(n):.3g} orders, more than {MAX_OUTCOMES}. "
                        f"Fix: the closed forms one_step and shuffle_schedule.", math.factorial(n))
-    answers = {
+    makers: dict[str, Callable[[], list[Any]]] = {
         "copy": lambda: [items],
         "replace_index": lambda: [[n, *items[1:]]],
         "replace_random": lambda: [[*items[:i], n, *items[i + 1 :]] for i in items],
         "insert_random": lambda: [[*items[:i], n, *items[i:]] for i in range(n + 1)],
         "remove_random": lambda: [[*items[:i], *items[i + 1 :]] for i in items],
         "shuffle": lambda: list(permutations(items)),
-    }[name]()
+    }
+    answers = makers[name]()
     return Text(np.array(answers), np.full(len(answers), 1.0 / len(answers)))
 
 

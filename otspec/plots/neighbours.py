@@ -157,6 +157,7 @@ def reward_against_divergence(table: Table, ax: Any) -> Any:
 
 
 DRAFTS = {"oracle": ({"color": INK, "linestyle": "--", "marker": "*"}, "best path of the lattice"),
+          "local": ({**line(3)}, "draft model, in the lattice"),
           "neural": ({**line(4)}, "bigrams, then draft model"), "ngram": ({**line(5)}, "bigrams"),
           "heads": ({**line(1)}, "heads alone"),
           "draft_model": ({"color": COLOURS[6], "linestyle": ":"}, "draft model, token by token")}

@@ -139,7 +139,7 @@ def _closed_form(batches: Iterator[Any]) -> Any:
     """Ridge regression of the states ahead, ``[heads D+1 D]``: one Gram matrix for all heads."""
     import torch
 
-    gram, mixed = 0.0, [0.0] * HEADS
+    gram, mixed = torch.zeros(1, dtype=torch.float64), [torch.zeros(1, dtype=torch.float64)] * HEADS
     for states in batches:
         now = _span(states, 0).flatten(0, 1).double()
         now = torch.cat([now, now.new_ones(len(now), 1)], dim=1)

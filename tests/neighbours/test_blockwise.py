@@ -8,7 +8,7 @@ import pytest
 
 import otspec as ot
 from otspec.decode.models import POCKET
-from otspec.neighbours.blockwise import POCKET_HEADS, Heads, draft_logs, greedy_blocks, head_logs
+from otspec.neighbours.blockwise import POCKET_HEADS, Heads, draft_logs, greedy_blocks, head_logs, local_path
 from otspec.neighbours.jacobi_pair import model_reader
 from otspec.neighbours.lattice import Bigram, Lattice
 
@@ -79,6 +79,7 @@ def test_rescoring_gains_and_the_oracle_is_above(table):
     reached = dict(zip(table.column("draft"), table.column("verified"), strict=True))
     assert 1 <= reached["heads"] < min(reached["ngram"], reached["neural"])
     assert max(reached["ngram"], reached["neural"]) <= reached["best_of_paths"] <= reached["oracle"] <= 7
+    assert reached["heads"] < reached["local"] <= reached["oracle"]
     assert table.where(draft="oracle").rows[0]["to_oracle"] == 0
     assert all(row["n"] == 48 and row["stderr"] > 0 for row in table.rows)
 
@@ -89,6 +90,19 @@ def test_without_weight_or_choice_nothing_is_gained(pair, texts):
     assert reached["heads"] == reached["ngram"] == reached["neural"] == reached["best_of_paths"]
     one = ot.blockwise(pair, texts[:8], k=1, progress=False)
     assert one.column("verified")[0] == one.where(draft="oracle").rows[0]["verified"]
+
+
+def test_a_local_path_is_chosen_token_by_token(pair, texts):
+    masses = np.array([[[0.4, 0.3, 0.3], [0.5, 0.3, 0.2]]] * 2)
+    lattice = Lattice(np.array([[[3, 8, 5], [9, 1, 2]]] * 2), np.log(masses))
+    for weight in (0.0, 0.7):
+        paths = local_path(pair, texts[:2], lattice, weight)
+        for text, path in zip(texts, paths, strict=False):
+            logs = [draft_logs(pair, [text], np.array([[[token] for token in (3, 8, 5)]]))[0],
+                    draft_logs(pair, [[*text, int(path[0])]], np.array([[[token] for token in (9, 1, 2)]]))[0]]
+            for place in range(2):
+                best = np.argmax(lattice.scores[0, place] + weight * logs[place])
+                assert path[place] == lattice.tokens[0, place, best]
 
 
 def test_heads_survive_their_file(tmp_path):
