@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_no_grad, check_positive
+from otspec.core.checks import as_law, check_no_grad, check_positive, check_seed
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.laws import draw
@@ -152,7 +152,8 @@ def sampled_kl_estimate(law: Array, scores: Array, n: int, *, samples: int, seed
     best = best_of_n_law(law, scores, n)
     if best.ndim != 1:
         raise ShapeMismatch(f"law: shape {best.shape} is a batch. Fix: pass one law at a time.")
-    winners = draw(np.broadcast_to(best, (samples, best.size)), np.random.default_rng(seed).random(samples))
+    count, rng = check_positive("samples", samples), np.random.default_rng(check_seed(seed))
+    winners = draw(np.broadcast_to(best, (count, best.size)), rng.random(count))
     return Estimate.from_samples(kl_estimate(np.asarray(law, dtype=np.float64)[winners], n))
 
 

@@ -64,6 +64,8 @@ def train_heads(out: str | Path, *, corpus: Corpus | str | Path | None = None, w
     import torch
 
     count, steps, seed = check_positive("windows", windows), check_positive("steps", steps), check_seed(seed)
+    if count < ROWS:
+        raise BadArgument(f"windows: {count} is less than the {ROWS} of one step. Fix: windows={ROWS} or more.")
     text = corpus if isinstance(corpus, Corpus) else Corpus.load(corpus) if corpus else _built()
     if len(text.train) < 4 * (WARM + SPAN + HEADS):
         raise BadArgument(f"corpus: {len(text.train)} training tokens are too few. Fix: the whole standard library.")

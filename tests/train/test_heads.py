@@ -53,6 +53,8 @@ def test_distillation_descends_the_cross_entropy_to_the_entropy():
 def test_bad_arguments(tmp_path, capsys):
     with pytest.raises(BadArgument, match="steps"):
         train_heads(tmp_path, corpus=corpus(8000), steps=0)
+    with pytest.raises(BadArgument, match="windows"):
+        train_heads(tmp_path, corpus=corpus(8000), windows=7)
     with pytest.raises(BadArgument, match="too few"):
         train_heads(tmp_path, corpus=corpus(80))
     assert main(["--out", str(tmp_path), "--corpus", str(tmp_path / "none.safetensors")]) == 2
