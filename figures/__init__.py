@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from otspec.core.errors import OtspecError
+from otspec.core.table import Table
 from otspec.decode.record import load_trace
 from otspec.reporting import settings
-from otspec.reporting.pictures import PICTURES, make, redraw
+from otspec.reporting.pictures import METADATA, PICTURES, make, redraw, save
 from otspec.reporting.study import Study
 
 
@@ -38,4 +40,32 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
         print(f"figures.{name}: error: {error}", file=sys.stderr)
         return 2
     print("\n".join(map(str, files)))
+    return 0
+
+
+def own(name: str, description: str, data: Callable[[bool], Table], draw: Callable[[Table], Any],
+        arguments: Sequence[str] | None = None) -> int:
+    """Make a figure that needs no trace and stands in no report; return the exit code.
+
+    ``data`` is told whether to be quick; ``draw`` sees the CSV alone.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{name}", description=description,
+                                     epilog=f"example: python -m figures.{name} --out figures-out --quick")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw again from the CSV of an earlier run")
+    given = parser.parse_args(arguments)
+    try:
+        if given.from_csv:
+            csv = Path(given.from_csv)
+        else:
+            csv = Path(given.out) / f"{name}.csv"
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(given.quick).to_csv(csv)
+        files = {kind: csv.with_suffix(f".{kind}") for kind in METADATA}
+        save(draw(Table.from_csv(csv)), files)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{name}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, [csv, *files.values()])))
     return 0

@@ -61,6 +61,12 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.neighbours.blockwise": "blockwise",
+    "otspec.neighbours.best_of_n": "best_of_n_kl best_of_n_law",
+    "otspec.neighbours.parallel": "parallel_bound",
+    "otspec.neighbours.jacobi": "JacobiRun jacobi",
+    "otspec.neighbours.jacobi_exact": "jacobi_law",
+    "otspec.neighbours.jacobi_pair": "decode_jacobi",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }

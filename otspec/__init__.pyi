@@ -106,6 +106,14 @@ from otspec.policies.length import formula_table as formula_table
 from otspec.policies.length import length_policy as length_policy
 from otspec.policies.length import list_length_policies as list_length_policies
 from otspec.policies.length import phase_diagram as phase_diagram
+from otspec.neighbours.best_of_n import best_of_n_kl as best_of_n_kl
+from otspec.neighbours.best_of_n import best_of_n_law as best_of_n_law
+from otspec.neighbours.blockwise import blockwise as blockwise
+from otspec.neighbours.jacobi import JacobiRun as JacobiRun
+from otspec.neighbours.jacobi import jacobi as jacobi
+from otspec.neighbours.jacobi_exact import jacobi_law as jacobi_law
+from otspec.neighbours.jacobi_pair import decode_jacobi as decode_jacobi
+from otspec.neighbours.parallel import parallel_bound as parallel_bound
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

@@ -1,5 +1,6 @@
 """Figure scripts: data step, draw step from the CSV alone, and clear errors."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
 
 ROOT = Path(__file__).parents[1]
+NEIGHBOURS = ("jacobi_vs_window", "list_tasks", "best_of_n", "alignment", "blockwise_lattice")
 
 
 @pytest.fixture(scope="module")
@@ -143,4 +145,15 @@ def test_length_policies_are_measured_then_drawn(tmp_path, capsys):
         rows = {row["policy"]: row["speedup"] for row in table.where(draft_cost=cost).rows}
         assert rows["clairvoyant"] == max(rows.values())
     assert length_policies.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_figures_of_the_neighbours(name, tmp_path, capsys):
+    pytest.importorskip("transformers")
+    script = importlib.import_module(f"figures.{name}")
+    assert script.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / f"{name}.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert script.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert script.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
