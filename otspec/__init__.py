@@ -32,7 +32,7 @@ _ROOMS = {
     "otspec.couplings": "coupling list_couplings",
     "otspec.analysis.exact": "acceptance output_law",
     "otspec.analysis.monte_carlo": "sampled_acceptance",
-    "otspec.analysis.agreement": "agreement",
+    "otspec.analysis.agreement": "agreement bits sampled_agreement",
     "otspec.analysis.blocks": "block_efficiency text_law trace_block_efficiency",
     "otspec.analysis.compare": "compare",
     "otspec.analysis.block_optimum": "block_optimum",

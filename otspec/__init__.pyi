@@ -3,6 +3,8 @@
 from otspec import plots as plots
 from otspec import testing as testing
 from otspec.analysis.agreement import agreement as agreement
+from otspec.analysis.agreement import bits as bits
+from otspec.analysis.agreement import sampled_agreement as sampled_agreement
 from otspec.analysis.attribution import attribute_gap as attribute_gap
 from otspec.analysis.block_optimum import block_optimum as block_optimum
 from otspec.analysis.blocks import block_efficiency as block_efficiency
