@@ -18,6 +18,7 @@ from otspec.analysis.exact import output_law as output_law
 from otspec.analysis.monte_carlo import sampled_acceptance as sampled_acceptance
 from otspec.analysis.sweep import sweep as sweep
 from otspec.analysis.toys import compare_toys as compare_toys
+from otspec.analysis.watermark import detect_watermark as detect_watermark
 from otspec.analysis.worst_case import worst_case as worst_case
 from otspec.core.block import BlockVerifier as BlockVerifier
 from otspec.core.bound import AcceptanceBound as AcceptanceBound
@@ -65,6 +66,7 @@ from otspec.core.verifier import TokenVerifier as TokenVerifier
 from otspec.core.verifier import Verdict as Verdict
 from otspec.couplings import coupling as coupling
 from otspec.couplings import list_couplings as list_couplings
+from otspec.couplings.bottleneck import entropy_bottleneck as entropy_bottleneck
 from otspec.decode.drafters import Drafter as Drafter
 from otspec.decode.drafters import drafter as drafter
 from otspec.decode.drafters import list_drafters as list_drafters

@@ -5,8 +5,8 @@ Those of kind ``joint`` need both laws, or messages, and measure what that is wo
 the contract tests, to `agreement` and, if it needs no communication, to the decoder.
 
 Claims: ``lossless`` (each token has its law), ``reflexive`` (equal laws agree always), ``exact_agreement`` and
-``exact_joint`` (closed forms), ``symmetric`` (the parties may change places), ``invariant`` (the numbering of the tokens
-does not matter), ``list`` (the drafter may send several tokens).
+``exact_joint`` (closed forms), ``symmetric`` (the parties may change places), ``invariant`` (the numbering of the
+tokens does not matter), ``list`` (the drafter may send several tokens).
 """
 
 from __future__ import annotations

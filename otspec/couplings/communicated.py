@@ -11,9 +11,10 @@ Theorem: both marginals are exact; the tokens agree with probability at least ``
 more where a retry hits the drafter's token after all; step 3 takes one round on average, whatever the laws, because a
 retry is needed as often as a retry passes.
 
-Bits are those of a fixed-length code: one for flag or token; ``ceil log2 n`` for a token; ``ceil log2 L`` for one of the
-``L = floor(n / epsilon)`` positive multiples, and ``ceil log2 (L + 1)`` where zero is one of them; and one by which the
-target party says, after each answer, whether it is done. The mean is at most ``2 log2 n + 2 log2 (n / epsilon) + 7``.
+Bits are those of a fixed-length code: one for flag or token; ``ceil log2 n`` for a token; ``ceil log2 L`` for one of
+the ``L = floor(n / epsilon)`` positive multiples, and ``ceil log2 (L + 1)`` where zero is one of them; and one by which
+the target party says, after each answer, whether it is done. The mean is at most
+``2 log2 n + 2 log2 (n / epsilon) + 7``.
 """
 
 from __future__ import annotations
@@ -68,8 +69,9 @@ class Communicated(JointCoupling):
         """
         levels = check_positive("vocabulary", vocabulary) / self.epsilon
         if levels > MOST_LEVELS:
-            raise BadArgument(f"epsilon: {self.epsilon} asks {vocabulary} tokens for {levels:.3g} levels, more than the "
-                              f"{MOST_LEVELS:.3g} that float64 can count. Fix: epsilon >= {vocabulary / MOST_LEVELS:.3g}.")
+            raise BadArgument(f"epsilon: {self.epsilon} asks {vocabulary} tokens for {levels:.3g} levels, more than "
+                              f"{MOST_LEVELS:.3g}, which float64 can count. "
+                              f"Fix: epsilon >= {vocabulary / MOST_LEVELS:.3g}.")
         return math.floor(levels)
 
     def rounded(self, law: Array) -> Array:

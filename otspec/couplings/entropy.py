@@ -1,13 +1,13 @@
 """Minimum-entropy coupling: the joint law of two given laws that needs the fewest bits to describe. [mec].
 
-*Greedy*: pair the largest masses that are left, take the smaller of the two off both, and go on. Theorem: the entropy of
-the result is at most ``log2(e) / e < 0.531`` bits above the least possible.
+*Greedy*: pair the largest masses that are left, take the smaller of the two off both, and go on. Theorem: the entropy
+of the result is at most ``log2(e) / e < 0.531`` bits above the least possible.
 
 *Exact*: entropy is concave, so its minimum over the joint laws with these marginals lies at a vertex, and every vertex
 is supported on a spanning tree of the complete bipartite graph of tokens. All of them are solved, at small support.
 
-*Lower bound*, for any size: the entropy of the law whose partial sums, largest masses first, are the smaller of those of
-both laws; every joint law is majorised by both marginals.
+*Lower bound*, for any size: the entropy of the law whose partial sums, largest masses first, are the smaller of those
+of both laws; every joint law is majorised by both marginals.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
 """The exponential race with k sheets of clocks: k drafts, and no communication. [gls].
 
-Clocks ``S_i^l``, one for each token i and sheet l, are shared. The drafter sends ``x^l = argmin_i S_i^l / q_i`` for each
-sheet, k i.i.d. draws from its law q; the target party takes ``y = argmin_i min_l S_i^l / p_i``, which has law p.
+Clocks ``S_i^l``, one for each token i and sheet l, are shared. The drafter sends ``x^l = argmin_i S_i^l / q_i`` for
+each sheet, k i.i.d. draws from its law q; the target party takes ``y = argmin_i min_l S_i^l / p_i``, which has law p.
 
-Theorem (exact agreement). Let y = j, its clock on sheet l' ring at time t (``k t`` is a standard exponential, whatever j),
-and ``c_j = sum_i (q_i p_j / q_j - p_i)+``. Given t, sheet l' matches with probability ``e^{-c_j t}``, and every other sheet,
-independently, with
+Theorem (exact agreement). Let y = j, its clock on sheet l' ring at time t (``k t`` is a standard exponential, whatever
+j), and ``c_j = sum_i (q_i p_j / q_j - p_i)+``. Given t, sheet l' matches with probability ``e^{-c_j t}``, and every
+other sheet, independently, with
 
     g_j(t) = q_j sum_{m >= j} (e^{-c_m t} - e^{-c_{m+1} t}) / Q_m,
 
-tokens in the order of ``p / q``, ``Q_m`` the draft mass up to m: all clocks are late by an exponential of their own, so the
-race on a sheet is one of exponentials that start one after the other. Hence
+tokens in the order of ``p / q``, ``Q_m`` the draft mass up to m: all clocks are late by an exponential of their own, so
+the race on a sheet is one of exponentials that start one after the other. Hence
 
     Pr[y in list, y = j] = p_j E [1 - (1 - e^{-c_j t}) (1 - g_j(t))^(k - 1)],
 
-one integral over t. If only a of the k sheets are drafted, l' is among them with probability ``a / k``, and the power is
-``a - 1`` or a. Counting the match of sheet l' alone gives the lower bound ``sum_j p_j k / (k + c_j)`` of [gls].
+one integral over t. If only a of the k sheets are drafted, l' is among them with probability ``a / k``, and the power
+is ``a - 1`` or a. Counting the match of sheet l' alone gives the lower bound ``sum_j p_j k / (k + c_j)`` of [gls].
 """
 
 from __future__ import annotations

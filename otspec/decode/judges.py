@@ -239,25 +239,38 @@ class CoupledJudge(_OnPaths):
     """The target's own tokens by shared noise; drafts count where they guessed them."""
 
     def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
-        """Select the target's tokens and keep the drafts up to the first that differs."""
+        """Select the target's tokens, and keep the path that holds them up to the first that none does."""
         import torch
 
-        length, tokens = self.length, draft.tokens
-        chosen = torch.stack([ask(self.rule._select, target_rows[:, i], noise(i)) for i in range(length + 1)], dim=1)
-        same = (chosen[:, :length] == tokens).long().cumprod(dim=1)
-        accepted = same.sum(dim=1)
-        reached = torch.cat([torch.ones_like(accepted)[:, None], same], dim=1).bool()
-        trail = [Depth(target_rows[:, i], draft.rows[:, 0, i], tokens[:, i : i + 1], reached[:, i])
-                 for i in range(length)]
-        token = chosen.gather(1, accepted[:, None])[:, 0]
-        return self._outcome(accepted, token, torch.zeros_like(token), trail)
+        tokens = self._tokens(draft) if self.length else draft.tokens[:, None]
+        each = torch.arange(len(tokens), device=tokens.device)
+        alive = each.new_ones(len(tokens), self.paths, dtype=torch.bool)
+        reached = torch.ones_like(each, dtype=torch.bool)
+        accepted, token, first, trail = each * 0, each * 0, each * 0, []
+        for depth in range(self.length + 1):
+            node = first + (depth - 1) * self.paths + 1 if depth else first
+            target = target_rows[each, node]
+            chosen = ask(self.rule._select, target, noise(depth))
+            token = torch.where(reached, chosen, token)
+            if depth == self.length:
+                break
+            trail.append(Depth(target, draft.rows[each, first, depth], _compact(tokens[:, :, depth], alive), reached))
+            hit = alive & (tokens[:, :, depth] == chosen[:, None])
+            reached = reached & hit.any(dim=1)
+            accepted = accepted + reached
+            alive = torch.where(reached[:, None], hit, alive)
+            first = alive.int().argmax(dim=1)
+        return self._outcome(accepted, token, first, trail)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
-        """Agreement of the coupling at every depth reached."""
+        """Agreement of the coupling at every depth reached, with as many drafts as there were survivors."""
         return _over_depths(outcome.trail, len(target_rows), self._agreement)
 
     def _agreement(self, here: Depth) -> np.ndarray:
-        agreement = self.rule.agreement(here.target, here.draft)
+        return _by_survivors(here, lambda count, part: self._among(count, part.target, part.draft))
+
+    def _among(self, count: int, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
+        agreement = self.rule.list_agreement(target, draft, count)
         if agreement is None:
             raise BadArgument(f"verifier: {self.rule!r} has no exact agreement to predict from. Fix: predict=False.")
         return np.asarray(agreement)
@@ -296,13 +309,18 @@ def _chance(rule: Any, depth: Depth) -> np.ndarray:
     """Probability that the emitted token is a draft, row by row; only draws with replacement lose copies."""
     if not isinstance(rule.scheme, WithReplacement):
         return chance_of(rule, depth)
+    return _by_survivors(depth, lambda count, part: chance_of(bound_to(rule, count),
+                                                              part._replace(drafts=part.drafts[:, :count])))
+
+
+def _by_survivors(depth: Depth, chance: Any) -> np.ndarray:
+    """Chance ``[B]`` of the rows that have each number of living drafts, asked for together."""
     present = (depth.drafts >= 0).sum(axis=1)
-    chance = np.empty(len(present))
+    found = np.empty(len(present))
     for count in np.unique(present):
         rows = np.flatnonzero(present == count)
-        part = Depth(*(array[rows] for array in depth))
-        chance[rows] = chance_of(bound_to(rule, int(count)), part._replace(drafts=part.drafts[:, :count]))
-    return chance
+        found[rows] = chance(int(count), Depth(*(array[rows] for array in depth)))
+    return found
 
 
 def chance_of(rule: Any, depth: Depth) -> np.ndarray:

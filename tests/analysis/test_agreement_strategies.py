@@ -1,4 +1,4 @@
-"""What no protocol with shared randomness can beat, by linear programming over all of them, and 10,000 pairs of laws."""
+"""What no protocol with shared randomness can beat, by linear programming over all, and many pairs of laws."""
 
 import itertools
 

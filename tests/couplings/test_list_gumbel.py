@@ -1,4 +1,4 @@
-"""Race with several sheets: the integral against nested quadrature, its bound, and what it costs not to draft a sheet."""
+"""Race with several sheets: the integral against nested quadrature, its bound, and sheets that nobody drafts."""
 
 import numpy as np
 import pytest

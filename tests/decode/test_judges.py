@@ -90,7 +90,7 @@ def test_a_coupling_without_exact_agreement_is_refused():
             raise AssertionError
 
     with pytest.raises(BadArgument, match="predict=False"):
-        predicted(CoupledJudge(Opaque(), 1, 1), depth())
+        predicted(CoupledJudge(Opaque(), 1, 1), depth()._replace(drafts=depth().drafts[:, :1]))
 
 
 def test_living_drafts_move_to_the_front_in_order():

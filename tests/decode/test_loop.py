@@ -51,8 +51,10 @@ def cases():
         yield name, WithReplacement(2), 3
     for name in list_verifiers(1, kind="block"):
         yield name, WithReplacement(1), 3
-    for name in list_couplings():
+    for name, entry in list_couplings("coupling").items():
         yield name, WithReplacement(1), 3
+        if "list" in entry.claims:
+            yield name, coupling(name).list_scheme(3), 3
 
 
 def ids(case):
@@ -93,13 +95,33 @@ def test_temperature_zero_is_argmax_decoding(pair, case):
     assert run.z_score == 0  # without coins, the prediction is the event
 
 
-@pytest.mark.parametrize("name", list(list_couplings()))
+@pytest.mark.parametrize("name", list(list_couplings("coupling")))
 def test_coupled_text_depends_on_seed_and_target_only(pair, name):
     other = tiny.pair(draft=9)
     texts = [generate(one, PROMPTS, verifier=name, draft_length=length, max_new_tokens=12, seed=5).tokens
              for one, length in itertools.product((pair, other), (0, 1, 4))]
     assert all(text == texts[0] for text in texts)
     assert generate(pair, PROMPTS, verifier=name, draft_length=2, max_new_tokens=12, seed=6).tokens != texts[0]
+
+
+@pytest.mark.parametrize("name", ["gumbel", "list_gumbel"])
+def test_lists_of_coupled_drafts_change_no_text(pair, name):
+    rule = coupling(name)
+    texts = {}
+    for model, count, length, size in itertools.product((1, 9, 20), (1, 4), (1, 3), (1, 4)):
+        scheme = rule.list_scheme(count) if count > 1 else 1
+        run = generate(tiny.pair(draft=model), PROMPTS, verifier=rule, scheme=scheme, draft_length=length,
+                       batch_size=size, max_new_tokens=10, seed=5, predict=False)
+        texts[tuple(map(tuple, run.tokens))] = run
+    assert len(texts) == 1
+    assert generate(pair, PROMPTS, verifier=rule, draft_length=0, max_new_tokens=10, seed=5).tokens == run.tokens
+
+
+def test_more_coupled_drafts_are_kept_more_often(pair):
+    settings = {"draft_length": 3, "max_new_tokens": 40, "seed": 2, "predict": False}
+    alone, sheets, race = (generate(pair, PROMPTS * 4, verifier=name, scheme=scheme, **settings).accepted.sum()
+                           for name, scheme in (("gumbel", 1), ("list_gumbel", 4), ("gumbel", WithoutReplacement(4))))
+    assert alone < sheets < race  # the tiny models are far apart
 
 
 @pytest.mark.parametrize("name", ["block", "k_seq", "gumbel"])
@@ -243,7 +265,10 @@ def test_bad_arguments(pair):
     refused(BadArgument, "no token rule", verifier=3)
     refused(UnknownName, "block", verifier="blocks")
     refused(SchemeMismatch, "Block", verifier="block", scheme=2)
-    refused(SchemeMismatch, "one path", verifier="gumbel", scheme=2)
+    refused(SchemeMismatch, "WithoutReplacement", verifier="gumbel", scheme=2)
+    refused(SchemeMismatch, "scheme=1", verifier="minhash", scheme=2)
+    refused(SchemeMismatch, "both laws", verifier="maximal")
+    refused(BadArgument, "more than the 4", verifier="list_gumbel", scheme=5)
     refused(SchemeMismatch, "draft_length=1", verifier="recursive_wor", scheme=WithoutReplacement(2), draft_length=2)
 
 

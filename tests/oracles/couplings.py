@@ -170,7 +170,8 @@ def best_shared_strategy(laws, pairs):
     indices is maximised. The parties know only their own law, and which laws may occur.
     """
     size, count = len(laws[0]), len(laws)
-    functions = [f for f in itertools.product(range(size), repeat=count) if all(laws[i][x] > 0 for i, x in enumerate(f))]
+    functions = [f for f in itertools.product(range(size), repeat=count)
+                 if all(laws[i][x] > 0 for i, x in enumerate(f))]
     marginals = [[float(f[i] == x) for f in functions] + [0.0] for i in range(count) for x in range(size)]
     promises = [[-float(f[i] == f[j]) for f in functions] + [1.0] for i, j in pairs]
     found = linprog([0.0] * len(functions) + [-1.0], A_ub=promises, b_ub=[0.0] * len(pairs), A_eq=marginals,
