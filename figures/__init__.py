@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from otspec.core.errors import OtspecError
+from otspec.core.table import Table
 from otspec.decode.record import load_trace
 from otspec.reporting import settings
-from otspec.reporting.pictures import PICTURES, make, redraw
+from otspec.reporting.pictures import PICTURES, Picture, make, redraw
 from otspec.reporting.study import Study
 
 
@@ -38,4 +40,26 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
         print(f"figures.{name}: error: {error}", file=sys.stderr)
         return 2
     print("\n".join(map(str, files)))
+    return 0
+
+
+def alone(name: str, title: str, data: Callable[[bool], Table], draw: Callable[[Table], Any],
+          arguments: Sequence[str] | None = None) -> int:
+    """Make one figure that is no part of the report; ``data`` is told whether to be quick. Return the exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m figures.{name}", description=f"{title}.",
+                                     epilog=f"example: python -m figures.{name} --out figures-out --quick")
+    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
+    parser.add_argument("--quick", action="store_true", help="fewer laws")
+    parser.add_argument("--from-csv", metavar="FILE", help="draw again from the CSV of an earlier run")
+    given = parser.parse_args(arguments)
+    try:
+        csv = Path(given.from_csv or Path(given.out) / f"{name}.csv")
+        if not given.from_csv:
+            csv.parent.mkdir(parents=True, exist_ok=True)
+            data(given.quick).to_csv(csv)
+        files = redraw(Picture(name, title, data, draw), csv)
+    except (OtspecError, OSError) as error:
+        print(f"figures.{name}: error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(map(str, files if given.from_csv else [csv, *files])))
     return 0

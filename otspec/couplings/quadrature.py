@@ -11,9 +11,9 @@ from functools import cache
 
 import numpy as np
 
-STEP = 0.1
-# e^-40 of the mass lies to the left of the first node, and e^-40 to the right of the last
-FIRST, LAST = -40.0, 3.7
+STEP = 0.15
+# e^-35 of the mass lies to the left of the first node, and e^-40 to the right of the last
+FIRST, LAST = -35.0, 3.7
 
 
 @cache

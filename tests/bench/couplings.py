@@ -7,6 +7,7 @@ communicated protocol, expected and counted over runs, beside the bound.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def speed(vocabulary: int) -> list[dict[str, Any]]:
 
     candidates: dict[str, Callable[[], object]] = {FLOOR: plain}
     for name in ot.list_couplings("coupling"):
-        candidates[name] = lambda rule=ot.coupling(name): rule.select(laws, noise)
+        candidates[name] = partial(ot.coupling(name).select, laws, noise)
     return rows(by_turns(candidates, repeats=7), FLOOR, vocabulary=vocabulary, batch=BATCH)
 
 

@@ -12,7 +12,7 @@ from otspec.couplings.list_gumbel import ListGumbel
 from tests.oracles import couplings as slow
 from tests.oracles import golden
 
-ROUNDING = 1e-13  # sums of a few tokens and 437 nodes
+ROUNDING = 1e-13  # sums of a few tokens and 258 nodes
 
 
 def batch(family, size, count=40, seed=0):
