@@ -13,6 +13,7 @@ from otspec.analysis.blocks import trace_block_efficiency as trace_block_efficie
 from otspec.analysis.ceiling import kl_ceiling as kl_ceiling
 from otspec.analysis.ceiling import zero_rejection as zero_rejection
 from otspec.analysis.compare import compare as compare
+from otspec.analysis.coupling_table import compare_couplings as compare_couplings
 from otspec.analysis.exact import acceptance as acceptance
 from otspec.analysis.exact import output_law as output_law
 from otspec.analysis.monte_carlo import sampled_acceptance as sampled_acceptance
@@ -79,6 +80,7 @@ from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace
 from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
+from otspec.decode.streams import text_noise as text_noise
 from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
 from otspec.registration import register as register

@@ -12,22 +12,26 @@ number of drafts that it was expected to keep. It knows nothing of models or cac
 
 ``E_r``, the expectation of what round ``r`` keeps, is conditioned on what was known before the coins it averages over:
 the acceptance of the rule at each depth reached, the expected length given the block, an unbiased estimate with coins
-of its own, or the agreement of the coupling at the rows reached.
+of its own, or the agreement of the coupling at the rows reached (of its lists, estimated with noise of its own).
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, one_hot
+from otspec.core.noise import Noise
 from otspec.core.schemes import WithReplacement, as_scheme
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
+
+ESTIMATES = 16  # independent noises of one prediction
 
 
 class Depth(NamedTuple):
@@ -148,7 +152,7 @@ class TokenWalkJudge(_OnPaths):
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Acceptance of the rule at every depth reached, with as many drafts as there were survivors."""
-        return _over_depths(outcome.trail, len(target_rows), lambda here: _chance(self.rule, here))
+        return _over_depths(outcome.trail, len(target_rows), lambda here, rows: _chance(self.rule, here))
 
 
 class ChainJudge(_OnPaths):
@@ -238,6 +242,11 @@ class PathsJudge(_OnPaths):
 class CoupledJudge(_OnPaths):
     """The target's own tokens by shared noise; drafts count where they guessed them."""
 
+    @property
+    def num_uniforms(self) -> int:
+        """One for the prediction of lists; verdicts need none."""
+        return int(self.paths > 1 or self.rule.num_drafts > 1)
+
     def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
         """Select the target's tokens, and keep the path that holds them up to the first that none does."""
         import torch
@@ -264,16 +273,29 @@ class CoupledJudge(_OnPaths):
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Agreement of the coupling at every depth reached, with as many drafts as there were survivors."""
-        return _over_depths(outcome.trail, len(target_rows), self._agreement)
+        if not self.num_uniforms:
+            return _over_depths(outcome.trail, len(target_rows), lambda here, rows: self._agreement(here))
+        # a seed for every depth, so that no noise serves two of them
+        depths = itertools.count()
+        seeds = (host(uniforms[:, -1]) * 2.0**62).astype(np.int64)
+        return _over_depths(outcome.trail, len(target_rows),
+                            lambda here, rows: self._estimated(here, seeds[rows] + next(depths)))
 
     def _agreement(self, here: Depth) -> np.ndarray:
-        return _by_survivors(here, lambda count, part: self._among(count, part.target, part.draft))
-
-    def _among(self, count: int, target: np.ndarray, draft: np.ndarray) -> np.ndarray:
-        agreement = self.rule.list_agreement(target, draft, count)
+        agreement = self.rule.agreement(here.target, here.draft)
         if agreement is None:
             raise BadArgument(f"verifier: {self.rule!r} has no exact agreement to predict from. Fix: predict=False.")
         return np.asarray(agreement)
+
+    def _estimated(self, here: Depth, seeds: np.ndarray) -> np.ndarray:
+        """Unbiased estimate with noise that no verdict depends on; exact forms of lists take too long to be asked."""
+        found = np.empty(len(seeds))
+        for count, rows in _by_survivors(here):
+            noise = Noise(seeds[rows][:, None], np.arange(ESTIMATES))
+            drafts = self.rule._select_list(here.draft[rows][:, None], noise, count)
+            token = self.rule._select(here.target[rows][:, None], noise)
+            found[rows] = (drafts == token[..., None]).any(axis=-1).mean(axis=-1)
+        return found
 
 
 class PlainJudge(Judge):
@@ -294,14 +316,14 @@ class PlainJudge(Judge):
 
 
 def _over_depths(trail: list[Depth], size: int, chance: Any) -> np.ndarray:
-    """Sum ``[size]`` of a chance over the depths that each row reached."""
+    """Sum ``[size]`` of a chance over the depths that each row reached; it is asked with those rows, and which."""
     expected = np.zeros(size)
     for depth in trail:
         depth = Depth(*map(host, depth))
         rows = np.flatnonzero(depth.reached)
         if rows.size == 0:
             break
-        expected[rows] += chance(Depth(*(array[rows] for array in depth)))
+        expected[rows] += chance(Depth(*(array[rows] for array in depth)), rows)
     return expected
 
 
@@ -309,18 +331,17 @@ def _chance(rule: Any, depth: Depth) -> np.ndarray:
     """Probability that the emitted token is a draft, row by row; only draws with replacement lose copies."""
     if not isinstance(rule.scheme, WithReplacement):
         return chance_of(rule, depth)
-    return _by_survivors(depth, lambda count, part: chance_of(bound_to(rule, count),
-                                                              part._replace(drafts=part.drafts[:, :count])))
+    chance = np.empty(len(depth.drafts))
+    for count, rows in _by_survivors(depth):
+        part = Depth(*(array[rows] for array in depth))
+        chance[rows] = chance_of(bound_to(rule, count), part._replace(drafts=part.drafts[:, :count]))
+    return chance
 
 
-def _by_survivors(depth: Depth, chance: Any) -> np.ndarray:
-    """Chance ``[B]`` of the rows that have each number of living drafts, asked for together."""
+def _by_survivors(depth: Depth) -> list[tuple[int, np.ndarray]]:
+    """Numbers of living drafts that occur, each with its rows."""
     present = (depth.drafts >= 0).sum(axis=1)
-    found = np.empty(len(present))
-    for count in np.unique(present):
-        rows = np.flatnonzero(present == count)
-        found[rows] = chance(int(count), Depth(*(array[rows] for array in depth)))
-    return found
+    return [(int(count), np.flatnonzero(present == count)) for count in np.unique(present)]
 
 
 def chance_of(rule: Any, depth: Depth) -> np.ndarray:

@@ -104,26 +104,6 @@ def test_coupled_text_depends_on_seed_and_target_only(pair, name):
     assert generate(pair, PROMPTS, verifier=name, draft_length=2, max_new_tokens=12, seed=6).tokens != texts[0]
 
 
-@pytest.mark.parametrize("name", ["gumbel", "list_gumbel"])
-def test_lists_of_coupled_drafts_change_no_text(pair, name):
-    rule = coupling(name)
-    texts = {}
-    for model, count, length, size in itertools.product((1, 9, 20), (1, 4), (1, 3), (1, 4)):
-        scheme = rule.list_scheme(count) if count > 1 else 1
-        run = generate(tiny.pair(draft=model), PROMPTS, verifier=rule, scheme=scheme, draft_length=length,
-                       batch_size=size, max_new_tokens=10, seed=5, predict=False)
-        texts[tuple(map(tuple, run.tokens))] = run
-    assert len(texts) == 1
-    assert generate(pair, PROMPTS, verifier=rule, draft_length=0, max_new_tokens=10, seed=5).tokens == run.tokens
-
-
-def test_more_coupled_drafts_are_kept_more_often(pair):
-    settings = {"draft_length": 3, "max_new_tokens": 40, "seed": 2, "predict": False}
-    alone, sheets, race = (generate(pair, PROMPTS * 4, verifier=name, scheme=scheme, **settings).accepted.sum()
-                           for name, scheme in (("gumbel", 1), ("list_gumbel", 4), ("gumbel", WithoutReplacement(4))))
-    assert alone < sheets < race  # the tiny models are far apart
-
-
 @pytest.mark.parametrize("name", ["block", "k_seq", "gumbel"])
 def test_a_text_does_not_depend_on_its_batch(pair, name):
     scheme = 2 if name == "k_seq" else 1
