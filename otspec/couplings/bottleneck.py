@@ -81,7 +81,7 @@ def entropy_bottleneck(source: Array, output: Array, rate: float, *, encoder: st
     --------
     >>> found = entropy_bottleneck([0.5, 0.25, 0.25], [0.5, 0.5, 0.0], 1.0)
     >>> found.code.tolist(), found.rate, found.information
-    ([1, 0, 0], 1.0, 1.0)
+    ([0, 1, 1], 1.0, 1.0)
     """
     law, law_of_output = _laws(source, output)
     allowed = check_number("rate", rate, "give a number of bits, at least 0")

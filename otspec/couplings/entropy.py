@@ -145,7 +145,7 @@ def entropy(masses: np.ndarray) -> float:
     1.5
     """
     masses = masses[masses > 0]
-    return float(-(masses * np.log2(masses)).sum())
+    return max(0.0, -float((masses * np.log2(masses)).sum()))
 
 
 def _greedy(target: np.ndarray, draft: np.ndarray) -> Cells:

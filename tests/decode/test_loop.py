@@ -133,6 +133,7 @@ def test_rows_that_are_used_again_change_no_text(pair, name, scheme, drafter):
 
 
 @pytest.mark.parametrize("call", [("block", 1, None), ("traversal", 3, None), ("gumbel", 1, None), (None, 1, None),
+                                  ("gumbel", WithoutReplacement(3), None), ("list_gumbel", 3, None),
                                   ("block", 1, "lookup")], ids=ids)
 def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
     name, scheme, drafter = call

@@ -53,6 +53,7 @@ class CoupledPaths(Drafter):
         import torch
 
         law = speaker.start()
+        self.coupling.check_drafts(self.num_paths, law.shape[-1])
         tokens = ask(self.coupling._select_list, law, speaker.noise(0), self.num_paths)[..., None]
         rows = [law[:, None].expand(-1, self.num_paths, -1)]
         for depth in range(1, self.draft_length):
