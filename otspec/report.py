@@ -125,7 +125,9 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
         tables = _tables(study)
         drawn = _draw(folder, tables, bar)
     skipped = study.no_models
-    verdict = judge(tables["acceptance"], tables["agreement_summary"], tables["decoding"], skipped,
+    agreements = Table([{"outside": row["outside"]} for name in ("agreement_summary", "couplings")
+                        for row in tables[name].rows])
+    verdict = judge(tables["acceptance"], agreements, tables["decoding"], skipped,
                     check_sequences(tables["toys"], tables["sequences"], study.no_paths))
     for name, table in tables.items():
         if len(table):
@@ -167,7 +169,8 @@ def _tables(study: Study) -> dict[str, Table]:
     return {"acceptance": acceptance, "gap_by_context": gaps,
             "gap_quantiles": Table(quantile_table(gaps).rows, acceptance.metadata), "agreement_vs_tv": agreement,
             "agreement_summary": Table(agreement_summary(agreement).rows, acceptance.metadata),
-            "decoding": decoding, "efficiency": efficiency, "profile": profile_summary(efficiency), "toys": toys,
+            "couplings": study.couplings(), "decoding": decoding, "efficiency": efficiency,
+            "profile": profile_summary(efficiency), "toys": toys,
             "toy_summary": Table(toy_summary(toys).rows, acceptance.metadata), "sequences": sequences}
 
 

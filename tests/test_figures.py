@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import figures
-from figures import efficiency_vs_length, goodput, growth, length_policies, lossy_frontier
+from figures import (
+    all_couplings,
+    bits_vs_epsilon,
+    efficiency_vs_length,
+    goodput,
+    growth,
+    length_policies,
+    lossy_frontier,
+    watermark,
+)
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -28,7 +37,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"efficiency_vs_length", "goodput", "growth", "length_policies", "lossy_frontier"}  # noqa: E501
+    assert scripts == set(PICTURES) | {"all_couplings", "bits_vs_epsilon", "efficiency_vs_length", "goodput", "growth", "length_policies", "lossy_frontier", "watermark"}  # noqa: E501
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -66,6 +75,25 @@ def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):
     assert csv.with_suffix(".png").read_bytes() == drawn
     assert efficiency_vs_length.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", [all_couplings, bits_vs_epsilon, watermark], ids=lambda script: script.NAME)
+def test_figures_of_couplings(script, tmp_path, capsys):
+    assert script.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / f"{script.NAME}.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    assert "otspec" in table.metadata
+    for row in table.rows:
+        if script is all_couplings and row["drafts"] == 1:
+            assert row["agreement"] <= 1 - row["tv"] + 1e-9
+        if script is bits_vs_epsilon:
+            assert 0 < row["bits"] <= row["bound"]
+            assert -1e-12 <= row["lost"] <= row["epsilon"]
+    drawn = csv.with_suffix(".png").read_bytes()
+    assert script.main(["--from-csv", str(csv)]) == 0
+    assert csv.with_suffix(".png").read_bytes() == drawn
+    assert script.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
 
 
 @pytest.mark.parametrize("name", ["acceptance_vs_k", "gap_by_context", "agreement_vs_tv", "gap_on_toys"])

@@ -211,8 +211,9 @@ def bound_rule(verifier: str | Rule, num_paths: int) -> Rule:
     else:
         rule = verifier
     if isinstance(rule, Coupling):
-        if paths > 1:
-            raise SchemeMismatch(f"{rule!r} verifies one path; got num_paths={paths}. Fix: num_paths=1.")
+        if paths > 1 or rule.num_drafts > 1:
+            raise SchemeMismatch(f"{rule!r}: a coupling is enumerated on one path with one draft; got num_paths="
+                                 f"{paths}. Fix: num_paths=1, and 'gumbel' instead of lists.")
     elif not isinstance(rule, (SequenceVerifier, TokenVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no rule for a block. Fix: otspec.list_verifiers().")
     elif rule.scheme.num_drafts != paths:

@@ -34,7 +34,7 @@ def _signed(value: int) -> int:
 STEP = 0x9E3779B97F4A7C15
 FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 # lanes keep the kinds of number apart: one key must never serve twice
-KINDS = {"uniform": 0, "dart token": 1, "dart height": 2}
+KINDS = {"uniform": 0, "dart token": 1, "dart height": 2, "coin": 3}
 
 
 class Noise:
@@ -75,6 +75,18 @@ class Noise:
         """Shape shared by seed and position; ``()`` for two ints."""
         return tuple(self._key.shape[:-1])
 
+    @property
+    def distinct(self) -> bool:
+        """Whether no two entries share seed and position; those that do would read the same numbers.
+
+        Examples
+        --------
+        >>> Noise(0, np.array([4, 5])).distinct, Noise(0, np.array([4, 4])).distinct
+        (True, False)
+        """
+        keys = np.asarray(self._key.cpu() if hasattr(self._key, "cpu") else self._key).ravel()
+        return np.unique(keys).size == keys.size
+
     def like(self, array: Array) -> Noise:
         """Return the same noise, as arrays of the library and on the device of ``array``."""
         xp, place = array_namespace(array), device_of(array)
@@ -96,6 +108,27 @@ class Noise:
         size = check_positive("vocabulary", vocabulary)
         counters = self._xp.arange(size, dtype=self._xp.int64, device=self._device)
         return self._unit(counters, "uniform", stream)
+
+    def uniforms_at(self, tokens: Array, *, stream: int = 0) -> Array:
+        """Entries of `uniforms` at tokens ``[*batch n]``, without making the others.
+
+        Examples
+        --------
+        >>> bool((Noise(0, 7).uniforms_at(np.array([3, 1])) == Noise(0, 7).uniforms(4)[[3, 1]]).all())
+        True
+        """
+        return self._unit(self._xp.astype(tokens, self._xp.int64), "uniform", stream)
+
+    def coins(self, count: int, *, stream: int = 0) -> Array:
+        """Uniforms that belong to no token, float64 ``[*batch count]``, independent of all the others.
+
+        Examples
+        --------
+        >>> Noise(0, 7).coins(3).shape
+        (3,)
+        """
+        size = check_positive("count", count)
+        return self._unit(self._xp.arange(size, dtype=self._xp.int64, device=self._device), "coin", stream)
 
     def exponentials(self, vocabulary: int, *, stream: int = 0) -> Array:
         """One standard exponential per token, ``-log`` of `uniforms`, float64 ``[*batch V]``.
@@ -131,9 +164,12 @@ class Noise:
         height = self._unit(counters, "dart height", stream)
         return (token[..., 0], height[..., 0]) if isinstance(index, (int, np.integer)) else (token, height)
 
+    def lane(self, kind: str, stream: int = 0) -> Array:
+        """Key int64 ``[*batch 1]`` of one kind of number; number ``n`` is the hash of ``lane + n * STEP``."""
+        return _mix(self._key + _signed((len(KINDS) * operator.index(stream) + KINDS[kind] + 1) * STEP))
+
     def _unit(self, counters: Array, kind: str, stream: int) -> Array:
-        lane = _signed((len(KINDS) * operator.index(stream) + KINDS[kind] + 1) * STEP)
-        bits = _mix(_mix(self._key + lane) + counters * _signed(STEP))
+        bits = _mix(self.lane(kind, stream) + counters * _signed(STEP))
         # 52 bits, because (h + 1/2) with 53 bits rounds up to 1.0 at the top
         return (self._xp.astype(_shift(bits, 12), self._xp.float64) + 0.5) * 2.0**-52
 

@@ -40,7 +40,7 @@ class Entry:
         Makes the algorithm from its parameters.
     source : Source
     kind : str
-        ``token``, ``block``, ``tree`` or ``coupling``.
+        ``token``, ``block``, ``tree``, ``coupling`` or ``joint``.
     schemes : tuple of type
         Draft schemes that the algorithm is proved for.
     claims : frozenset of str

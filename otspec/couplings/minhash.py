@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_numpy_namespace
 
 from otspec.core.checks import as_law
 from otspec.core.coupling import Coupling
@@ -55,6 +56,10 @@ class MinHash(Coupling):
 def _throw(law: Array, noise: Noise) -> tuple[Array, Array]:
     """Index and token ``[*batch]`` of the first dart below the law; the chunking does not show in the result."""
     xp = namespace(law)
+    if is_numpy_namespace(xp):
+        from otspec.couplings.compiled import first_darts
+
+        return first_darts(law, noise)
     size, batch = law.shape[-1], np.broadcast_shapes(tuple(law.shape[:-1]), noise.batch)
     law = xp.broadcast_to(law, (*batch, size))
     # a row needs V darts on average, and the slowest of a batch a few times that

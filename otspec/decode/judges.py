@@ -12,12 +12,13 @@ number of drafts that it was expected to keep. It knows nothing of models or cac
 
 ``E_r``, the expectation of what round ``r`` keeps, is conditioned on what was known before the coins it averages over:
 the acceptance of the rule at each depth reached, the expected length given the block, an unbiased estimate with coins
-of its own, or the agreement of the coupling at the rows reached.
+of its own, or the agreement of the coupling at the rows reached (of its lists, estimated with noise of its own).
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,11 +27,14 @@ import numpy as np
 
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, one_hot
+from otspec.core.noise import Noise
 from otspec.core.schemes import WithReplacement, as_scheme
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
 from otspec.decode.recorded import Recorder
+
+ESTIMATES = 16  # independent noises of one prediction
 
 
 class Depth(NamedTuple):
@@ -159,7 +163,7 @@ class TokenWalkJudge(_OnPaths):
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Acceptance of the rule at every depth reached, with as many drafts as there were survivors."""
-        return _over_depths(outcome.trail, len(target_rows), lambda here: _chance(self.rule, here))
+        return _over_depths(outcome.trail, len(target_rows), lambda here, rows: _chance(self.rule, here))
 
 
 class ChainJudge(_OnPaths):
@@ -253,29 +257,60 @@ class PathsJudge(_OnPaths):
 class CoupledJudge(_OnPaths):
     """The target's own tokens by shared noise; drafts count where they guessed them."""
 
+    @property
+    def num_uniforms(self) -> int:
+        """One for the prediction of lists; verdicts need none."""
+        return int(self.paths > 1 or self.rule.num_drafts > 1)
+
     def judge(self, target_rows: Any, draft: Draft, uniforms: Any, noise: Any) -> Outcome:
-        """Select the target's tokens and keep the drafts up to the first that differs."""
+        """Select the target's tokens, and keep the path that holds them up to the first that none does."""
         import torch
 
-        length, tokens = self.length, draft.tokens
-        chosen = torch.stack([ask(self.rule._select, target_rows[:, i], noise(i)) for i in range(length + 1)], dim=1)
-        same = (chosen[:, :length] == tokens).long().cumprod(dim=1)
-        accepted = same.sum(dim=1)
-        reached = torch.cat([torch.ones_like(accepted)[:, None], same], dim=1).bool()
-        trail = [Depth(target_rows[:, i], draft.rows[:, 0, i], tokens[:, i : i + 1], reached[:, i])
-                 for i in range(length)]
-        token = chosen.gather(1, accepted[:, None])[:, 0]
-        return self._outcome(accepted, token, torch.zeros_like(token), trail)
+        tokens = self._tokens(draft) if self.length else draft.tokens[:, None]
+        each = torch.arange(len(tokens), device=tokens.device)
+        alive = each.new_ones(len(tokens), self.paths, dtype=torch.bool)
+        reached = torch.ones_like(each, dtype=torch.bool)
+        accepted, token, first, trail = each * 0, each * 0, each * 0, []
+        for depth in range(self.length + 1):
+            node = first + (depth - 1) * self.paths + 1 if depth else first
+            target = target_rows[each, node]
+            chosen = ask(self.rule._select, target, noise(depth))
+            token = torch.where(reached, chosen, token)
+            if depth == self.length:
+                break
+            trail.append(Depth(target, draft.rows[each, first, depth], _compact(tokens[:, :, depth], alive), reached))
+            hit = alive & (tokens[:, :, depth] == chosen[:, None])
+            reached = reached & hit.any(dim=1)
+            accepted = accepted + reached
+            alive = torch.where(reached[:, None], hit, alive)
+            first = alive.int().argmax(dim=1)
+        return self._outcome(accepted, token, first, trail)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
-        """Agreement of the coupling at every depth reached."""
-        return _over_depths(outcome.trail, len(target_rows), self._agreement)
+        """Agreement of the coupling at every depth reached, with as many drafts as there were survivors."""
+        if not self.num_uniforms:
+            return _over_depths(outcome.trail, len(target_rows), lambda here, rows: self._agreement(here))
+        # a seed for every depth, so that no noise serves two of them
+        depths = itertools.count()
+        seeds = (host(uniforms[:, -1]) * 2.0**62).astype(np.int64)
+        return _over_depths(outcome.trail, len(target_rows),
+                            lambda here, rows: self._estimated(here, seeds[rows] + next(depths)))
 
     def _agreement(self, here: Depth) -> np.ndarray:
         agreement = self.rule.agreement(here.target, here.draft)
         if agreement is None:
             raise BadArgument(f"verifier: {self.rule!r} has no exact agreement to predict from. Fix: predict=False.")
         return np.asarray(agreement)
+
+    def _estimated(self, here: Depth, seeds: np.ndarray) -> np.ndarray:
+        """Unbiased estimate with noise that no verdict depends on; exact forms of lists take too long to be asked."""
+        found = np.empty(len(seeds))
+        for count, rows in _by_survivors(here):
+            noise = Noise(seeds[rows][:, None], np.arange(ESTIMATES))
+            drafts = self.rule._select_list(here.draft[rows][:, None], noise, count)
+            token = self.rule._select(here.target[rows][:, None], noise)
+            found[rows] = (drafts == token[..., None]).any(axis=-1).mean(axis=-1)
+        return found
 
 
 class PlainJudge(Judge):
@@ -296,14 +331,14 @@ class PlainJudge(Judge):
 
 
 def _over_depths(trail: list[Depth], size: int, chance: Any) -> np.ndarray:
-    """Sum ``[size]`` of a chance over the depths that each row reached."""
+    """Sum ``[size]`` of a chance over the depths that each row reached; it is asked with those rows, and which."""
     expected = np.zeros(size)
     for depth in trail:
         depth = Depth(*map(host, depth))
         rows = np.flatnonzero(depth.reached)
         if rows.size == 0:
             break
-        expected[rows] += chance(Depth(*(array[rows] for array in depth)))
+        expected[rows] += chance(Depth(*(array[rows] for array in depth)), rows)
     return expected
 
 
@@ -311,13 +346,17 @@ def _chance(rule: Any, depth: Depth) -> np.ndarray:
     """Probability that the emitted token is a draft, row by row; only draws with replacement lose copies."""
     if not isinstance(rule.scheme, WithReplacement):
         return chance_of(rule, depth)
-    present = (depth.drafts >= 0).sum(axis=1)
-    chance = np.empty(len(present))
-    for count in np.unique(present):
-        rows = np.flatnonzero(present == count)
+    chance = np.empty(len(depth.drafts))
+    for count, rows in _by_survivors(depth):
         part = Depth(*(array[rows] for array in depth))
-        chance[rows] = chance_of(bound_to(rule, int(count)), part._replace(drafts=part.drafts[:, :count]))
+        chance[rows] = chance_of(bound_to(rule, count), part._replace(drafts=part.drafts[:, :count]))
     return chance
+
+
+def _by_survivors(depth: Depth) -> list[tuple[int, np.ndarray]]:
+    """Numbers of living drafts that occur, each with its rows."""
+    present = (depth.drafts >= 0).sum(axis=1)
+    return [(int(count), np.flatnonzero(present == count)) for count in np.unique(present)]
 
 
 def chance_of(rule: Any, depth: Depth) -> np.ndarray:

@@ -47,9 +47,10 @@ def generate(pair: Any, prompts: Iterable[Any], *, verifier: Any = "block", sche
     pair : Pair
     prompts : iterable of str or of token lists
     verifier : str, object or None
-        A token or tree rule, a block rule or a coupling on one path; None samples from the target alone.
+        A token or tree rule, a block rule on one path, or a coupling; None samples from the target alone.
     scheme : DraftScheme or int
-        ``WithReplacement(K)``: K i.i.d. paths of ``draft_length`` tokens. Other schemes: ``draft_length=1``.
+        ``WithReplacement(K)``: K i.i.d. paths of ``draft_length`` tokens. Other schemes: ``draft_length=1``. With a
+        coupling, its lists: ``WithoutReplacement(K)`` for ``"gumbel"``, ``WithReplacement(K)`` for ``"list_gumbel"``.
     draft_length : int
         Tokens per path, ``L``; 0 with a coupling decodes the target alone with the coupling's noise.
     drafter : str or Drafter, optional

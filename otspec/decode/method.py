@@ -12,6 +12,7 @@ from otspec.core.block import BlockVerifier
 from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch
+from otspec.core.joint_coupling import JointCoupling
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
 from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree_verifier import TreeVerifier
@@ -19,7 +20,7 @@ from otspec.core.verifier import TokenVerifier
 from otspec.core.walk import TokenWalk
 from otspec.couplings import coupling, list_couplings
 from otspec.decode.drafters import Drafter, Paths, drafter
-from otspec.decode.drafters.coupled import CoupledPath
+from otspec.decode.drafters.coupled import CoupledPaths
 from otspec.decode.drafters.several import Several
 from otspec.decode.judges import ChainJudge, CoupledJudge, Judge, PathsJudge, PlainJudge, StatefulJudge, TokenWalkJudge
 from otspec.decode.several_judge import SeveralJudge
@@ -62,10 +63,7 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     if verifier is None:
         return None, PlainJudge()
     if isinstance(verifier, Coupling):
-        _one_path(verifier, scheme)
-        if draft_length == 0:
-            return None, CoupledJudge(verifier, 1, 0)
-        return CoupledPath(verifier, draft_length), CoupledJudge(verifier, 1, draft_length)
+        return _coupled(verifier, scheme, draft_length)
     check_positive("draft_length", draft_length)
     if isinstance(verifier, BlockVerifier):
         _one_path(verifier, scheme)
@@ -85,6 +83,21 @@ def _refuse_lossy_name(verifier: Any) -> None:
     if isinstance(verifier, str) and verifier in list_lossy():
         raise BadArgument(f"verifier: {verifier!r} is lossy: its texts do not have the target's law. Fix: "
                           f"verifier=otspec.lossy({verifier!r}, scheme), which decodes and marks the run.")
+
+
+def _coupled(rule: Coupling, scheme: DraftScheme | int, length: int) -> tuple[Drafter | None, Judge]:
+    """Drafts of a coupling, and the judge that selects the target's tokens with the same noise."""
+    if isinstance(rule, JointCoupling):
+        raise SchemeMismatch(f"{rule!r} needs both laws where it draws, and the drafter has only its own. "
+                             f"Fix: a coupling of otspec.list_couplings(kind='coupling'), or verifier='single_draft'.")
+    paths = scheme.num_drafts
+    if scheme != WithReplacement(1) and (rule.list_scheme is None or type(scheme) is not rule.list_scheme):
+        fix = "1" if rule.list_scheme is None else f"otspec.{rule.list_scheme.__name__}({paths})"
+        raise SchemeMismatch(f"{rule!r} does not select drafts as {scheme} draws them. Fix: scheme={fix}.")
+    rule.check_drafts(paths)
+    if length == 0:
+        return None, CoupledJudge(rule, 1, 0)
+    return CoupledPaths(rule, length, paths), CoupledJudge(rule, paths, length)
 
 
 def _one_path(rule: Any, scheme: DraftScheme | int) -> None:

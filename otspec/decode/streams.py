@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from otspec.core.checks import check_positive
+from otspec.core.noise import Noise
+from otspec.decode.arguments import check_seed
+
 
 def streams(seed: int, first: int, count: int) -> list[np.random.Generator]:
     """One stream of uniforms per sequence."""
@@ -17,3 +21,32 @@ def sequence_seeds(seed: int, first: int, count: int) -> np.ndarray:
     words = [np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] for number in
              range(first, first + count)]
     return np.asarray(words, dtype=np.uint64).view(np.int64)
+
+
+def text_noise(seed: int, sequence: int, start: int, length: int) -> Noise:
+    """Noise that selected the tokens of one decoded text, which is what a detector needs to know of it.
+
+    Parameters
+    ----------
+    seed : int
+        Of the run.
+    sequence : int
+        Place of the prompt in the run, plus the run's ``first_sequence``.
+    start : int
+        Length of the prompt in tokens.
+    length : int
+        Tokens of the text.
+
+    Returns
+    -------
+    Noise
+        Of batch shape ``[length]``, for `otspec.detect_watermark`.
+
+    Examples
+    --------
+    >>> text_noise(0, 3, 5, 4).batch
+    (4,)
+    """
+    place = check_positive("start", start)
+    key = sequence_seeds(check_seed(seed), check_seed(sequence, "sequence"), 1)[0]
+    return Noise(int(key), np.arange(place, place + check_positive("length", length)))

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from otspec.analysis.agreement import agreement, agreement_bounds
+from otspec.analysis.agreement import SAME_DART, agreement, agreement_bounds
 from otspec.analysis.compare import ContextAcceptance, acceptance_by_context
 from otspec.core.estimate import Estimate, critical
 from otspec.core.schemes import DraftScheme
 from otspec.core.table import Table
 from otspec.core.trace import Trace
-from otspec.couplings import list_couplings
+from otspec.couplings import coupling, list_couplings
 from otspec.reporting.parallel import in_threads
 from otspec.transport.bounds import acceptance_bound
 from otspec.verifiers import list_verifiers, verifier
@@ -171,13 +171,15 @@ def quantile_table(gaps: Table) -> Table:
 
 
 def agreement_rows(trace: Trace, contexts: np.ndarray, tick: Tick) -> list[dict[str, Any]]:
-    """Total variation, both bounds and the exact agreement of every coupling, per context."""
+    """Total variation, both bounds and the exact agreement of couplings without communication, per context."""
+    alone = {name: coupling(name) for name in list_couplings("coupling") if coupling(name).num_drafts == 1}
     rows = []
     chunks = _chunks(contexts, trace.vocab_size)
     for chunk in chunks:
         target, draft = trace.laws(chunk)
-        lower, upper = agreement_bounds(target, draft)
-        for name in (*list_couplings(), "minhash_dart"):
+        promised, most = agreement_bounds(target, draft)
+        for name in (*alone, SAME_DART):
+            lower, upper = (promised, most) if name == SAME_DART else alone[name].bounds(target, draft)
             values = agreement(name, target, draft)
             rows += [{"coupling": name, "context": int(context), "tv": float(1 - top), "agreement": float(value),
                       "lower": float(low), "upper": float(top)}

@@ -13,6 +13,7 @@ from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.plots.acceptance import scheme_name
 from otspec.reporting import profiles
+from otspec.reporting.couplings import couplings_sentence
 from otspec.reporting.pictures import PICTURES
 from otspec.reporting.sequences import Checked, pair_sentence, toys_sentence, yes
 
@@ -203,6 +204,9 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
                                    "difference", "difference_stderr", "method"))
     section("Couplings without communication", agreement_sentence(tables["agreement_summary"]), "agreement_summary",
             "agreement_vs_tv", ("coupling", "agreement", "lower", "upper", "tv", "contexts", "outside"))
+    section("Couplings with lists, with messages and with both laws", couplings_sentence(tables["couplings"]),
+            "couplings", None, ("coupling", "drafts", "agreement", "stderr", "lower", "upper", "bits", "method",
+                                "outside"))
     return "\n".join(lines)
 
 

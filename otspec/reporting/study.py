@@ -21,6 +21,7 @@ from otspec.core.trace import Trace
 from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
+from otspec.reporting.couplings import coupling_rows
 from otspec.reporting.decoded import (
     Models,
     check_pair,
@@ -107,7 +108,7 @@ class Study:
     def stages(self) -> int:
         """Number of stages of everything, for a progress bar."""
         with_models = (0 if self.no_models else len(self.runs) + 1) + (0 if self.no_paths else 1)
-        return len(self.schemes) + 2 + with_models
+        return len(self.schemes) + 3 + with_models
 
     def results(self) -> list[dict[str, Any]]:
         """Acceptance by context, scheme by scheme (see `exact.scheme_result`)."""
@@ -135,6 +136,11 @@ class Study:
         """Agreement of couplings per context."""
         return self._noted(Table(self._stage("agreement", {"contexts": self.contexts.tolist()},
                                              lambda tick: exact.agreement_rows(self.trace, self.contexts, tick))))
+
+    def couplings(self) -> Table:
+        """All couplings side by side, means over some contexts."""
+        return self._noted(Table(self._stage("couplings", {"contexts": self.contexts.tolist()}, lambda tick:
+                                             coupling_rows(self.trace, self.contexts, self.settings.seed, tick))))
 
     @property
     def calls(self) -> int:

@@ -8,9 +8,11 @@ torch = pytest.importorskip("torch")
 from otspec.analysis.exact import acceptance  # noqa: E402
 from otspec.core.coupling import Coupling  # noqa: E402
 from otspec.core.errors import BadArgument  # noqa: E402
+from otspec.core.estimate import Estimate  # noqa: E402
 from otspec.core.schemes import WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
 from otspec.core.walk import TokenWalk  # noqa: E402
+from otspec.couplings import coupling  # noqa: E402
 from otspec.decode import judges  # noqa: E402
 from otspec.decode.drafters.base import Draft  # noqa: E402
 from otspec.decode.drafters.paths import as_nodes  # noqa: E402
@@ -90,7 +92,18 @@ def test_a_coupling_without_exact_agreement_is_refused():
             raise AssertionError
 
     with pytest.raises(BadArgument, match="predict=False"):
-        predicted(CoupledJudge(Opaque(), 1, 1), depth())
+        predicted(CoupledJudge(Opaque(), 1, 1), depth()._replace(drafts=depth().drafts[:, :1]))
+
+
+@pytest.mark.parametrize("name", ["gumbel", "list_gumbel"])
+def test_predictions_of_lists_are_unbiased(name):
+    rule, here = coupling(name), depth()
+    judge = CoupledJudge(rule, 3, 1)
+    uniforms = torch.from_numpy(np.random.default_rng(0).random((2000, judge.num_uniforms)))
+    rows = Depth(*(array[:1].expand(2000, *array.shape[1:]) for array in here))
+    found = Estimate.from_samples(judge.expected(rows.target, None, Outcome(None, None, None, [rows]), uniforms))
+    assert found.stderr < 0.01
+    assert found.covers(float(rule.list_agreement(here.target[0].numpy(), here.draft[0].numpy(), 3)))
 
 
 def test_living_drafts_move_to_the_front_in_order():

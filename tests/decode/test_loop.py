@@ -53,8 +53,10 @@ def cases():
         yield name, WithReplacement(2), 3
     for name in list_verifiers(1, kind="block"):
         yield name, WithReplacement(1), 3
-    for name in list_couplings():
+    for name, entry in list_couplings("coupling").items():
         yield name, WithReplacement(1), 3
+        if "list" in entry.claims:
+            yield name, coupling(name).list_scheme(3), 3
 
 
 def ids(case):
@@ -95,7 +97,7 @@ def test_temperature_zero_is_argmax_decoding(pair, case):
     assert run.z_score == 0  # without coins, the prediction is the event
 
 
-@pytest.mark.parametrize("name", list(list_couplings()))
+@pytest.mark.parametrize("name", list(list_couplings("coupling")))
 def test_coupled_text_depends_on_seed_and_target_only(pair, name):
     other = tiny.pair(draft=9)
     texts = [generate(one, PROMPTS, verifier=name, draft_length=length, max_new_tokens=12, seed=5).tokens
@@ -133,6 +135,7 @@ def test_rows_that_are_used_again_change_no_text(pair, name, scheme, drafter):
 
 
 @pytest.mark.parametrize("call", [("block", 1, None), ("traversal", 3, None), ("gumbel", 1, None), (None, 1, None),
+                                  ("gumbel", WithoutReplacement(3), None), ("list_gumbel", 3, None),
                                   ("block", 1, "lookup")], ids=ids)
 def test_rounds_wait_for_a_device_once(pair, call, monkeypatch):
     name, scheme, drafter = call
@@ -267,7 +270,10 @@ def test_bad_arguments(pair):
     refused(BadArgument, "no token rule", verifier=3)
     refused(UnknownName, "block", verifier="blocks")
     refused(SchemeMismatch, "Block", verifier="block", scheme=2)
-    refused(SchemeMismatch, "one path", verifier="gumbel", scheme=2)
+    refused(SchemeMismatch, "WithoutReplacement", verifier="gumbel", scheme=2)
+    refused(SchemeMismatch, "scheme=1", verifier="minhash", scheme=2)
+    refused(SchemeMismatch, "both laws", verifier="maximal")
+    refused(BadArgument, "more than the 4", verifier="list_gumbel", scheme=5)
     refused(SchemeMismatch, "draft_length=1", verifier="recursive_wor", scheme=WithoutReplacement(2), draft_length=2)
 
 

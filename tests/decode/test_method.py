@@ -10,7 +10,7 @@ from otspec.core.schemes import Greedy, WithoutReplacement, WithReplacement  # n
 from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
 from otspec.couplings import coupling  # noqa: E402
 from otspec.decode.drafters import drafter  # noqa: E402
-from otspec.decode.drafters.coupled import CoupledPath  # noqa: E402
+from otspec.decode.drafters.coupled import CoupledPaths  # noqa: E402
 from otspec.decode.drafters.paths import Paths  # noqa: E402
 from otspec.decode.judges import (  # noqa: E402
     ChainJudge,
@@ -36,7 +36,7 @@ def test_names_and_objects_become_methods():
     drafts, judge = method("block", 1, 4)
     assert (drafts, type(judge)) == (Paths(1, 4), ChainJudge)
     drafts, judge = method("gumbel", 1, 4)
-    assert (type(drafts), drafts.depth, type(judge)) == (CoupledPath, 4, CoupledJudge)
+    assert (type(drafts), drafts.depth, type(judge)) == (CoupledPaths, 4, CoupledJudge)
     drafts, judge = method(coupling("minhash"), 1, 0)
     assert (drafts, type(judge), judge.length) == (None, CoupledJudge, 0)
     drafts, judge = method(verifier("recursive_wor", WithoutReplacement(3)), 1, 1)

@@ -75,7 +75,7 @@ def decode(pair, prompt, rule, draft_length, max_new_tokens, *, paths=1, seed=0,
     text, state = list(prompt), FRESH
     while len(text) < len(prompt) + max_new_tokens:
         if isinstance(rule, Coupling):
-            text += _coupled_round(pair, text, rule, draft_length, key, warp)
+            text += _coupled_round(pair, text, rule, paths, draft_length, key, warp)
         elif isinstance(rule, GreedyBlock):
             kept, state = _greedy_round(pair, text, rule, draft_length, stream, warp, state)
             text += kept
@@ -88,13 +88,16 @@ def decode(pair, prompt, rule, draft_length, max_new_tokens, *, paths=1, seed=0,
     return text[len(prompt) : len(prompt) + max_new_tokens]
 
 
-def _coupled_round(pair, text, rule, draft_length, key, warp):
-    drafts, out = [], []
-    for i in range(draft_length):
-        drafts.append(int(rule.select(law(pair.draft, text + drafts, **warp), Noise(key, len(text) + i))))
+def _coupled_round(pair, text, rule, paths, draft_length, key, warp):
+    drafts, out = [[] for _ in range(paths)], []
+    for path in range(paths):
+        for i in range(draft_length):
+            here, noise = law(pair.draft, text + drafts[path], **warp), Noise(key, len(text) + i)
+            drafts[path].append(int(rule.select_list(here, noise, paths)[path] if i == 0 else
+                                    rule._select_on_path(here, noise, path)))
     for i in range(draft_length + 1):
         out.append(int(rule.select(law(pair.target, text + out, **warp), Noise(key, len(text) + i))))
-        if i < draft_length and out[i] != drafts[i]:
+        if i < draft_length and out not in [path[: i + 1] for path in drafts]:
             break
     return out
 

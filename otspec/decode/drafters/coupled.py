@@ -1,4 +1,8 @@
-"""Coupled drafts: guesses of the target's tokens, selected with the noise that the target will use. [coupling]."""
+"""Coupled drafts: guesses of the target's tokens, selected with the noise that the target will use. [coupling]. [gls].
+
+Several paths are several guesses at the first token; from there on each is continued with the noise of its position, on
+its own sheet where the coupling has sheets.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +16,32 @@ from otspec.decode.drafters.paths import as_nodes, path_parents
 
 
 @dataclass(frozen=True)
-class CoupledPath(Drafter):
-    """One path, each token selected by a coupling with the noise of its own position."""
+class CoupledPaths(Drafter):
+    """Paths whose tokens are selected by a coupling with the noise of their positions."""
 
     coupling: Any
     draft_length: int = 4
+    num_paths: int = 1
 
     def __post_init__(self) -> None:
         """Check the parameters."""
         check_positive("draft_length", self.draft_length)
+        self.coupling.check_drafts(self.num_paths)
 
     @property
     def num_nodes(self) -> int:
-        """Tokens of the path."""
-        return self.draft_length
+        """Tokens of all paths."""
+        return self.num_paths * self.draft_length
 
     @property
     def depth(self) -> int:
-        """Tokens of the path."""
+        """Tokens of a path."""
         return self.draft_length
 
     @property
     def paths(self) -> int:
-        """One."""
-        return 1
+        """Number of paths."""
+        return self.num_paths
 
     @property
     def num_uniforms(self) -> int:
@@ -43,14 +49,18 @@ class CoupledPath(Drafter):
         return 0
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
-        """Select token after token."""
+        """Select the list of first tokens, then one continuation of each path after the other."""
         import torch
 
-        law, rows = speaker.start(), []
-        tokens = torch.zeros(len(law), 1, 0, dtype=torch.int64, device=law.device)
-        for depth in range(self.draft_length):
-            rows.append(law)
-            tokens = torch.cat([tokens, ask(self.coupling._select, law, speaker.noise(depth))[:, None, None]], dim=2)
-            if depth + 1 < self.draft_length:
-                law = speaker.after(tokens[:, :, -1], path_parents(tokens[:, :, -1], depth))[:, 0]
-        return Draft(*as_nodes(tokens), torch.stack(rows, dim=1)[:, None])
+        law = speaker.start()
+        self.coupling.check_drafts(self.num_paths, law.shape[-1])
+        tokens = ask(self.coupling._select_list, law, speaker.noise(0), self.num_paths)[..., None]
+        rows = [law[:, None].expand(-1, self.num_paths, -1)]
+        for depth in range(1, self.draft_length):
+            rows.append(speaker.after(tokens[:, :, -1], path_parents(tokens[:, :, -1], depth - 1)))
+            new = [ask(self.coupling._select_on_path, rows[-1][:, path], speaker.noise(depth), path)
+                   for path in range(self.num_paths)]
+            # behind a draft that is absent, nothing is drafted
+            new = torch.stack(new, dim=1).where(tokens[:, :, 0] >= 0, -1)
+            tokens = torch.cat([tokens, new[..., None]], dim=2)
+        return Draft(*as_nodes(tokens), torch.stack(rows, dim=2))
