@@ -23,6 +23,7 @@ from otspec.decode.ledger import Ledger
 from otspec.decode.loop import _Batch
 from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
+from otspec.decode.model_laws import ModelLaws
 from otspec.decode.room import Room, check_room
 from otspec.decode.stopwatch import Stopwatch
 
@@ -86,8 +87,9 @@ def timed_rounds(pair: Any, prompts: Iterable[Any], *, batch_size: int, draft_le
     timed = []
     with progress_bar(1, "tokens", False) as bar, _inference():
         ledger = Ledger(size, most, frozenset(), bar)
-        batch = _Batch(pair, drafts, judge, texts, ledger, check_warp(temperature, None, None), (check_seed(seed), 0),
-                       size, room, False, Stopwatch(pair.device, clock))
+        warp = check_warp(temperature, None, None)
+        batch = _Batch(pair, drafts, judge, texts, ledger, [ModelLaws(which, warp) for which in ("target", "draft")],
+                       (check_seed(seed), 0), size, room, False, Stopwatch(pair.device, clock))
         batch._admit(list(range(size)))
         for number in range(WARM + count):
             before = sum(map(len, batch.texts))
