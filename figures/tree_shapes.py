@@ -164,17 +164,21 @@ def draw(table: Table, csv: Path) -> list[Path]:
     from otspec.plots.trees import places, tree_shape
 
     trees = {name: table.where(policy=name) for name in TITLES}
-    at = [places(tree.column("parent")) for tree in trees.values()]
-    deepest, lines = (max(max(spot[i] for spot in one) for one in at) for i in (0, 1))
+    spots = {name: places(tree.column("parent")) for name, tree in trees.items()}
+    deepest = max(depth for found in spots.values() for depth, _ in found)
+    rows = [max(line for name in names for _, line in spots[name]) for names in ([name for name, _ in FIXED],
+                                                                                TO_THE_TEXT)]
     with context():
-        figure = Figure(figsize=(6.8, 3.9), layout="constrained")
-        axes = figure.subplots(2, 4)
+        figure = Figure(figsize=(6.8, 3.4), layout="constrained")
+        axes = figure.subplots(2, 4, height_ratios=[lines + 3 for lines in rows])
         for (name, tree), ax in zip(trees.items(), axes.flat, strict=True):
-            dots = tree_shape(tree, ax, deepest=deepest, lines=lines)
+            dots = tree_shape(tree, ax, deepest=deepest, lines=rows[name in TO_THE_TEXT])
             tokens = tree.rows[0]["tokens"]
             note = f"{tokens:.2f} tokens per call" if tokens else "follows the text"
             ax.set_title(f"{TITLES[name]}\n{note}", fontsize=7.5)
-        figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.6, aspect=25)
+        bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.7, aspect=25, extend="min")
+        bar.set_ticks([0.01, 0.03, 0.1, 0.3, 1.0], labels=["1 %", "3 %", "10 %", "30 %", "100 %"])
+        bar.minorticks_off()
         files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
         save(figure, files)
         return list(files.values())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.colors import LogNorm
+
 from otspec.core.table import Table
 from otspec.plots.style import INK
 
 COLOURS = "YlGnBu"
+RAREST = 0.01  # chance of the palest dots, and of all that are rarer
 
 
 def places(parents: list[int]) -> list[tuple[int, int]]:
@@ -46,16 +49,17 @@ def tree_shape(table: Table, ax: Any, *, deepest: int, lines: int) -> Any:
 
     Returns
     -------
-    The dots, whose colours a colour bar may explain.
+    The dots, whose colours, on a logarithmic scale, a colour bar may explain.
     """
     at, parents = places(table.column("parent")), table.column("parent")
     for (depth, line), parent in zip(at[1:], parents[1:], strict=True):
         above, start = at[parent]
-        ax.plot([above, above + 0.5, depth], [start, line, line], color="#999999", linewidth=0.8, zorder=1)
+        ax.plot([above, above + 0.5, above + 0.5, depth], [start, start, line, line], color="#999999", linewidth=0.8,
+                zorder=1)
     x, y = zip(*at, strict=True)
     ax.scatter(x[:1], y[:1], s=20, marker="s", color=INK, zorder=2)
-    dots = ax.scatter(x[1:], y[1:], c=table.column("kept")[1:], cmap=COLOURS, vmin=0, vmax=1, s=20, edgecolors=INK,
-                      linewidths=0.5, zorder=2)
+    dots = ax.scatter(x[1:], y[1:], c=table.column("kept")[1:], cmap=COLOURS, norm=LogNorm(RAREST, 1.0), s=20,
+                      edgecolors=INK, linewidths=0.5, zorder=2)
     ax.set(xlim=(-0.6, deepest + 0.6), ylim=(lines + 0.6, -0.8))
     ax.set_axis_off()
     return dots
