@@ -61,13 +61,16 @@ class TreeJudge(Judge):
         return host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
 
     def _ask(self, function: Any, target_rows: Any, draft: Draft, coins: Any, dtype: Any) -> Any:
-        rows = () if draft.rows is None else (draft.rows,)
-        return ask(partial(self._asked, function), target_rows, draft.tokens, draft.parents, coins, *rows, dtype=dtype,
+        given = {name: array for name in ("rows", "copies") if (array := getattr(draft, name)) is not None}
+        asked = partial(self._asked, function, tuple(given))
+        return ask(asked, target_rows, draft.tokens, draft.parents, coins, *given.values(), dtype=dtype,
                    recorder=self.recorder)
 
-    def _asked(self, function: Any, target: Any, tokens: Any, parents: Any, coins: Any, *rows: Any) -> Any:
-        trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths)
-        return function(trees, target, rows[0] if rows else None, coins)
+    def _asked(self, function: Any, names: tuple[str, ...], target: Any, tokens: Any, parents: Any, coins: Any,
+               *more: Any) -> Any:
+        known = dict(zip(names, more, strict=True))
+        trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths, known.get("copies"))
+        return function(trees, target, known.get("rows"), coins)
 
 
 def way_to(node: Any, parents: Any, depth: int) -> tuple[Any, Any]:

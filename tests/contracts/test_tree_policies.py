@@ -40,12 +40,12 @@ def trees_of(plan, toy):
 
 
 @pytest.mark.parametrize("name", DRAWN)
-@pytest.mark.parametrize(("size", "depth", "budget"), [(5, 2, 3), (3, 3, 4), (3, 2, 5)])
+@pytest.mark.parametrize(("size", "depth", "budget"), [(5, 2, 3), (3, 3, 4)])
 def test_lawful_rules_are_lossless(name, size, depth, budget):
     plan = plan_of(name, budget, depth)
     rules = [rule for rule in RULES if rule not in SLOW and lawful(plan, rule)]
     assert "traversal" in rules
-    for seed, family in enumerate(("dirichlet", "zeros", "peaked")):
+    for seed, family in enumerate(("dirichlet", "zeros")):
         toy = Toy(family, size, depth, seed)
         trees = trees_of(plan, toy)
         for rule in rules:

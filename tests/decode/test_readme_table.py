@@ -13,6 +13,7 @@ from otspec.decode.method import method
 BINS = ot.Calibration((), [[0.6], [0.2]], (), [[0.6], [0.2]])
 DRAFTERS = {"one path, `lookup`": [ot.drafter("paths"), ot.drafter("lookup")],
             "`paths`, K > 1": [ot.drafter("paths", scheme=3)],
+            "`delayed`": [ot.drafter("delayed")],
             "`tree`, `budget_split`": [ot.drafter("tree", widths=(3, 2)),
                                        ot.drafter("budget_split", nodes=8, rates=(0.6, 0.2), calibration=BINS)],
             "`heap`, `calibrated_heap`": [ot.drafter("heap"),

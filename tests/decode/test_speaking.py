@@ -12,19 +12,32 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from otspec.decode import loop  # noqa: E402
-from otspec.decode.drafters import FixedTree, Heap, Lookup, Paths, Rerank  # noqa: E402
+from otspec.decode.drafters import (  # noqa: E402
+    BudgetSplit,
+    CalibratedHeap,
+    Delayed,
+    FixedTree,
+    Heap,
+    Likeliest,
+    Lookup,
+    Paths,
+    Rerank,
+)
 from otspec.decode.drafters.base import Drafter  # noqa: E402
 from otspec.decode.judges import Judge, Outcome  # noqa: E402
 from otspec.decode.speaking import DraftSide, TargetSide  # noqa: E402
 from otspec.decode.tree_judge import way_to  # noqa: E402
+from otspec.policies.trees import Calibration  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 from tests.decode.drafters.tables import chain, check_order  # noqa: E402
 from tests.decode.strange import strange  # noqa: E402
 
 PROMPTS = [[1], [2, 3], [5, 6, 7, 8, 9], [4], [2, 7], [0, 0, 3], [9, 8, 7, 6, 5, 4, 3]]
 SIZE = 16
+BINS = Calibration((1.0,), [[0.5, 0.5], [0.2, 0.4]], (0.2,), [[0.4, 0.8], [0.2, 0.5]])
 DRAFTERS = [Paths(1, 3), Paths(3, 2), FixedTree(widths=(2, 2, 1)), FixedTree(counts=(3, 0, 2, 1)),
-            FixedTree(widths=(1, 1)), Heap(5), Heap(1), Rerank(7, 2, 3), Rerank(4, 3, 2), Lookup(3, 1)]
+            FixedTree(widths=(1, 1)), Heap(5), Heap(1), Rerank(7, 2, 3), Rerank(4, 3, 2), Lookup(3, 1), Likeliest(5),
+            Delayed(1, 2, 2), CalibratedHeap(5, BINS, max_children=2), BudgetSplit(5, (0.5, 0.3), BINS)]
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def pair():
     return tiny.pair(size=SIZE)
 
 
-@pytest.mark.parametrize("drafts", DRAFTERS, ids=repr)
+@pytest.mark.parametrize("drafts", DRAFTERS, ids=lambda drafts: repr(drafts)[:40])
 def test_laws_of_every_round_are_those_of_plain_passes(pair, drafts, monkeypatch):
     run, judge = whims(monkeypatch, pair, drafts, batch_size=3)
     assert max(len(texts) for texts, _ in judge.rounds) == 3

@@ -12,6 +12,7 @@ from otspec.decode.drafters.adaptive import Adaptive
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.budget_split import BudgetSplit
 from otspec.decode.drafters.calibrated_heap import CalibratedHeap
+from otspec.decode.drafters.delayed import Delayed
 from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.likeliest import Likeliest
 from otspec.decode.drafters.lookup import Lookup
@@ -24,6 +25,7 @@ DRAFTERS = Registry(
     "drafter",
     Entry("paths", Paths, Source("spectr"), "drafter", summary="K paths of L tokens; one path is a chain"),
     Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
+    Entry("delayed", Delayed, Source("delayed-trees"), "drafter", summary="a chain, then independent branches"),
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
     Entry("calibrated_heap", CalibratedHeap, Source("dyspec"), "drafter", summary="best first by measured acceptance"),
     Entry("budget_split", BudgetSplit, Source("dyspec"), "drafter",
@@ -42,7 +44,8 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'adaptive', 'lookup']
+    ['paths', 'tree', 'delayed', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'adaptive',
+     'lookup']
     """
     return DRAFTERS
 
