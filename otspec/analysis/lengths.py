@@ -116,8 +116,8 @@ def toy_blocks(target_model: MarkovModel, draft_model: MarkovModel, draft_length
 
 
 def compare_lengths(source: Trace | Rows | Blocks, *, draft_cost: float, verify_cost: float = 1.0,
-                    policies: Iterable[str | LengthPolicy] = DEFAULT, max_length: int | None = None,
-                    rule: Any = "block") -> Table:
+                    policies: str | LengthPolicy | Iterable[str | LengthPolicy] = DEFAULT,
+                    max_length: int | None = None, rule: Any = "block") -> Table:
     """Length policies side by side: as they come and fitted, on contexts that they were not fitted on.
 
     Parameters
@@ -126,7 +126,7 @@ def compare_lengths(source: Trace | Rows | Blocks, *, draft_cost: float, verify_
         Every other context is for calibration, the rest for the comparison; of an enumeration, all are for both.
     draft_cost, verify_cost : float
         Of one call of either model.
-    policies : iterable of str or LengthPolicy
+    policies : str, LengthPolicy, or iterable of them
     max_length : int, optional
         Of every policy, also of those whose engines draft more by default; default the length of the blocks.
     rule : str or verifier
@@ -152,7 +152,7 @@ def compare_lengths(source: Trace | Rows | Blocks, *, draft_cost: float, verify_
     calibration, held_out = (blocks, blocks) if blocks.weights is not None else blocks.halves()
     costs = {"draft_cost": draft_cost, "verify_cost": verify_cost}
     rows = []
-    for given in policies:
+    for given in [policies] if isinstance(policies, (str, LengthPolicy)) else policies:
         policy = _of_length(given, most)
         tuned = policy.fitted(calibration, **costs)
         for name, one in (("default", policy), ("fitted", tuned)):

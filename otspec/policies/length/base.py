@@ -10,7 +10,8 @@ being the end of the block.
   was emitted before it, whether or not another token was drafted.
 * Block verification, and Traversal, which it is on a chain: a node left with weight ``w`` passes ``w`` on to the next
   coin, and only the last node of the block has no excess to compare with. [block] [traversal]
-* Not proved: greedy block verification, whose state counts on the length of the block beforehand.
+* So do the other rules for trees that are proved for one draw without replacement: on a chain they are one of the two.
+* Not proved: greedy block verification, whose state counts on the length of the block beforehand, and look-ahead.
 
 The trap is a drafter that draws a token, finds it unlikely and drops it: then the kept token follows the draft law
 *restricted to likely tokens*, and a rule that is handed the whole draft law is biased. Either keep the token and stop
@@ -185,13 +186,23 @@ class LengthPolicy(ABC):
         return None
 
     def _check_blocks(self, blocks: Blocks) -> None:
-        if not isinstance(blocks, Blocks):
-            raise BadArgument(f"blocks: {type(blocks).__name__} is no set of blocks. "
-                              f"Fix: otspec.drafted_blocks(trace, rule='block').")
+        check_blocks(blocks)
         if blocks.length < self.max_length:
             raise BadArgument(f"max_length: {self!r} drafts up to {self.max_length} tokens, the blocks have "
                               f"{blocks.length}. Fix: record with draft_length={self.max_length}, or a smaller "
                               f"max_length.")
+
+
+def check_blocks(blocks: Any) -> None:
+    """Refuse what is no set of blocks.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if not isinstance(blocks, Blocks):
+        raise BadArgument(f"blocks: {type(blocks).__name__} is no set of blocks. "
+                          f"Fix: otspec.drafted_blocks(trace, rule='block').")
 
 
 def check_sample(blocks: Blocks) -> None:
@@ -201,6 +212,7 @@ def check_sample(blocks: Blocks) -> None:
     ------
     BadArgument
     """
+    check_blocks(blocks)
     if blocks.weights is None and len(blocks) < 2:
         raise BadArgument(f"blocks: {len(blocks)} recorded, a standard error needs at least 2 contexts. "
                           f"Fix: record more prompts.")

@@ -22,7 +22,7 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 from otspec.core.table import Table
-from otspec.policies.length.base import LengthPolicy, cheapest, check_cost, check_share
+from otspec.policies.length.base import LengthPolicy, cheapest, check_cost, check_sample, check_share
 from otspec.policies.length.blocks import Blocks, Seen
 
 
@@ -90,6 +90,7 @@ def formula_table(blocks: Blocks) -> Table:
     >>> formula_table(Blocks(half, half, half, half, half, half)).column("by_first")
     [1.5, 1.75]
     """
+    check_sample(blocks)
     rows = []
     for length in range(1, blocks.length + 1):
         measured = blocks.mean(1.0 + blocks.passed[:, :length].sum(axis=1))

@@ -26,7 +26,7 @@ from otspec.core.table import Table
 from otspec.policies.length.base import LengthPolicy, check_share
 from otspec.policies.length.blocks import Blocks, Seen
 from otspec.policies.length.fixed import unfitted
-from otspec.policies.length.times import TimeModel
+from otspec.policies.length.times import TimeModel, check_times
 
 ROUNDS = 100
 
@@ -60,6 +60,7 @@ def best_lengths(chances: Any, times: TimeModel, *, context: int = 0) -> tuple[n
     >>> best_lengths([[0.9, 0.01]], times)[0]
     array([1])
     """
+    check_times(times)
     gains = np.asarray(chances, dtype=np.float64)
     if gains.ndim != 2 or 0 in gains.shape:
         raise ShapeMismatch(f"chances: shape {gains.shape} is not [B max_length]. Fix: one row per text.")
@@ -117,6 +118,8 @@ class Goodput(LengthPolicy):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        if self.times is not None:
+            check_times(self.times)
         check_positive("batch_size", self.batch_size)
         check_positive("max_length", self.max_length)
         if isinstance(self.acceptance, tuple):
@@ -148,7 +151,7 @@ class Goodput(LengthPolicy):
     def _best(self) -> tuple[int, float]:
         if self.times is None or self.acceptance is None:
             raise BadArgument(f"policy: {self!r} lacks {'times' if self.times is None else 'acceptance'}. Fix: "
-                              f"times=otspec.TimeModel.fit(otspec.measure_steps(pair)), then "
+                              f"times=otspec.TimeModel.fit(otspec.measure_steps(pair, prompts)), then "
                               f"fitted(calibration_blocks, draft_cost=...).")
         own = np.array([self.acceptance[: self.max_length]]) if isinstance(self.acceptance, tuple) else \
             self.chances([self.acceptance])
@@ -189,6 +192,7 @@ def phase_diagram(times: TimeModel, batch_sizes: Sequence[int], acceptances: Seq
         Columns ``batch_size, acceptance, length, goodput`` (tokens per second) and ``speedup`` over no drafting.
     """
     rows = []
+    check_times(times)
     for batch in batch_sizes:
         plain = batch / times.seconds(np.zeros(check_positive("batch_sizes", batch), dtype=int), context * batch)
         for rate in acceptances:

@@ -106,6 +106,13 @@ class TimeModel:
     target: StepTime
     round: StepTime = StepTime(0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        """Check the parts."""
+        for name in PARTS:
+            if not isinstance(getattr(self, name), StepTime):
+                raise BadArgument(f"{name}: {getattr(self, name)!r} is no StepTime. Fix: StepTime(fixed, per_token) "
+                                  f"or TimeModel.fit(steps).")
+
     @classmethod
     def fit(cls, steps: Table, *, column: str = "seconds") -> TimeModel:
         """Fit a table of measured steps with columns ``part`` and ``tokens``, as `otspec.measure_steps` makes it.
@@ -142,3 +149,16 @@ class TimeModel:
         scored = int(lengths.sum()) + len(lengths)
         return float(sum(self.draft(texts, context) for texts in drafting) + self.target(scored, context)
                      + self.round(scored))
+
+
+def check_times(times: Any) -> TimeModel:
+    """Return a time model, or refuse what is none.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if not isinstance(times, TimeModel):
+        raise BadArgument(f"times: {times!r} is no TimeModel. Fix: otspec.TimeModel.fit(otspec.measure_steps(pair, "
+                          f"prompts)).")
+    return times

@@ -84,6 +84,8 @@ def test_bad_arguments():
     blocks = ot.toy_blocks(*pair(1), 2)
     with pytest.raises(BadArgument, match="not been fitted"):
         BestLength(2).predict(blocks, draft_cost=0.1)
+    with pytest.raises(BadArgument, match=r"drafted_blocks\(trace"):
+        FixedLength(1).predict(ot.load_trace("pocket"), draft_cost=0.1)
     with pytest.raises(BadArgument, match="draft_length=3"):
         FixedLength(3).predict(blocks, draft_cost=0.1)
     with pytest.raises(BadArgument, match="acceptance"):

@@ -87,6 +87,11 @@ def test_bad_arguments():
         Goodput(times, acceptance=(0.5, 0.2), max_length=3)
     with pytest.raises(BadArgument, match="batch_size"):
         Goodput(times, 0)
+    for call in (lambda: phase_diagram(None, [1], [0.5]), lambda: best_lengths([[0.5]], 3), lambda: Goodput(3)):
+        with pytest.raises(BadArgument, match="no TimeModel"):
+            call()
+    with pytest.raises(BadArgument, match="no StepTime"):
+        TimeModel(0.1, StepTime(1.0, 0.0))
     with pytest.raises(BadArgument, match="falling"):
         best_lengths([[0.2, 0.5]], times)
     with pytest.raises(ShapeMismatch, match="max_length"):

@@ -98,9 +98,10 @@ def test_lengths_differ_between_blocks():
     assert all(len(lengths[name]) > 1 for name in ("confidence", "min_probability", "entropy", "specdec++"))
 
 
-# one policy that looks at the last token and one that looks ahead stand for all on the tree rules
+# on the tree rules, one policy that looks at the last token and one that looks ahead stand for all
 PAIRS = [(name, rule) for name in NAMES for rule in ("token_wise", "block")]
-PAIRS += [(name, rule) for name in ("confidence", "min_probability") for rule in ("traversal", "recursive_walk")]
+PAIRS += [("confidence", rule) for rule in ot.list_verifiers(ot.WithoutReplacement(1), kind="tree")]
+PAIRS += [("min_probability", rule) for rule in ("traversal", "recursive_walk")]
 
 
 @pytest.mark.parametrize(("name", "rule"), PAIRS)
