@@ -40,7 +40,7 @@ def race_list_agreement(target: Array, draft: Array, k: int) -> Array:
     work = float(np.prod(shape)) * shape[-1] * k * time.size
     if work > MOST_WORK:
         raise TooLarge(f"the exact agreement of a list of {k} needs {work:.3g} multiplications, more than "
-                       f"{MOST_WORK:.3g}. Fix: use sampled_agreement (predict=False where texts are decoded).", work)
+                       f"{MOST_WORK:.3g}. Fix: use sampled_agreement.", work)
     laws = [on_host(law).reshape(-1, shape[-1]) for law in (target, draft)]
     found = np.array([_among(*pair, k, time, weight) for pair in zip(*laws, strict=True)])
     return xp.asarray(found.reshape(shape[:-1]), device=target.device)
