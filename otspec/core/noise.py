@@ -87,6 +87,19 @@ class Noise:
         keys = np.asarray(self._key.cpu() if hasattr(self._key, "cpu") else self._key).ravel()
         return np.unique(keys).size == keys.size
 
+    def take(self, rows: Array) -> Noise:
+        """Return the noise of some entries, by their numbers ``[n]`` in the flattened batch.
+
+        Examples
+        --------
+        >>> some = Noise(0, np.array([[4, 5], [6, 7]])).take(np.array([3, 0]))
+        >>> bool((some.coins(2) == Noise(0, np.array([7, 4])).coins(2)).all())
+        True
+        """
+        taken = copy.copy(self)
+        taken._key = self._xp.take(self._xp.reshape(self._key, (-1, 1)), rows, axis=0)
+        return taken
+
     def like(self, array: Array) -> Noise:
         """Return the same noise, as arrays of the library and on the device of ``array``."""
         xp, place = array_namespace(array), device_of(array)

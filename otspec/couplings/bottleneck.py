@@ -24,6 +24,7 @@ import numpy as np
 from otspec.core.checks import check_number
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.joint_coupling import on_host
 from otspec.core.table import Table
 from otspec.couplings.entropy import Cells, MinimumEntropy, entropy
 
@@ -125,7 +126,7 @@ def _laws(source: Array, output: Array) -> tuple[np.ndarray, np.ndarray]:
     laws = exact_pair(source, output)
     if laws[0].ndim != 1:
         raise BadArgument(f"source: shape {tuple(laws[0].shape)} is a batch. Fix: one pair of laws at a time.")
-    source, output = (np.asarray(law.cpu() if hasattr(law, "cpu") else law) for law in laws)
+    source, output = map(on_host, laws)
     return source, output
 
 

@@ -22,10 +22,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from otspec.core.checks import check_number, check_positive
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument
-from otspec.core.joint_coupling import Coupled, JointCoupling
+from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part, total
 from otspec.core.noise import Noise
 from otspec.couplings.maximal import spread
@@ -107,18 +109,22 @@ class Communicated(JointCoupling):
         return 2 * math.log2(vocabulary) + 2 * math.log2(vocabulary / self.epsilon) + 7
 
     def _couple(self, target: Array, draft: Array, noise: Noise) -> Coupled:
-        xp = namespace(target)
+        xp, batch, device = namespace(target), tuple(target.shape[:-1]), target.device
+        # row by row on the host: most rows are done after the first message, and few need many
+        target, draft = (on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft))
+        noise = noise.like(target).take(np.arange(len(target)))
         rounded = self.rounded(draft)
         drafted, sent, kept = _offer(target, draft, rounded, noise.coins(3))
-        emitted, rounds = xp.where(kept, drafted, -1), xp.zeros_like(drafted)
-        while bool(xp.any(emitted < 0)):
-            waiting = emitted < 0
-            rounds = rounds + xp.astype(waiting, rounds.dtype)
-            # round after round has coins of its own
-            token, passed = _retry(target, rounded, noise.coins(2, stream=int(xp.max(rounds))))
-            emitted = xp.where(waiting & passed, token, emitted)
-        bits = self.mean_bits(xp.astype(sent, xp.int64), rounds, target.shape[-1])
-        return Coupled(emitted, drafted, bits)
+        emitted, rounds = np.where(kept, drafted, -1), np.zeros_like(drafted)
+        waiting = np.flatnonzero(emitted < 0)
+        while waiting.size:
+            rounds[waiting] += 1
+            coins = noise.take(waiting).coins(2, stream=int(rounds[waiting[0]]))  # round after round its own
+            token, passed = _retry(target[waiting], rounded[waiting], coins)
+            emitted[waiting[passed]] = token[passed]
+            waiting = waiting[~passed]
+        bits = self.mean_bits(sent.astype(np.int64), rounds, target.shape[-1])
+        return Coupled(*(xp.asarray(part.reshape(batch), device=device) for part in (emitted, drafted, bits)))
 
     def _agreed(self, target: Array, draft: Array) -> Array:
         rounded = self.rounded(draft)

@@ -22,7 +22,7 @@ import numpy as np
 
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, TooLarge
-from otspec.core.joint_coupling import Coupled, JointCoupling
+from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
 from otspec.core.laws import draw, namespace
 from otspec.core.noise import Noise
 
@@ -79,11 +79,11 @@ class MinimumEntropy(JointCoupling):
         target, draft = exact_pair(target, draft)
         if target.ndim != 1:
             raise BadArgument(f"target: shape {tuple(target.shape)} is a batch. Fix: one pair of laws at a time.")
-        return self._cells(_host(target), _host(draft))
+        return self._cells(on_host(target), on_host(draft))
 
     def entropy_bounds(self, target: Array, draft: Array) -> tuple[float, float]:
         """Certified ends of the least entropy, in bits: majorisation below, this coupling above."""
-        target, draft = (np.sort(_host(law))[::-1] for law in exact_pair(target, draft))
+        target, draft = (np.sort(on_host(law))[::-1] for law in exact_pair(target, draft))
         meet = np.diff(np.minimum(np.cumsum(target), np.cumsum(draft)), prepend=0.0)
         return entropy(meet), self.cells(target, draft).entropy
 
@@ -106,8 +106,8 @@ class MinimumEntropy(JointCoupling):
         return self._each(target, draft, table)
 
     def _couple(self, target: Array, draft: Array, noise: Noise) -> Coupled:
-        coins, batch = _host(noise.coins(1)), tuple(target.shape[:-1])
-        laws = [_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)]
+        coins, batch = on_host(noise.coins(1)), tuple(target.shape[:-1])
+        laws = [on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)]
         # draws of one pair of laws share its joint law
         kinds, kind = np.unique(np.concatenate(laws, axis=1), axis=0, return_inverse=True)
         coins, kind = np.broadcast_to(coins, (*batch, 1)).ravel(), kind.ravel()
@@ -123,7 +123,7 @@ class MinimumEntropy(JointCoupling):
     def _each(self, target: Array, draft: Array, what: Any) -> Array:
         """Stack what is found for every pair of a batch."""
         xp, batch = namespace(target), tuple(target.shape[:-1])
-        pairs = zip(*(_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)), strict=True)
+        pairs = zip(*(on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)), strict=True)
         found = np.stack([what(self._cells(*pair)) for pair in pairs])
         return xp.asarray(found.reshape(batch + found.shape[1:]), device=target.device)
 
@@ -192,7 +192,3 @@ def _trees(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     # determinants of incidence matrices are -1, 0 and 1, and those of trees are not 0
     tree = np.abs(np.linalg.det(sums)) > 0.5
     return cells[tree], np.rint(np.linalg.inv(sums[tree]))
-
-
-def _host(law: Array) -> np.ndarray:
-    return np.asarray(law.cpu() if hasattr(law, "cpu") else law, dtype=np.float64)

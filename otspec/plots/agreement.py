@@ -35,9 +35,9 @@ def agreement_vs_tv(table: Table, ax: Axes) -> Axes:
         if name in ("minhash_dart", "poisson"):
             continue
         part = table.where(coupling=name)
-        ax.plot(part.column("tv"), part.column("agreement"), ls="none", ms=2.6, alpha=0.55, mew=0, zorder=3,
+        ax.plot(part.column("tv"), part.column("agreement"), ls="none", ms=2.6, alpha=0.7, mew=0, zorder=3,
                 label=name, **rule_style(name))
-    ax.plot(grid, lower, "--", color=OPTIMUM["color"], zorder=4, label="(1 − TV)/(1 + TV): always promised")
+    ax.plot(grid, lower, "--", color=OPTIMUM["color"], zorder=4, label="(1 − TV)/(1 + TV): best promise")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_xlabel("total variation TV of target and draft law")

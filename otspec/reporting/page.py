@@ -133,7 +133,7 @@ def agreement_sentence(table: Table) -> str:
     first = table.rows[0]
     listed = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
     outside = sum(table.column("outside"))
-    return (f"What to see: {outside or 'no'} points lie outside the two curves; on average the bounds are "
+    return (f"What to see: {outside or 'no'} points lie outside the bounds of their coupling; on average these are "
             f"{first['lower']:.3f} and {first['upper']:.3f}, and the agreements {listed}.")
 
 
