@@ -43,9 +43,8 @@ def list_drafters() -> Mapping[str, Entry]:
 
     Examples
     --------
-    >>> list(list_drafters())
-    ['paths', 'tree', 'delayed', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'adaptive',
-     'lookup']
+    >>> list_drafters()["tree"].summary
+    'a fixed tree, children without replacement'
     """
     return DRAFTERS
 
