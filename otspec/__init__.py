@@ -30,6 +30,7 @@ _ROOMS = {
     "otspec.transport.bounds": "acceptance_bound optimal_acceptance optimal_plan winner_law",
     "otspec.verifiers": "list_verifiers verifier",
     "otspec.couplings": "coupling list_couplings",
+    "otspec.policies.trees": "AcceptanceTable Calibration TreePlan TreePolicy list_tree_policies tree_policy",
     "otspec.analysis.exact": "acceptance output_law",
     "otspec.analysis.monte_carlo": "sampled_acceptance",
     "otspec.analysis.agreement": "agreement",

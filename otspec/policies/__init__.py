@@ -1,0 +1,1 @@
+"""Policies: what to draft, decided before anything is verified."""

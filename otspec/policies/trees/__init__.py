@@ -1,0 +1,66 @@
+"""Policies that choose a draft tree: one file each, one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otspec.core.errors import BadArgument
+from otspec.core.open_registry import OpenRegistry
+from otspec.core.registry import Entry, Source
+from otspec.policies.trees.base import AcceptanceTable, Calibration, TreePlan, TreePolicy
+from otspec.policies.trees.fitted import Fitted
+from otspec.policies.trees.sequoia import Sequoia
+
+REGISTRY = OpenRegistry(
+    "tree policy", "otspec.tree_policies",
+    Entry("sequoia", Sequoia, Source("sequoia"), "tree policy", summary="best tree for rates by rank"),
+    Entry("fitted", Fitted, Source("sequoia"), "tree policy", summary="best tree for rates by depth, rank and width"),
+)
+
+
+def list_tree_policies() -> OpenRegistry:
+    """Tree policies by name, in display order.
+
+    Examples
+    --------
+    >>> "sequoia" in list_tree_policies()
+    True
+    """
+    return REGISTRY
+
+
+def tree_policy(name: Any, **params: Any) -> TreePolicy:
+    """Make a tree policy.
+
+    Parameters
+    ----------
+    name : str or TreePolicy
+        A name of `list_tree_policies`; an object is returned as it is.
+    **params
+        Parameters of the policy.
+
+    Raises
+    ------
+    UnknownName, BadArgument
+
+    Examples
+    --------
+    >>> tree_policy("sequoia").plan([0.6, 0.3], 4)
+    TreePlan(sequoia, 4 nodes, without_replacement, (2 .), 2.476 tokens per call)
+    """
+    if isinstance(name, TreePolicy):
+        if params:
+            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
+        return name
+    if not isinstance(name, str):
+        raise BadArgument(f"name: {name!r} is neither a name nor a tree policy. Fix: one of {', '.join(REGISTRY)}.")
+    entry = REGISTRY[name]
+    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: {takes}.")
+    return entry.factory(**params)
+
+
+__all__ = ["REGISTRY", "AcceptanceTable", "Calibration", "TreePlan", "TreePolicy", "list_tree_policies", "tree_policy"]
