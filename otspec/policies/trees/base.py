@@ -26,6 +26,8 @@ from otspec.policies.trees.shapes import Shape, numbered, shape_of, text_of
 from otspec.policies.trees.table import AcceptanceTable, Calibration
 from otspec.verifiers import list_verifiers, verifier
 
+LONGEST = 60  # letters of a shape that a plan shows
+
 
 @dataclass(frozen=True)
 class TreePlan:
@@ -137,7 +139,7 @@ class TreePlan:
 
     def __repr__(self) -> str:
         """Policy, size, shape and what it was planned for."""
-        shape = "" if self.counts is None else f", {self.text}"
+        shape = "" if self.counts is None or len(self.text) > LONGEST else f", {self.text}"
         predicted = "" if self.tokens is None else f", {self.tokens.mean:.4g} tokens per call" + (
             f" with {self.rule}" if self.rule else "")
         adaptive = ", adaptive widths" if self.adaptive_widths else ""
@@ -148,8 +150,8 @@ class TreePolicy(ABC):
     """A way to choose a tree; a subclass is a frozen dataclass and writes `_plan`."""
 
     name: ClassVar[str] = ""
-    #: whether `_plan` reads the table's `Calibration`
-    needs_calibration: ClassVar[bool] = False
+    #: what the choice depends on: "rates", the table's "calibration", or the draft "laws" alone (the table may be None)
+    reads: ClassVar[str] = "rates"
 
     def plan(self, table: Any, budget: int, *, max_depth: int | None = None,
              max_children: int | None = None) -> TreePlan:
@@ -157,35 +159,44 @@ class TreePolicy(ABC):
 
         Parameters
         ----------
-        table : AcceptanceTable or array
-            Rates of the rule that will verify; a plain array ``[R]``, ``[D R]`` or ``[D K R]`` makes a table.
+        table : AcceptanceTable, array or None
+            Rates of the rule that will verify; a plain array ``[R]``, ``[D R]`` or ``[D K R]`` makes a table. None is
+            for policies that read nothing but the draft laws.
         budget : int
             Drafted tokens per call, N.
         max_depth : int, optional
             Most drafted tokens on one way; default N.
         max_children : int, optional
-            Most children of a node; default as many as the table has ranks.
+            Most children of a node; default as many as the table has ranks, or N.
 
         Raises
         ------
         BadArgument, ShapeMismatch
         """
-        table = table if isinstance(table, AcceptanceTable) else AcceptanceTable(table)
         budget = check_positive("budget", budget)
         deepest = budget if max_depth is None else min(budget, check_positive("max_depth", max_depth))
-        ranks = table.num_ranks
-        widest = min(ranks, budget) if max_children is None else min(budget, check_positive("max_children",
-                                                                                            max_children))
-        if widest > ranks:
-            raise BadArgument(f"max_children: {widest}, but rates are known for {ranks} ranks. Fix: a table of more "
-                              f"ranks, or max_children={ranks}.")
-        if self.needs_calibration and table.calibration is None:
+        if table is not None and not isinstance(table, AcceptanceTable):
+            table = AcceptanceTable(table)
+        ranks = budget if self.reads == "laws" else self._ranks(table)
+        if max_children is not None and check_positive("max_children", max_children) > ranks < budget:
+            raise BadArgument(f"max_children: {max_children}, but rates are known for {ranks} ranks. Fix: a table of "
+                              f"more ranks, or max_children={ranks}.")
+        return self._plan(table, budget, deepest, min(budget, ranks, max_children or ranks))
+
+    def _ranks(self, table: AcceptanceTable | None) -> int:
+        """Most children of a node that the table knows rates for."""
+        if table is None:
+            raise BadArgument(f"table: None, but {self.name!r} reads rates. Fix: an AcceptanceTable of the rule that "
+                              f"will verify.")
+        if self.reads == "rates":
+            return table.num_ranks
+        if table.calibration is None:
             raise BadArgument(f"table: {table!r} has no calibration, which {self.name!r} reads. Fix: AcceptanceTable("
                               f"..., calibration=Calibration(...)).")
-        return self._plan(table, budget, deepest, widest)
+        return table.calibration.num_ranks
 
     @abstractmethod
-    def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
+    def _plan(self, table: AcceptanceTable | None, budget: int, max_depth: int, max_children: int) -> TreePlan:
         """Choose; arguments checked."""
 
     def _fixed(self, table: AcceptanceTable, counts: tuple[int, ...]) -> TreePlan:

@@ -24,6 +24,14 @@ class Forest(NamedTuple):
     shares: np.ndarray
 
 
+class Level(NamedTuple):
+    """Best value ``[N+1]`` of the children of a node at one depth, and which of the forests ``made`` has it."""
+
+    value: np.ndarray
+    choice: np.ndarray
+    made: tuple[Forest, ...]
+
+
 def forest(rates: np.ndarray, worth: np.ndarray, *, least: int) -> Forest:
     """Children of one node, at least ``least`` of them, where a child of share m is worth ``worth[m]`` when accepted.
 
@@ -64,26 +72,22 @@ class Programme:
 
     def __init__(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> None:
         self.table, self.budget, self.widest = table, budget, max_children
-        self.values, self.children = [np.ones(budget + 1)], []
+        self.values, self.levels = [np.ones(budget + 1)], []
         for depth in range(max_depth - 1, -1, -1):
-            best = self._best(depth, np.append(-np.inf, self.values[-1][:-1]))
-            self.values.append(1.0 + best.value)
-            self.children.append(best)
+            level = self._level(depth, np.append(-np.inf, self.values[-1][:-1]))
+            self.values.append(1.0 + level.value)
+            self.levels.append(level)
         self.values.reverse()
-        self.children.reverse()
+        self.levels.reverse()
 
-    def _best(self, depth: int, worth: np.ndarray) -> Forest:
+    def _level(self, depth: int, worth: np.ndarray) -> Level:
         least = int(depth == 0)  # a tree has a node
         if not self.table.by_width:
-            return forest(self.table.at(depth, self.widest), worth, least=least)
-        made = [forest(self.table.at(depth, width), worth, least=width) for width in range(1, self.widest + 1)]
-        nothing = np.full(worth.size, -np.inf) if least else np.zeros(worth.size)
-        values = np.stack([nothing, *(one.value for one in made)])
-        width = values.argmax(axis=0)
-        shares = np.zeros((self.widest, worth.size), dtype=np.int64)
-        for many, one in enumerate(made, 1):
-            shares[:many] = np.where(width == many, one.shares, shares[:many])
-        return Forest(values.max(axis=0), shares)
+            only = forest(self.table.at(depth, self.widest), worth, least=least)
+            return Level(only.value, np.zeros(worth.size, dtype=np.int64), (only,))
+        made = [forest(self.table.at(depth, width), worth, least=width) for width in range(least, self.widest + 1)]
+        values = np.stack([one.value for one in made])
+        return Level(values.max(axis=0), values.argmax(axis=0), tuple(made))
 
     def shape(self) -> Shape:
         """The best tree, nested."""
@@ -94,10 +98,10 @@ class Programme:
         return counts_of(self.shape())
 
     def _shape(self, depth: int, budget: int) -> Shape:
-        if depth == len(self.children):
+        if depth == len(self.levels):
             return ()
-        left, kids = budget, []
-        for share in self.children[depth].shares:
+        level, left, kids = self.levels[depth], budget, []
+        for share in level.made[level.choice[budget]].shares:
             mine = int(share[left])
             if mine == 0:
                 break

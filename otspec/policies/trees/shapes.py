@@ -7,7 +7,7 @@ children of node n, node 0 being the end of the text. As a nested tuple a node i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def numbered(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def text_of(shape: Shape) -> str:
-    """A shape in short: a number for a node with a chain of so many below it, ``.`` for a leaf, brackets around siblings.
+    """A shape in short: a number for a node with a chain of so many below it, ``.`` for a leaf, siblings in brackets.
 
     Examples
     --------
@@ -86,25 +86,3 @@ def text_of(shape: Shape) -> str:
         return str(length) if length else "."
     inside = "(" + " ".join(map(text_of, shape)) + ")"
     return f"{length}{inside}" if length else inside
-
-
-def all_shapes(nodes: int, max_depth: int | None = None, max_children: int | None = None) -> Iterable[Shape]:
-    """Every ordered tree of so many nodes below its root, the root not counted.
-
-    Examples
-    --------
-    >>> len(list(all_shapes(4)))
-    14
-    """
-    most = nodes if max_children is None else max_children
-
-    def forests(size: int, depth: int, room: int) -> Iterable[Shape]:
-        if size == 0:
-            yield ()
-        elif depth > 0 and room > 0:
-            for first in range(1, size + 1):
-                for head in forests(first - 1, depth - 1, most):
-                    for tail in forests(size - first, depth, room - 1):
-                        yield (head, *tail)
-
-    yield from forests(nodes, nodes if max_depth is None else max_depth, most)
