@@ -54,6 +54,8 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.planner.recommend": "recommend",
+    "otspec.planner.recommendation": "Recommendation",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }
