@@ -8,7 +8,10 @@ from typing import Any
 from otspec.core.errors import BadArgument
 from otspec.core.registry import Entry, Registry, Source
 from otspec.decode.drafters.base import Draft, Drafter
+from otspec.decode.drafters.budget_split import BudgetSplit
+from otspec.decode.drafters.calibrated_heap import CalibratedHeap
 from otspec.decode.drafters.heap import Heap
+from otspec.decode.drafters.likeliest import Likeliest
 from otspec.decode.drafters.lookup import Lookup
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.rerank import Rerank
@@ -20,7 +23,11 @@ DRAFTERS = Registry(
     Entry("paths", Paths, Source("spectr"), "drafter", summary="K paths of L tokens; one path is a chain"),
     Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
+    Entry("calibrated_heap", CalibratedHeap, Source("dyspec"), "drafter", summary="best first by measured acceptance"),
+    Entry("budget_split", BudgetSplit, Source("dyspec"), "drafter",
+          summary="shape fitted to the text, widths fixed before children are drawn"),
     Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
+    Entry("likeliest", Likeliest, Source("eagle-2"), "drafter", summary="the N likeliest nodes of the whole tree"),
     Entry("several", Several, Source("mdsd"), "drafter", summary="a path from each of several draft models"),
     Entry("lookup", Lookup, Source("prompt-lookup"), "drafter", summary="what followed earlier in the text"),
 )
@@ -32,7 +39,7 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'rerank', 'several', 'lookup']
+    ['paths', 'tree', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'lookup']
     """
     return DRAFTERS
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from otspec.core.checks import check_positive
-from otspec.core.laws import draw, normalized_or
 from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.decode.drafters.best_first import Place, grow
 
 
 @dataclass(frozen=True)
@@ -60,32 +60,17 @@ class Heap(Drafter):
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw node after node; one call of the draft model each."""
-        import torch
+        return grow(speaker, uniforms, _Mass(), depth=self.depth, children=self.nodes)
 
-        law = speaker.start()
-        size, each = len(law), torch.arange(len(law), device=law.device)
-        rows = law.new_zeros(size, self.nodes + 1, law.shape[1])
-        left = torch.zeros_like(rows)
-        rows[:, 0] = left[:, 0] = law
-        value, deep = law.new_zeros(size, self.nodes + 1), torch.zeros(size, self.nodes + 1, dtype=torch.int64,
-                                                                       device=law.device)
-        value[:, 0] = 1.0
-        tokens, parents = torch.full((2, size, self.nodes), -1, dtype=torch.int64, device=law.device)
-        for n in range(self.nodes):
-            best = value.argmax(dim=1)
-            there = value[each, best] > 0
-            rest = normalized_or(left[each, best], rows[each, best])
-            token = draw(rest, uniforms[:, n])
-            chance = rest[each, token]
-            tokens[:, n] = torch.where(there, token, -1)
-            parents[:, n] = best
-            deep[:, n + 1] = deep[each, best] + 1
-            worth = value[each, best]
-            value[:, n + 1] = torch.where(there & (deep[:, n + 1] < self.depth), worth * chance, 0.0)
-            left[each, best, token] = torch.where(there, 0.0, left[each, best, token])
-            spent = left[each, best].sum(dim=1) <= 0
-            value[each, best] = torch.where(spent, 0.0, worth * (1.0 - chance).clamp(min=0.0))
-            if n + 1 < self.nodes:
-                law = speaker.after(tokens[:, n : n + 1], parents[:, n : n + 1])[:, 0]
-                rows[:, n + 1] = left[:, n + 1] = law
-        return Draft(tokens, parents, rows)
+
+class _Mass:
+    """Probability of the way to a place, and of all earlier children there failing."""
+
+    def kind(self, law: Any) -> int:
+        return 0
+
+    def first(self, worth: Any, kind: Any) -> Any:
+        return worth
+
+    def later(self, place: Place) -> tuple[Any, Any]:
+        return place.value * place.chance, place.value * (1.0 - place.chance).clamp(min=0.0)

@@ -8,13 +8,34 @@ from otspec.core.errors import BadArgument
 from otspec.core.open_registry import OpenRegistry
 from otspec.core.registry import Entry, Source
 from otspec.policies.trees.base import AcceptanceTable, Calibration, TreePlan, TreePolicy
+from otspec.policies.trees.budget_split import BudgetSplit
+from otspec.policies.trees.calibrated_heap import CalibratedHeap
+from otspec.policies.trees.caterpillar import Caterpillar
+from otspec.policies.trees.delayed import Delayed
+from otspec.policies.trees.dyspec import DySpec
+from otspec.policies.trees.eagle2 import EagleTwo
 from otspec.policies.trees.fitted import Fitted
+from otspec.policies.trees.likeliest import Likeliest
+from otspec.policies.trees.prompts import Prompts
 from otspec.policies.trees.sequoia import Sequoia
+
+
+def _line(policy: type[TreePolicy], source: str, summary: str) -> Entry:
+    return Entry(policy.name, policy, Source(source), "tree policy", summary=summary)
+
 
 REGISTRY = OpenRegistry(
     "tree policy", "otspec.tree_policies",
-    Entry("sequoia", Sequoia, Source("sequoia"), "tree policy", summary="best tree for rates by rank"),
-    Entry("fitted", Fitted, Source("sequoia"), "tree policy", summary="best tree for rates by depth, rank and width"),
+    _line(Sequoia, "sequoia", "best fixed tree for rates by rank"),
+    _line(Fitted, "sequoia", "best fixed tree for rates by depth, rank and width"),
+    _line(Caterpillar, "traversal", "best chain with leaves beside it"),
+    _line(Delayed, "delayed-trees", "one chain, then branches"),
+    _line(DySpec, "dyspec", "heap on draft probabilities"),
+    _line(CalibratedHeap, "dyspec", "heap on measured rates"),
+    _line(BudgetSplit, "dyspec", "shape fitted to the text, widths fixed before children are drawn"),
+    _line(EagleTwo, "eagle-2", "expand and rerank, without chance"),
+    _line(Likeliest, "eagle-2", "the likeliest nodes, without chance"),
+    _line(Prompts, "ppd", "trees of prompt tokens, one for each state of a Markov chain"),
 )
 
 

@@ -32,11 +32,11 @@ class Calibration:
     ----------
     entropy_edges : [E - 1] increasing
         Edges, in nats, between bins of the entropy of the draft law that the children are drawn from.
-    by_entropy : [R E]
-        Rate of each rank before the child is drawn.
+    by_entropy : [R E] or [K R E]
+        Rate of each rank before the child is drawn; with widths, of a node that has k + 1 children.
     chance_edges : [C - 1] increasing
         Edges between bins of the child's probability under the draft law of its parent.
-    by_chance : [R C]
+    by_chance : [R C] or [K R C]
         Rate of each rank once the child is known.
 
     Examples
@@ -46,9 +46,9 @@ class Calibration:
     """
 
     entropy_edges: Sequence[float]
-    by_entropy: Sequence[Sequence[float]]
+    by_entropy: Sequence[Any]
     chance_edges: Sequence[float]
-    by_chance: Sequence[Sequence[float]]
+    by_chance: Sequence[Any]
 
     def __post_init__(self) -> None:
         """Check the shapes, and keep plain tuples, which can be hashed and written down."""
@@ -56,19 +56,25 @@ class Calibration:
             found = _numbers(edges, getattr(self, edges), (1,)) if len(getattr(self, edges)) else np.zeros(0)
             if (np.diff(found) <= 0).any():
                 raise BadArgument(f"{edges}: {found.tolist()} do not increase. Fix: sort them, and drop equal ones.")
-            table = _rates(rates, getattr(self, rates), (2,))
-            if table.shape[1] != found.size + 1:
-                raise ShapeMismatch(f"{rates}: {table.shape[1]} bins for {found.size} edges. Fix: [ranks edges + 1].")
+            table = _rates(rates, getattr(self, rates), (2, 3))
+            if table.shape[-1] != found.size + 1:
+                raise ShapeMismatch(f"{rates}: {table.shape[-1]} bins for {found.size} edges. Fix: [ranks edges + 1].")
             object.__setattr__(self, edges, tuple(found.tolist()))
-            object.__setattr__(self, rates, tuple(map(tuple, table.tolist())))
-        if len(self.by_entropy) != len(self.by_chance):
-            raise ShapeMismatch(f"by_entropy, by_chance: {len(self.by_entropy)} and {len(self.by_chance)} ranks. "
-                                f"Fix: as many in both.")
+            object.__setattr__(self, rates, _tuples(table))
+        before, after = np.shape(self.by_entropy)[:-1], np.shape(self.by_chance)[:-1]
+        if before != after or len(set(before)) > 1:
+            raise ShapeMismatch(f"by_entropy, by_chance: ranks {before} and {after}. Fix: the same ranks in both, or "
+                                f"[K K], as many widths as ranks.")
 
     @property
     def num_ranks(self) -> int:
         """Most children of a node that rates are known for."""
         return len(self.by_entropy)
+
+    @property
+    def by_width(self) -> bool:
+        """Whether rates depend on the number of children."""
+        return np.ndim(self.by_entropy) == 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +217,10 @@ class AcceptanceTable:
         """Size and rule."""
         widths = f", {self.num_ranks} widths" if self.by_width else ""
         return f"AcceptanceTable({self.num_depths} depths, {self.num_ranks} ranks{widths}, rule={self.rule!r})"
+
+
+def _tuples(array: np.ndarray) -> tuple[Any, ...]:
+    return tuple(map(_tuples, array)) if array.ndim > 1 else tuple(array.tolist())
 
 
 def _numbers(name: str, values: Any, dimensions: tuple[int, ...]) -> np.ndarray:
