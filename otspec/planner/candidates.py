@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from otspec.decode.drafters import DRAFTERS
 from otspec.decode.drafters import drafter as make_drafter
-from otspec.decode.drafters import list_drafters
 from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.planner.costs import Costs, draft_steps
@@ -23,6 +23,7 @@ from otspec.policies.trees.shapes import shape_of, text_of
 DEFAULT_LENGTH = 5  # drafts that engines make by default, one after the other
 MOST_PATHS = 8
 SHARES = (1.0, 0.75, 0.5)  # of the longest paths, and of the budget of a tree, that are tried
+GAIN = 1.15  # what a tree that is fitted to each text keeps more than a fixed one, at most, as far as we have seen
 Tables = Mapping[str, AcceptanceTable]
 
 
@@ -86,7 +87,8 @@ def drafts_in_words(drafter: Drafter) -> str:
     counts = getattr(drafter, "counts", None)
     if counts is not None:
         return f"tree {text_of(shape_of(counts))}"
-    return f"{type(drafter).__name__} of {drafter.num_nodes}"
+    name = next(name for name, entry in DRAFTERS.items() if entry.factory is type(drafter))
+    return f"{name.replace('_', ' ')} of {drafter.num_nodes}"
 
 
 def _chains(rule: str) -> Callable[..., Iterator[Candidate]]:
@@ -113,10 +115,7 @@ def _paths(rule: str) -> Callable[..., Iterator[Candidate]]:
 
 def _trees(policy: str, table: str, rules: Sequence[str]) -> Callable[..., Iterator[Candidate]]:
     def offered(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Candidate]:
-        plans = [tree_policy(policy).plan(tables[table], size, max_depth=depth)
-                 for size in sorted({max(1, round(share * budget)) for share in SHARES})
-                 for depth in range(1, size + 1)]
-        best = max(plans, key=lambda plan: _promise(plan, costs))
+        best = max(_plans(policy, tables[table], budget), key=lambda plan: _promise(plan, costs))
         made = make_drafter(best.drafter, **best.parameters)
         for rule in rules:
             if rule != "grouped_traversal" or best.most_draws > 2:  # two children are groups of one, which is Traversal
@@ -125,15 +124,38 @@ def _trees(policy: str, table: str, rules: Sequence[str]) -> Callable[..., Itera
     return offered
 
 
+def _plans(policy: str, table: AcceptanceTable, budget: int) -> list[TreePlan]:
+    """Trees of the budget or less, of every depth."""
+    return [tree_policy(policy).plan(table, size, max_depth=depth)
+            for size in sorted({max(1, round(share * budget)) for share in SHARES}) for depth in range(1, size + 1)]
+
+
 def _promise(plan: TreePlan, costs: Costs) -> float:
     return costs.speedup(plan.tokens.mean, drafts=plan.num_nodes, steps=plan.depth)
 
 
+def _worth_its_steps(budget: int, tables: Tables, costs: Costs) -> bool:
+    """Whether a tree that asks the draft model node after node could pay: it keeps `GAIN` more than a fixed one."""
+    fixed = max(_promise(plan, costs) for plan in _plans("fitted", tables["traversal"], budget))
+    return GAIN * tree_policy("fitted").plan(tables["traversal"], budget).tokens.mean * costs.factor(
+        drafts=budget, steps=budget) > fixed
+
+
 def _heaps(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Candidate]:
-    if "calibrated_heap" not in list_drafters():
+    if not _worth_its_steps(budget, tables, costs):
         return
     calibration = tables["traversal"].calibration
     yield Candidate(name, make_drafter("calibrated_heap", nodes=budget, calibration=calibration), "traversal")
+
+
+def _splits(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Candidate]:
+    if not _worth_its_steps(budget, tables, costs):
+        return
+    table = tables["traversal"]
+    made = make_drafter("budget_split", nodes=budget, rates=tuple(map(tuple, table.rates.tolist())),
+                        calibration=table.calibration)
+    for rule in ("traversal", "grouped_traversal"):
+        yield Candidate(name, made, rule)
 
 
 def _lengths(budget: int) -> list[int]:
@@ -163,6 +185,7 @@ FAMILIES: Mapping[str, Family] = {
     "winner": Family("independent paths, winner + block", _paths("winner_block")),
     "lookahead": Family("independent paths, look-ahead", _paths("lookahead_block")),
     "tree": Family("tree for its rule, Traversal", _trees("fitted", "traversal", ("traversal", "grouped_traversal"))),
+    "split": Family("budget split, Traversal", _splits),
     "heap": Family("calibrated heap, Traversal", _heaps),
 }
 

@@ -20,6 +20,12 @@ import numpy as np
 from otspec.core.checks import check_number, check_positive
 from otspec.core.errors import BadArgument
 from otspec.decode.drafters.base import Drafter
+from otspec.decode.drafters.budget_split import BudgetSplit
+from otspec.decode.drafters.calibrated_heap import CalibratedHeap
+from otspec.decode.drafters.heap import Heap
+from otspec.decode.drafters.likeliest import Likeliest
+
+ONE_BY_ONE = (Heap, CalibratedHeap, BudgetSplit, Likeliest)  # drafters that ask the model node after node
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def draft_steps(drafter: Drafter | None) -> int:
     """
     if drafter is None or not drafter.asks_model:
         return 0
-    return drafter.num_nodes if drafter.adaptive_widths else drafter.depth
+    return drafter.num_nodes if isinstance(drafter, ONE_BY_ONE) else drafter.depth
 
 
 __all__ = ["Costs", "draft_steps"]

@@ -32,6 +32,8 @@ class Recommendation:
         The best of every other family for the same budget, plain sampling and the rivals among them, fastest first.
     curve : Table
         Best of every family for smaller budgets too, on held-out contexts.
+    limit : Table
+        What no rule on independent paths can exceed, by budget; empty of a trace.
     budget : int
     costs : Costs
     settings : mapping
@@ -43,6 +45,7 @@ class Recommendation:
     choice: Option
     runners_up: tuple[Option, ...]
     curve: Table
+    limit: Table
     budget: int
     costs: Costs
     settings: Mapping[str, Any]
@@ -52,7 +55,8 @@ class Recommendation:
     def of(cls, found: Found, budget: int, costs: Costs, settings: Mapping[str, Any],
            notes: tuple[str, ...] = ()) -> Recommendation:
         """Make it of what a search found."""
-        return cls(found.choice, found.others, Table(found.curve.rows, dict(settings)), budget, costs, settings, notes)
+        curve, limit = (Table(table.rows, dict(settings)) for table in (found.curve, found.limit))
+        return cls(found.choice, found.others, curve, limit, budget, costs, settings, notes)
 
     @property
     def verifier(self) -> str | None:
@@ -116,7 +120,7 @@ class Recommendation:
                 "speedup": vars(self.speedup), "costs": self.costs.to_dict(), "settings": dict(self.settings),
                 "python": self.python, "command": self.command, "engines": list(self.engines),
                 "choice": self.choice.row(), "runners_up": [one.row() for one in self.runners_up],
-                "curve": self.curve.rows, "notes": list(self.notes)}
+                "curve": self.curve.rows, "limit": self.limit.rows, "notes": list(self.notes)}
 
     def to_json(self) -> str:
         """All of it as JSON."""
@@ -131,7 +135,8 @@ class Recommendation:
         """
         from otspec.plots.planner import budget_figure
 
-        return budget_figure(self.curve)
+        title = f"up to {self.budget} drafts: {self.choice.candidate.text}, {self.speedup.mean:.2f} times plain sampling"
+        return budget_figure(self.curve, self.limit, title)
 
     def save_plot(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure, and its numbers as CSV beside it."""

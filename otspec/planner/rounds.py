@@ -17,11 +17,11 @@ import numpy as np
 
 from otspec.core.drafted import DraftedTrees
 from otspec.decode.along import sides
-from otspec.decode.asking import on_device
+from otspec.decode.asking import ask, on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.tree import FixedTree
-from otspec.decode.judges import Judge
+from otspec.decode.judges import ChainJudge, Judge
 from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
 
@@ -196,5 +196,8 @@ def _expected(judge: Judge, one: Round) -> np.ndarray:
 
     with torch.inference_mode():
         uniforms = one.uniforms[:, : judge.num_uniforms]
+        if isinstance(judge, ChainJudge):  # beside its coins, the last draft of every prefix is integrated out
+            return ask(judge.rule._expected_paths, one.target_rows[:, None], one.draft.rows, one.draft.tokens[:, None],
+                       uniforms, dtype=np.float64).numpy()
         outcome = judge.judge(one.target_rows, one.draft, uniforms, None) if judge.needs_outcome else None
         return np.asarray(judge.expected(one.target_rows, one.draft, outcome, uniforms), dtype=np.float64)

@@ -10,8 +10,9 @@ import numpy as np
 
 from otspec.core.estimate import Estimate
 from otspec.core.table import Table
-from otspec.planner.candidates import FAMILIES, Candidate, candidates
+from otspec.planner.candidates import FAMILIES, MOST_PATHS, Candidate, candidates
 from otspec.planner.costs import Costs
+from otspec.planner.limit import path_limits
 from otspec.planner.sources import CALIBRATION, HELD_OUT
 
 PLAIN = Candidate("plain")
@@ -55,11 +56,12 @@ class Option:
 
 
 class Found(NamedTuple):
-    """What the search found: the choice, the best of the other families at the budget, and the curve."""
+    """What the search found: the choice, the best of the other families at the budget, the curve and its limit."""
 
     choice: Option
     others: tuple[Option, ...]
     curve: Table
+    limit: Table
 
 
 def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Found:
@@ -91,7 +93,7 @@ def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Fo
     others = sorted((one for one in (plain, *at_budget.values()) if one is not choice and one != choice),
                     key=lambda one: -one.speedup.mean)
     rows = [{"budget": size} | one.row() for size in budgets for one in options[size].values()]
-    return Found(choice, tuple(others), Table(rows))
+    return Found(choice, tuple(others), Table(rows), _limit(source.prefixes(), budgets, costs))
 
 
 def _speed(one: Candidate, tokens: Mapping[Candidate, float], costs: Costs) -> float:
@@ -102,7 +104,7 @@ def _best_of_families(calibrated: Mapping[Candidate, float], budget: int, costs:
     best = {}
     for name in FAMILIES:
         mine = [one for one in calibrated if one.family == name and one.drafts <= budget]
-        if name in ("default", "heap"):  # of these a family has one member for each budget
+        if name in ("default", "split", "heap"):  # of these a family has one member for each budget
             mine = [one for one in mine if one.drafts == max(other.drafts for other in mine)]
         if mine:
             best[name] = max(mine, key=lambda one: _speed(one, calibrated, costs))
@@ -117,6 +119,21 @@ def _options(chosen: Mapping[str, Candidate], tested: Mapping[Candidate, np.ndar
     return {name: Option(one, Estimate.from_samples(tested[one]), Estimate.from_samples(gained[name]),
                          calibrated[one], ratios[name].get("default"), ratios[name].get("sequoia"))
             for name, one in chosen.items()}
+
+
+def _limit(prefixes: tuple[np.ndarray, np.ndarray] | None, budgets: Sequence[int], costs: Costs) -> Table:
+    """Limit of independent paths at each budget, the best shape for tokens and the best for speed."""
+    rows = []
+    for budget in budgets if prefixes is not None else ():
+        shapes = [(paths, budget // paths) for paths in range(1, min(MOST_PATHS, budget) + 1)]
+        tokens = [Estimate.from_samples(path_limits(*prefixes, paths)[:, length - 1]) for paths, length in shapes]
+        most = max(tokens, key=lambda one: one.mean)
+        # shorter paths keep less and cost less: any length may be the fastest
+        fastest = max(costs.speedup(float(mean), drafts=paths * length, steps=length) for paths, longest in shapes
+                      for length, mean in enumerate(path_limits(*prefixes, paths).mean(axis=0)[:longest], 1))
+        rows.append({"budget": budget, "tokens": most.mean, "stderr": most.stderr, "speedup": fastest,
+                     "contexts": most.n})
+    return Table(rows)
 
 
 def curve_budgets(budget: int) -> list[int]:

@@ -16,6 +16,7 @@ from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_warp
 from otspec.decode.room import check_room
 from otspec.planner.contexts import FEWEST, SHARE, Contexts, split
+from otspec.planner.limit import shares_of_prefixes
 from otspec.planner.rounds import Method, tokens_per_call
 from otspec.planner.tables import acceptance_tables, measured_tree
 from otspec.policies.trees import AcceptanceTable
@@ -64,6 +65,10 @@ class PairSource:
         return tokens_per_call(self._pair, self.contexts[side], methods, self._warp, seed=self._seed + 1 + side,
                                sets=self._sets, progress=self._progress)
 
+    def prefixes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Chances of prefixes under both models after the held-out contexts, for `otspec.planner.limit`."""
+        return shares_of_prefixes(self._pair, self.contexts.held_out, self._budget, self._warp, seed=self._seed)
+
 
 class TraceSource:
     """A trace with rows along blocks.
@@ -104,15 +109,19 @@ class TraceSource:
     def tables(self) -> None:
         """None: trees were not recorded."""
 
+    def prefixes(self) -> None:
+        """None: the blocks were drawn from the draft model."""
+
     def measure(self, methods: Sequence[Method], side: int) -> np.ndarray:
         """Tokens per call ``[methods contexts]`` of block rules on the beginnings of the recorded blocks."""
         kept: list[list[np.ndarray]] = [[] for _ in methods]
         for start in range(0, len(self._sides[side]), ROWS):
             target, draft, tokens = self._trace.rows(self._sides[side][start : start + ROWS])
             for found, (drafter, name) in zip(kept, methods, strict=True):
-                depth = drafter.depth
-                found.append(verifier(name).expected_accepted(target[:, : depth + 1], draft[:, :depth],
-                                                              tokens[:, :depth]))
+                depth, rule = drafter.depth, verifier(name)
+                none = np.zeros((len(tokens), rule.num_uniforms(depth)))  # no coin is tossed
+                found.append(rule.expected_paths(target[:, None, : depth + 1], draft[:, None, :depth],
+                                                 tokens[:, None, :depth], none))
         return 1.0 + np.stack([np.concatenate(parts) for parts in kept])
 
 
