@@ -77,14 +77,14 @@ from otspec.decode.record import record as record
 from otspec.decode.sequence import compare_sequences as compare_sequences
 from otspec.decode.sweep import Sweep as Sweep
 from otspec.decode.sweep import decode_sweep as decode_sweep
+from otspec.planner.recommend import recommend as recommend
+from otspec.planner.recommendation import Recommendation as Recommendation
 from otspec.policies.trees import AcceptanceTable as AcceptanceTable
 from otspec.policies.trees import Calibration as Calibration
 from otspec.policies.trees import TreePlan as TreePlan
 from otspec.policies.trees import TreePolicy as TreePolicy
 from otspec.policies.trees import list_tree_policies as list_tree_policies
 from otspec.policies.trees import tree_policy as tree_policy
-from otspec.planner.recommend import recommend as recommend
-from otspec.planner.recommendation import Recommendation as Recommendation
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

@@ -15,8 +15,8 @@ def add_recommend(commands: Any) -> None:
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     add_models_options(parser)
     parser.add_argument("--trace", metavar="PATH", help="instead of models: recorded laws with rows along blocks")
-    parser.add_argument("--prompts", metavar="FILE", help="contexts, one per line or a JSON list, at least 48 (default: "
-                                                          "those of the pocket trace)")
+    parser.add_argument("--prompts", metavar="FILE", help="contexts, one per line or a JSON list, at least 48 "
+                                                          "(default: those of the pocket trace)")
     parser.add_argument("--budget", type=int, required=True, metavar="N", help="most drafted tokens per target call")
     parser.add_argument("--draft-cost", type=float, metavar="C",
                         help="one draft step, in target calls (default: the ratio of the models' parameters)")

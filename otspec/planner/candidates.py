@@ -17,6 +17,7 @@ from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.planner.costs import Costs, draft_steps
 from otspec.planner.rounds import Method
+from otspec.planner.tables import DIGITS
 from otspec.policies.trees import AcceptanceTable, TreePlan, tree_policy
 from otspec.policies.trees.shapes import shape_of, text_of
 
@@ -152,7 +153,7 @@ def _splits(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Ca
     if not _worth_its_steps(budget, tables, costs):
         return
     table = tables["traversal"]
-    made = make_drafter("budget_split", nodes=budget, rates=tuple(map(tuple, table.rates.tolist())),
+    made = make_drafter("budget_split", nodes=budget, rates=tuple(map(tuple, table.rates.round(DIGITS).tolist())),
                         calibration=table.calibration)
     for rule in ("traversal", "grouped_traversal"):
         yield Candidate(name, made, rule)
@@ -179,8 +180,8 @@ class Family(NamedTuple):
 FAMILIES: Mapping[str, Family] = {
     "default": Family("chain of 5, token by token", _default, rival=True, chains_only=True),
     "token_wise": Family("chain, token by token", _chains("token_wise"), rival=True, chains_only=True),
-    "sequoia": Family("Sequoia: its tree, recursive rejection", _trees("sequoia", "recursive_walk", ("recursive_walk",)),
-                      rival=True),
+    "sequoia": Family("Sequoia: its tree, recursive rejection",
+                      _trees("sequoia", "recursive_walk", ("recursive_walk",)), rival=True),
     "chain": Family("chain, block verification", _chains("block"), chains_only=True),
     "winner": Family("independent paths, winner + block", _paths("winner_block")),
     "lookahead": Family("independent paths, look-ahead", _paths("lookahead_block")),

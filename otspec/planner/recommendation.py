@@ -17,6 +17,7 @@ from otspec.planner.costs import Costs
 from otspec.planner.lines import command_line, engine_lines, python_line
 from otspec.planner.search import Found, Option
 
+LONGEST = 400  # characters of a line that is printed whole
 SHOWN = ("method", "drafts", "steps", "tokens", "stderr", "speedup", "over_default", "over_sequoia")
 
 
@@ -135,7 +136,8 @@ class Recommendation:
         """
         from otspec.plots.planner import budget_figure
 
-        title = f"up to {self.budget} drafts: {self.choice.candidate.text}, {self.speedup.mean:.2f} times plain sampling"
+        title = (f"up to {self.budget} drafts: {self.choice.candidate.text}, {self.speedup.mean:.2f} times plain "
+                 f"sampling")
         return budget_figure(self.curve, self.limit, title)
 
     def save_plot(self, path: str | os.PathLike[str]) -> Path:
@@ -154,7 +156,10 @@ class Recommendation:
         settings = self.settings
         evidence = (f"{settings['held_out_contexts']} held-out contexts, chosen on {settings['calibration_contexts']} "
                     f"others, temperature {settings['temperature']:g}; costs: {self.costs}")
-        run = [self.python, f"$ {self.command}", *(f"# {line}" for line in self.engines)]
+        python = self.python if len(self.python) < LONGEST else (
+            f"ot.generate(pair, prompts, verifier={self.verifier!r}, drafter=answer.drafter, temperature="
+            f"{settings['temperature']})  # answer.python has all its rates")
+        run = [python, *([f"$ {self.command}"] if self.command else []), *(f"# {line}" for line in self.engines)]
         return "\n".join([*self.lines(), "", str(self._shown()), "", evidence, *self.notes, "", *run])
 
     def __repr__(self) -> str:

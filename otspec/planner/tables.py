@@ -30,6 +30,7 @@ ROUGH = ((0.7, 0.12, 0.05, 0.03, 0.02, 0.01, 0.01, 0.01),)
 NODES = 4  # of the measured tree, times the budget
 BINS = 6  # of entropy and of the child's chance
 ENTROPY_FLOOR = 1e-30
+DIGITS = 4  # of calibrations, which a user copies with the drafter
 
 
 def measured_tree(budget: int) -> FixedTree:
@@ -130,8 +131,8 @@ def _calibration(passed: np.ndarray, kept: np.ndarray, above: np.ndarray, rank: 
 
 
 def _edges(values: np.ndarray) -> tuple[float, ...]:
-    found = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
-    return tuple(found[np.append(True, np.diff(found) > 0)].tolist())
+    found = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+    return tuple(np.unique(found.round(DIGITS)).tolist())
 
 
 def _binned(top: np.ndarray, bottom: np.ndarray, rank: np.ndarray, values: np.ndarray,
@@ -144,4 +145,4 @@ def _binned(top: np.ndarray, bottom: np.ndarray, rank: np.ndarray, values: np.nd
             for part in (top, bottom)]
     whole = sums[0].sum(axis=1, keepdims=True) / np.maximum(sums[1].sum(axis=1, keepdims=True), 1e-12)
     rates = np.where(sums[1] > 0, sums[0] / np.where(sums[1] > 0, sums[1], 1.0), whole)
-    return np.clip(rates, 0.0, 1.0)
+    return np.clip(rates, 0.0, 1.0).round(DIGITS)
