@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import figures
-from figures import efficiency_vs_length, growth
+from figures import budget, efficiency_vs_length, growth
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"growth", "efficiency_vs_length"}
+    assert scripts == set(PICTURES) | {"budget", "growth", "efficiency_vs_length"}
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -34,6 +34,20 @@ def test_growth_draws_the_measured_table(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"growth.pdf", "growth.png"}
     assert growth.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+def test_budget_is_measured_then_drawn(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert budget.main(["--out", str(tmp_path), "--quick"]) == 0
+    first = (tmp_path / "budget.png").read_bytes()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".pdf", ".png"}
+    assert budget.main(["--from-csv", str(tmp_path / "budget.csv")]) == 0
+    assert (tmp_path / "budget.png").read_bytes() == first
+    capsys.readouterr()
+    assert budget.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
+    assert budget.main(["--out", str(tmp_path), "--quick", "--draft-cost", "0"]) == 2
+    assert "draft_cost" in capsys.readouterr().err
 
 
 def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):

@@ -17,6 +17,7 @@ from otspec.planner.costs import Costs
 from otspec.planner.lines import command_line, engine_lines, python_line
 from otspec.planner.search import Found, Option
 
+DRAWN = ("budget", "family", "method", "tokens", "stderr", "speedup", "speedup_stderr", "contexts")
 LONGEST = 400  # characters of a line that is printed whole
 SHOWN = ("method", "drafts", "steps", "tokens", "stderr", "speedup", "over_default", "over_sequoia")
 
@@ -127,6 +128,20 @@ class Recommendation:
         """All of it as JSON."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
+    @property
+    def title(self) -> str:
+        """The answer in one line, for the figure."""
+        return (f"up to {self.budget} drafts: {self.choice.candidate.text}, {self.speedup.mean:.2f} times plain "
+                f"sampling")
+
+    @property
+    def drawn(self) -> Table:
+        """What the figure shows: the curve, and the limit as one more family."""
+        limit = [{"family": "limit", "method": "any rule on independent paths", "speedup_stderr": None} | row
+                 for row in self.limit.rows]
+        return Table([{name: row[name] for name in DRAWN} for row in (*self.curve.rows, *limit)],
+                     {"title": self.title, **self.curve.metadata})
+
     def plot(self) -> Any:
         """Figure: tokens per call and speed-up against the budget, best of each family.
 
@@ -136,15 +151,13 @@ class Recommendation:
         """
         from otspec.plots.planner import budget_figure
 
-        title = (f"up to {self.budget} drafts: {self.choice.candidate.text}, {self.speedup.mean:.2f} times plain "
-                 f"sampling")
-        return budget_figure(self.curve, self.limit, title)
+        return budget_figure(self.drawn, self.title)
 
     def save_plot(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure, and its numbers as CSV beside it."""
         path = Path(path)
         self.plot().savefig(path)
-        self.curve.to_csv(path.with_suffix(".csv"))
+        self.drawn.to_csv(path.with_suffix(".csv"))
         return path
 
     def _shown(self) -> Table:

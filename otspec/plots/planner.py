@@ -23,17 +23,16 @@ QUANTITIES = {"tokens": ("stderr", "tokens per target call"), "speedup": ("speed
                                                                                              "sampling")}
 
 
-def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens", limit: Table | None = None) -> Axes:
-    """Best of each family against the budget, two standard errors around the best line, the limit above.
+def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
+    """Best of each family against the budget, two standard errors around the fastest, the limit above.
 
     Parameters
     ----------
     table : Table
-        Columns ``budget``, ``family``, ``tokens``, ``stderr``, ``speedup``, ``speedup_stderr``.
+        Columns ``budget``, ``family`` (one of `LOOKS`, or ``"limit"``), ``tokens``, ``stderr``, ``speedup``,
+        ``speedup_stderr``.
     ax : matplotlib.axes.Axes
     quantity : {"tokens", "speedup"}
-    limit : Table, optional
-        Columns ``budget`` and ``tokens``, ``speedup``.
 
     Returns
     -------
@@ -41,7 +40,8 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens", limit: Ta
         The axes given.
     """
     error, label = QUANTITIES[quantity]
-    shown = [name for name in LOOKS if name in set(table.column("family"))]
+    families = set(table.column("family"))
+    shown = [name for name in LOOKS if name in families]
     best = max((name for name in shown if LOOKS[name][3] == "-"),
                key=lambda name: table.where(family=name).rows[-1]["speedup"], default=None)
     for name in shown:
@@ -53,9 +53,10 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens", limit: Ta
         if name == best:
             ax.fill_between(at, [row[quantity] - 2 * row[error] for row in rows],
                             [row[quantity] + 2 * row[error] for row in rows], color=colour, alpha=0.15, lw=0)
-    if limit is not None and len(limit):
-        ax.plot(limit.column("budget"), limit.column(quantity), ":", color=INK, lw=1.2, label="limit of K paths",
-                zorder=2)
+    if "limit" in families:
+        limit = table.where(family="limit")
+        ax.plot(limit.column("budget"), limit.column(quantity), ":", color=INK, lw=1.2,
+                label="limit of any rule on K paths", zorder=2)
     budgets = sorted(set(table.column("budget")))
     ax.set_xscale("log", base=2)
     ax.set_xticks(budgets, [str(budget) for budget in budgets])
@@ -66,7 +67,7 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens", limit: Ta
     return ax
 
 
-def budget_figure(table: Table, limit: Table | None = None, title: str | None = None) -> Any:
+def budget_figure(table: Table, title: str | None = None) -> Any:
     """Both quantities side by side, the answer above and one legend below.
 
     Returns
@@ -78,10 +79,10 @@ def budget_figure(table: Table, limit: Table | None = None, title: str | None = 
     with context():
         figure = Figure(figsize=(2 * WIDTH, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        budget_curves(table, left, limit=limit)
-        budget_curves(table, right, quantity="speedup", limit=limit)
-        handles, labels = left.get_legend_handles_labels()
+        budget_curves(table, left)
+        budget_curves(table, right, quantity="speedup")
         if title:
             figure.suptitle(title, fontsize=9)
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

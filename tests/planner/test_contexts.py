@@ -36,7 +36,7 @@ def test_copies_do_not_make_contexts():
 
 
 @pytest.mark.parametrize(("calibration", "held_out", "named"), [
-    (texts(20), texts(20, 19), r"prompts\[0\]"), ([[5, 1]] + texts(20, 100), texts(20), r"prompts\[5\]"),
+    (texts(20), texts(20, 19), r"prompts\[0\]"), ([[5, 1], *texts(20, 100)], texts(20), r"prompts\[5\]"),
     (texts(20), [*texts(20, 50), [3]], r"calibration\[3\]")])
 def test_overlap(calibration, held_out, named):
     with pytest.raises(BadArgument, match=named):
