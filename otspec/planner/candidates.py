@@ -22,7 +22,7 @@ from otspec.policies.trees import AcceptanceTable, TreePlan, tree_policy
 from otspec.policies.trees.shapes import shape_of, text_of
 
 DEFAULT_LENGTH = 5  # drafts that engines make by default, one after the other
-MOST_PATHS = 8
+PATHS = (2, 3, 4, 5, 6, 8)  # numbers of independent paths that are tried
 SHARES = (1.0, 0.75, 0.5)  # of the longest paths, and of the budget of a tree, that are tried
 GAIN = 1.15  # what a tree that is fitted to each text keeps more than a fixed one, at most, as far as we have seen
 Tables = Mapping[str, AcceptanceTable]
@@ -106,7 +106,7 @@ def _default(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[C
 
 def _paths(rule: str) -> Callable[..., Iterator[Candidate]]:
     def offered(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Candidate]:
-        for count in range(2, min(MOST_PATHS, budget) + 1):
+        for count in (count for count in PATHS if count <= budget):
             longest = budget // count
             for length in sorted({max(1, round(share * longest)) for share in SHARES}, reverse=True):
                 yield Candidate(name, Paths(count, length), rule)

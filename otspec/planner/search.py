@@ -10,10 +10,10 @@ import numpy as np
 
 from otspec.core.estimate import Estimate
 from otspec.core.table import Table
-from otspec.planner.candidates import FAMILIES, MOST_PATHS, Candidate, candidates
+from otspec.planner.candidates import FAMILIES, PATHS, Candidate, candidates
 from otspec.planner.costs import Costs
 from otspec.planner.limit import path_limits
-from otspec.planner.sources import CALIBRATION, HELD_OUT
+from otspec.planner.sources import AGAIN, CALIBRATION, HELD_OUT
 
 PLAIN = Candidate("plain")
 
@@ -81,6 +81,9 @@ def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Fo
     scores = source.measure([one.method for one in offered], CALIBRATION).mean(axis=1)
     calibrated = dict(zip(offered, scores.tolist(), strict=True))
     best = {size: _best_of_families(calibrated, size, costs) for size in budgets}
+    again = list(best[budget].values())  # the best of many was lucky: the choice among them rests on further draws
+    for one, score in zip(again, source.measure([one.method for one in again], AGAIN).mean(axis=1), strict=True):
+        calibrated[one] = float(score)
     finalists = list(dict.fromkeys(one for chosen in best.values() for one in chosen.values()))
     tested = dict(zip(finalists, source.measure([one.method for one in finalists], HELD_OUT), strict=True))
     options = {size: _options(best[size], tested, calibrated, costs) for size in budgets}
@@ -125,7 +128,7 @@ def _limit(prefixes: tuple[np.ndarray, np.ndarray] | None, budgets: Sequence[int
     """Limit of independent paths at each budget, the best shape for tokens and the best for speed."""
     rows = []
     for budget in budgets if prefixes is not None else ():
-        shapes = [(paths, budget // paths) for paths in range(1, min(MOST_PATHS, budget) + 1)]
+        shapes = [(paths, budget // paths) for paths in (1, *PATHS) if paths <= budget]
         tokens = [Estimate.from_samples(path_limits(*prefixes, paths)[:, length - 1]) for paths, length in shapes]
         most = max(tokens, key=lambda one: one.mean)
         # shorter paths keep less and cost less: any length may be the fastest

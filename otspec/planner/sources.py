@@ -22,7 +22,8 @@ from otspec.planner.tables import acceptance_tables, measured_tree
 from otspec.policies.trees import AcceptanceTable
 from otspec.verifiers import verifier
 
-CALIBRATION, HELD_OUT = range(2)
+CALIBRATION, HELD_OUT, AGAIN = range(3)  # the last: calibration contexts with draws of their own
+SETS_AGAIN = 2
 ROWS = 64  # blocks of a trace that are read together
 
 
@@ -62,8 +63,9 @@ class PairSource:
 
     def measure(self, methods: Sequence[Method], side: int) -> np.ndarray:
         """Tokens per call ``[methods contexts]`` on one side, with draws that the tables have not seen."""
-        return tokens_per_call(self._pair, self.contexts[side], methods, self._warp, seed=self._seed + 1 + side,
-                               sets=self._sets, progress=self._progress)
+        texts = self.contexts[HELD_OUT if side == HELD_OUT else CALIBRATION]
+        return tokens_per_call(self._pair, texts, methods, self._warp, seed=self._seed + 1 + side,
+                               sets=self._sets * (SETS_AGAIN if side == AGAIN else 1), progress=self._progress)
 
     def prefixes(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Chances of prefixes under both models after the held-out contexts, for `otspec.planner.limit`."""
@@ -115,8 +117,9 @@ class TraceSource:
     def measure(self, methods: Sequence[Method], side: int) -> np.ndarray:
         """Tokens per call ``[methods contexts]`` of block rules on the beginnings of the recorded blocks."""
         kept: list[list[np.ndarray]] = [[] for _ in methods]
-        for start in range(0, len(self._sides[side]), ROWS):
-            target, draft, tokens = self._trace.rows(self._sides[side][start : start + ROWS])
+        places = self._sides[HELD_OUT if side == HELD_OUT else CALIBRATION]
+        for start in range(0, len(places), ROWS):
+            target, draft, tokens = self._trace.rows(places[start : start + ROWS])
             for found, (drafter, name) in zip(kept, methods, strict=True):
                 depth, rule = drafter.depth, verifier(name)
                 none = np.zeros((len(tokens), rule.num_uniforms(depth)))  # no coin is tossed
