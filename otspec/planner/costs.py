@@ -49,8 +49,8 @@ class Costs:
 
     Examples
     --------
-    >>> Costs(0.1, {1: 1.0, 17: 1.8}).speedup(3.0, drafts=16, steps=8)
-    1.153846...
+    >>> Costs(0.125, {1: 1.0, 17: 2.0}).speedup(3.0, drafts=16, steps=8)
+    1.0
     """
 
     draft: float

@@ -13,11 +13,13 @@ from typing import Any
 from otspec.core.estimate import Estimate
 from otspec.core.table import Table
 from otspec.decode.drafters.base import Drafter
+from otspec.planner.candidates import FAMILIES
 from otspec.planner.costs import Costs
 from otspec.planner.lines import command_line, engine_lines, python_line
 from otspec.planner.search import Found, Option
 
 DRAWN = ("budget", "family", "method", "tokens", "stderr", "speedup", "speedup_stderr", "contexts")
+BRIEF = 3  # budgets of a brief answer
 LONGEST = 400  # characters of a line that is printed whole
 SHOWN = ("method", "drafts", "steps", "tokens", "stderr", "speedup", "over_default", "over_sequoia")
 
@@ -114,6 +116,18 @@ class Recommendation:
                                                             f"{best.over_sequoia.stderr:.3f}."
                                                             if best.over_sequoia else "."))
         return text
+
+    def brief(self) -> list[str]:
+        """Lines for a report, at most four: the best drafts and rule for up to three budgets, and the costs."""
+        lines = []
+        for budget in sorted(set(self.curve.column("budget")))[-BRIEF:]:
+            rows = [row for row in self.curve.where(budget=budget).rows if not FAMILIES[row["family"]].rival]
+            # the contexts that choose are not those that report
+            best = max(rows, key=lambda row: row["calibrated"] * row["speedup"] / row["tokens"])
+            lines.append(f"up to {budget} drafts per call: {best['method']}, {best['tokens']:.2f} ± "
+                         f"{best['stderr']:.2f} tokens per call, {best['speedup']:.2f} times plain sampling"
+                         if best["speedup"] > 1 else f"up to {budget} drafts per call: plain sampling")
+        return [*lines, f"costs: {self.costs}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
