@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import figures
-from figures import budget, efficiency_vs_length, growth
+from figures import budget, efficiency_vs_length, growth, tree_shapes
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.reporting.pictures import PICTURES
@@ -26,7 +26,7 @@ def trace(tmp_path_factory):
 
 def test_every_figure_has_its_script():
     scripts = {file.stem for file in (ROOT / "figures").glob("*.py")} - {"__init__"}
-    assert scripts == set(PICTURES) | {"budget", "growth", "efficiency_vs_length"}
+    assert scripts == set(PICTURES) | {"budget", "growth", "efficiency_vs_length", "tree_shapes"}
 
 
 def test_growth_draws_the_measured_table(tmp_path, capsys):
@@ -63,6 +63,22 @@ def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):
     assert efficiency_vs_length.main(["--from-csv", str(csv)]) == 0
     assert csv.with_suffix(".png").read_bytes() == drawn
     assert efficiency_vs_length.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_trees_are_planned_then_drawn(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert tree_shapes.main(["--out", str(tmp_path), "--quick"]) == 0
+    csv = tmp_path / "tree_shapes.csv"
+    assert capsys.readouterr().out.splitlines() == [str(csv.with_suffix(f".{kind}")) for kind in ("csv", "pdf", "png")]
+    table = Table.from_csv(csv)
+    for policy in tree_shapes.TITLES:
+        rows = table.where(policy=policy).rows
+        assert len(rows) == 9
+        assert all(row["kept"] <= rows[row["parent"]]["kept"] for row in rows[1:])  # no child without its parent
+    tokens = {row["policy"]: row["tokens"] for row in table.rows}
+    assert tokens["sequoia"] < tokens["caterpillar"] <= tokens["fitted"]
+    assert tree_shapes.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
     assert "none.csv" in capsys.readouterr().err
 
 

@@ -109,16 +109,18 @@ def _show_run(given: Any, pair: Any, run: Any, samples: int) -> None:
 
 def _list(given: Any) -> None:
     """Print what ``--verifier`` and ``--drafter`` may be."""
-    from dataclasses import fields
+    from dataclasses import MISSING, fields
 
     from otspec.core.table import Table
     from otspec.couplings import list_couplings
     from otspec.decode.drafters import list_drafters
     from otspec.verifiers import list_verifiers
 
-    drafters = [{"name": name, "parameters": ",".join(f"{field.name}={field.default}".lower() for field in
-                                                      fields(entry.factory)), "summary": entry.summary}  # type: ignore
-                for name, entry in list_drafters().items()]
+    def shown(field: Any) -> str:
+        return field.name if field.default is MISSING else f"{field.name}={field.default}".lower()
+
+    drafters = [{"name": name, "parameters": ",".join(map(shown, fields(entry.factory))),  # type: ignore[arg-type]
+                 "summary": entry.summary} for name, entry in list_drafters().items()]
     tables = {"verifiers": list_verifiers().to_table(), "couplings": list_couplings().to_table(),
               "drafters": Table(drafters)}
     show(given, {what: table.rows for what, table in tables.items()},

@@ -119,10 +119,16 @@ def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
     if isinstance(verifier, str):
         if list_verifiers()[verifier].kind in ("block", "stateful"):
             raise drafts.mismatch(verifier, "it reads one path. Fix: a tree rule such as 'traversal'")
-        scheme = WithReplacement(1) if drafts.tree == "deterministic" else WithoutReplacement(drafts.most_draws)
-        rule = make_verifier(verifier, scheme)
+        rule = make_verifier(verifier, _scheme_of(drafts))
     if isinstance(rule, TokenVerifier):
         rule = TokenWalk(rule)
     if not isinstance(rule, TreeVerifier):
         raise drafts.mismatch(rule, "it reads one path. Fix: a tree rule such as 'traversal'")
     return drafts, TreeJudge(rule, drafts)
+
+
+def _scheme_of(drafts: Drafter) -> DraftScheme:
+    """Scheme that a rule on the drafter's trees is bound to."""
+    if drafts.tree == "without_replacement":
+        return WithoutReplacement(drafts.most_draws)
+    return WithReplacement(1 if drafts.tree == "deterministic" else drafts.most_draws)

@@ -62,12 +62,14 @@ class TreeJudge(Judge):
         return host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
 
     def _ask(self, function: Any, target_rows: Any, draft: Draft, coins: Any, dtype: Any) -> Any:
-        def asked(target: Any, tokens: Any, parents: Any, numbers: Any, *rows: Any) -> Any:
-            trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths)
-            return function(trees, target, rows[0] if rows else None, numbers)
+        given = {name: array for name in ("rows", "copies") if (array := getattr(draft, name)) is not None}
 
-        rows = () if draft.rows is None else (draft.rows,)
-        return ask(asked, target_rows, draft.tokens, draft.parents, coins, *rows, dtype=dtype)
+        def asked(target: Any, tokens: Any, parents: Any, numbers: Any, *more: Any) -> Any:
+            known = dict(zip(given, more, strict=True))
+            trees = DraftedTrees(tokens, parents, self.drafts.tree, self.drafts.adaptive_widths, known.get("copies"))
+            return function(trees, target, known.get("rows"), numbers)
+
+        return ask(asked, target_rows, draft.tokens, draft.parents, coins, *given.values(), dtype=dtype)
 
 
 def way_to(node: Any, parents: Any, depth: int) -> tuple[Any, Any]:

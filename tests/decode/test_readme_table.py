@@ -10,9 +10,15 @@ import otspec as ot
 from otspec.core.errors import SchemeMismatch
 from otspec.decode.method import method
 
+BINS = ot.Calibration((), [[0.6], [0.2]], (), [[0.6], [0.2]])
 DRAFTERS = {"one path, `lookup`": [ot.drafter("paths"), ot.drafter("lookup")],
-            "`paths`, K > 1": [ot.drafter("paths", scheme=3)], "`tree`": [ot.drafter("tree", widths=(3, 2))],
-            "`heap`": [ot.drafter("heap")], "`rerank`": [ot.drafter("rerank")],
+            "`paths`, K > 1": [ot.drafter("paths", scheme=3)],
+            "`delayed`": [ot.drafter("delayed")],
+            "`tree`, `budget_split`": [ot.drafter("tree", widths=(3, 2)),
+                                       ot.drafter("budget_split", nodes=8, rates=(0.6, 0.2), calibration=BINS)],
+            "`heap`, `calibrated_heap`": [ot.drafter("heap"),
+                                          ot.drafter("calibrated_heap", nodes=8, calibration=BINS)],
+            "`rerank`, `likeliest`": [ot.drafter("rerank"), ot.drafter("likeliest")],
             "`several`": [ot.drafter("several", models=3)]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from otspec.core.registry import Entry, Registry, Source
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.budget_split import BudgetSplit
 from otspec.decode.drafters.calibrated_heap import CalibratedHeap
+from otspec.decode.drafters.delayed import Delayed
 from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.likeliest import Likeliest
 from otspec.decode.drafters.lookup import Lookup
@@ -22,6 +24,7 @@ DRAFTERS = Registry(
     "drafter",
     Entry("paths", Paths, Source("spectr"), "drafter", summary="K paths of L tokens; one path is a chain"),
     Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
+    Entry("delayed", Delayed, Source("delayed-trees"), "drafter", summary="a chain, then independent branches"),
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
     Entry("calibrated_heap", CalibratedHeap, Source("dyspec"), "drafter", summary="best first by measured acceptance"),
     Entry("budget_split", BudgetSplit, Source("dyspec"), "drafter",
@@ -39,7 +42,7 @@ def list_drafters() -> Mapping[str, Entry]:
     Examples
     --------
     >>> list(list_drafters())
-    ['paths', 'tree', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'lookup']
+    ['paths', 'tree', 'delayed', 'heap', 'calibrated_heap', 'budget_split', 'rerank', 'likeliest', 'several', 'lookup']
     """
     return DRAFTERS
 
@@ -70,7 +73,7 @@ def drafter(name: Any, **params: Any) -> Drafter:
     if not isinstance(name, str):
         raise BadArgument(f"drafter: {name!r} is neither a name nor a drafter. Fix: one of {', '.join(DRAFTERS)}.")
     entry = DRAFTERS[name]
-    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
+    known = list(inspect.signature(entry.factory).parameters)
     unknown = sorted(set(params) - set(known))
     if unknown:
         raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: it takes {', '.join(known)}.")

@@ -30,12 +30,15 @@ class Draft:
     read_at : [B N] int64, optional
         Place at which the draft model has read a node, counted from 2 behind the two tokens that each round begins
         with; default in the order of the nodes.
+    copies : [B N] int64, optional
+        Independent draws merged in each node, of a tree of ``"branches"``; default one.
     """
 
     tokens: Any
     parents: Any
     rows: Any
     read_at: Any = None
+    copies: Any = None
 
 
 class Speaker(Protocol):

@@ -97,13 +97,14 @@ class Bins:
         """Bin ``[*B]`` of the entropy of laws ``[*B V]``."""
         import torch
 
-        return torch.bucketize(torch.special.entr(law).sum(dim=-1).to(self.entropy_edges.dtype), self.entropy_edges)
+        return torch.bucketize(torch.special.entr(law).sum(dim=-1).to(self.entropy_edges.dtype), self.entropy_edges,
+                               right=True)
 
     def chance(self, mass: Any) -> Any:
         """Bin ``[*B]`` of the probability of children."""
         import torch
 
-        return torch.bucketize(mass.to(self.chance_edges.dtype).contiguous(), self.chance_edges)
+        return torch.bucketize(mass.to(self.chance_edges.dtype).contiguous(), self.chance_edges, right=True)
 
 
 class _Measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from otspec.core.errors import BadArgument
@@ -76,7 +77,7 @@ def tree_policy(name: Any, **params: Any) -> TreePolicy:
     if not isinstance(name, str):
         raise BadArgument(f"name: {name!r} is neither a name nor a tree policy. Fix: one of {', '.join(REGISTRY)}.")
     entry = REGISTRY[name]
-    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
+    known = list(inspect.signature(entry.factory).parameters)
     unknown = sorted(set(params) - set(known))
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from otspec.policies.trees.base import TreePlan, TreePolicy
 from otspec.policies.trees.table import AcceptanceTable
 
@@ -27,12 +29,17 @@ class Delayed(TreePolicy):
     name: ClassVar[str] = "delayed"
 
     def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
-        shapes = (_counts(trunk, branches, length) for trunk in range(max_depth)
-                  for branches in range(1, min(max_children, budget - trunk) + 1)
-                  for length in range(1, min(max_depth - trunk, (budget - trunk) // branches) + 1))
-        # the first of equal ones, which is the smallest
-        return self._fixed(table, max(shapes, key=lambda counts: float(table.reached(counts).sum())))
-
-
-def _counts(trunk: int, branches: int, length: int) -> tuple[int, ...]:
-    return (1,) * trunk + (branches,) + (1,) * (branches * (length - 1))
+        alone = np.array([table.at(depth, 1)[0] for depth in range(max_depth)])  # of the only child at each depth
+        best, chosen, reach, kept = 0.0, (0, 1, 1), 1.0, 0.0
+        for trunk in range(max_depth):
+            # tokens of a branch of 1, 2, ... whose first token is accepted
+            chain = 1.0 + np.append(0.0, np.cumsum(np.cumprod(alone[trunk + 1 :])))
+            for branches in range(1, min(max_children, budget - trunk) + 1):
+                length = min(max_depth - trunk, (budget - trunk) // branches)
+                value = kept + reach * table.at(trunk, branches).sum() * chain[length - 1]
+                if value > best:
+                    best, chosen = value, (trunk, branches, length)
+            reach *= alone[trunk]
+            kept += reach
+        trunk, branches, length = chosen
+        return self._fixed(table, (1,) * trunk + (branches,) + (1,) * (branches * (length - 1)))

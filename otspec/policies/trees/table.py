@@ -31,7 +31,8 @@ class Calibration:
     Parameters
     ----------
     entropy_edges : [E - 1] increasing
-        Edges, in nats, between bins of the entropy of the draft law that the children are drawn from.
+        Edges, in nats, between bins of the entropy of the draft law that the children are drawn from; an edge itself
+        belongs to the bin above it.
     by_entropy : [R E] or [K R E]
         Rate of each rank before the child is drawn; with widths, of a node that has k + 1 children.
     chance_edges : [C - 1] increasing

@@ -44,7 +44,7 @@ def law_after(toy, prefix):
 
 
 def all_drafts(drafter, toy, module=None):
-    """Trees ``(probability, tree)`` of a drafter; ``module`` holds the ``draw`` that makes its draws, if it makes any."""
+    """Trees ``(probability, tree)`` of a drafter; ``module`` holds the ``draw`` that makes its draws, if any."""
     texts = np.asarray(list(itertools.product(range(toy.size), repeat=drafter.num_uniforms)), dtype=np.int64)
     chance, read = np.ones(len(texts)), []
 
@@ -57,18 +57,21 @@ def all_drafts(drafter, toy, module=None):
         draft = drafter.propose(ToySpeaker(toy, len(texts)), torch.from_numpy(texts).double())
     seen = set()
     for n, mass in enumerate(read):
-        # behind the end of a draft nothing is chosen: one text of choices stands for all that begin alike
-        chance = np.where(draft.tokens[:, n].numpy() >= 0, chance * mass.numpy(), chance)
+        # behind the end of a draft nothing is chosen, and one text of choices stands for all that begin alike; a copy
+        # that is merged into an earlier node was chosen all the same
+        made = draft.copies is not None or draft.tokens[:, n].numpy() >= 0
+        chance = np.where(made, chance * mass.numpy(), chance)
     for row in np.flatnonzero(chance > 0):
         above = torch.where(draft.tokens[row] < 0, -1, draft.parents[row])
-        key = tuple(draft.tokens[row].tolist()), tuple(above.tolist())
+        key = tuple(texts[row]) if draft.copies is not None else (*draft.tokens[row].tolist(), *above.tolist())
         if key not in seen:
             seen.add(key)
-            yield chance[row], tree_of(draft.tokens[row].tolist(), draft.parents[row].tolist(),
+            copies = None if draft.copies is None else draft.copies[row].tolist()
+            yield chance[row], tree_of(draft.tokens[row].tolist(), draft.parents[row].tolist(), copies,
                                        scheme=drafter.tree, adaptive_widths=drafter.adaptive_widths)
 
 
-def tree_of(tokens, parents, **kind):
+def tree_of(tokens, parents, copies=None, **kind):
     """DraftTree of the nodes that there are."""
     place, kept = {0: 0}, [(-1, -1)]
     for node, (token, above) in enumerate(zip(tokens, parents, strict=True), 1):
@@ -76,4 +79,6 @@ def tree_of(tokens, parents, **kind):
             place[node] = len(kept)
             kept.append((place[above], token))
     above, last = zip(*kept, strict=True)
-    return DraftTree(above, last, **kind)
+    if copies is not None:
+        copies = [1, *(number for token, number in zip(tokens, copies, strict=True) if token >= 0)]
+    return DraftTree(above, last, copies, **kind)
