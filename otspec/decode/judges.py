@@ -58,12 +58,9 @@ class Judge:
     ----------
     num_uniforms : int
         Uniform numbers per text and round.
-    needs_outcome : bool
-        Whether `expected` reads the outcome; otherwise the drafts need not be judged for it.
     """
 
     num_uniforms = 0
-    needs_outcome = True
 
     def begin(self, size: int) -> None:
         """Make place for ``size`` texts."""
@@ -157,8 +154,6 @@ class TokenWalkJudge(_OnPaths):
 class ChainJudge(_OnPaths):
     """A block rule on one path."""
 
-    needs_outcome = False
-
     @property
     def num_uniforms(self) -> int:
         """Those of the rule."""
@@ -220,8 +215,6 @@ class StatefulJudge(_OnPaths):
 
 class PathsJudge(_OnPaths):
     """A rule on K independent paths."""
-
-    needs_outcome = False
 
     @property
     def num_uniforms(self) -> int:

@@ -38,8 +38,6 @@ class TreeJudge(Judge):
         The rule would be biased on such trees.
     """
 
-    needs_outcome = False
-
     def __init__(self, rule: Any, drafts: Drafter) -> None:
         self.rule, self.drafts = rule, drafts
         check_lawful(rule, Kind(drafts), drafts.most_draws)

@@ -21,9 +21,10 @@ from otspec.decode.asking import ask, on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.tree import FixedTree
-from otspec.decode.judges import ChainJudge, Judge
+from otspec.decode.judges import ChainJudge, Judge, PathsJudge
 from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
+from otspec.decode.tree_judge import TreeJudge
 
 ENTRIES = 1 << 23  # of the laws of a batch: 64 MB of float64
 Key = tuple[Any, ...]
@@ -199,5 +200,6 @@ def _expected(judge: Judge, one: Round) -> np.ndarray:
         if isinstance(judge, ChainJudge):  # beside its coins, the last draft of every prefix is integrated out
             return ask(judge.rule._expected_paths, one.target_rows[:, None], one.draft.rows, one.draft.tokens[:, None],
                        uniforms, dtype=np.float64).numpy()
-        outcome = judge.judge(one.target_rows, one.draft, uniforms, None) if judge.needs_outcome else None
+        blind = isinstance(judge, (PathsJudge, TreeJudge))  # their estimates do not look at a verdict
+        outcome = None if blind else judge.judge(one.target_rows, one.draft, uniforms, None)
         return np.asarray(judge.expected(one.target_rows, one.draft, outcome, uniforms), dtype=np.float64)

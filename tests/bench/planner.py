@@ -26,7 +26,7 @@ from tests.bench.harness import save
 
 TEMPERATURES, BUDGETS = (1.0, 0.6), (8, 16, 32)
 DRAFT_COST = 1e-3
-FRESH, DECODED, NEW_TOKENS, SEED = 640, 96, 48, 5
+FRESH, DECODED, NEW_TOKENS, SEED = 512, 96, 40, 5
 
 
 def fresh_contexts(pair: Any) -> list[list[int]]:
