@@ -71,6 +71,8 @@ _ROOMS = {
     "otspec.neighbours.jacobi": "JacobiRun jacobi",
     "otspec.neighbours.jacobi_exact": "jacobi_law",
     "otspec.neighbours.jacobi_pair": "decode_jacobi",
+    "otspec.planner.recommend": "recommend",
+    "otspec.planner.recommendation": "Recommendation",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }

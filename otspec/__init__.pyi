@@ -114,6 +114,8 @@ from otspec.policies.length import formula_table as formula_table
 from otspec.policies.length import length_policy as length_policy
 from otspec.policies.length import list_length_policies as list_length_policies
 from otspec.policies.length import phase_diagram as phase_diagram
+from otspec.planner.recommend import recommend as recommend
+from otspec.planner.recommendation import Recommendation as Recommendation
 from otspec.policies.trees import AcceptanceTable as AcceptanceTable
 from otspec.policies.trees import Calibration as Calibration
 from otspec.policies.trees import TreePlan as TreePlan

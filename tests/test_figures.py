@@ -12,6 +12,7 @@ import figures
 from figures import (
     all_couplings,
     bits_vs_epsilon,
+    budget,
     efficiency_vs_length,
     goodput,
     growth,
@@ -62,6 +63,20 @@ def test_lossy_rules_lie_under_the_frontier(tmp_path, capsys):
     assert lossy_frontier.main(["--from-csv", str(csv)]) == 0
     assert csv.with_suffix(".png").read_bytes() == drawn
     assert lossy_frontier.main(["--trace", str(tmp_path / "none.safetensors"), "--out", str(tmp_path)]) == 2
+
+
+def test_budget_is_measured_then_drawn(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    assert budget.main(["--out", str(tmp_path), "--quick"]) == 0
+    first = (tmp_path / "budget.png").read_bytes()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".pdf", ".png"}
+    assert budget.main(["--from-csv", str(tmp_path / "budget.csv")]) == 0
+    assert (tmp_path / "budget.png").read_bytes() == first
+    capsys.readouterr()
+    assert budget.main(["--from-csv", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
+    assert budget.main(["--out", str(tmp_path), "--quick", "--draft-cost", "0"]) == 2
+    assert "draft_cost" in capsys.readouterr().err
 
 
 def test_efficiency_against_length_is_measured_then_drawn(tmp_path, capsys):

@@ -17,6 +17,7 @@ from otspec.cli.agreeing import add_agree
 from otspec.cli.decoding import add_decode
 from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record
+from otspec.cli.planning import add_recommend
 from otspec.cli.reports import add_figures, add_report
 from otspec.cli.shared import BAD_USAGE, INTERRUPTED, set_threads
 from otspec.cli.sweeping import add_sweep
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
                                      epilog="example: otspec report --quick")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_report, add_bound, add_compare, add_agree, add_record, add_decode, add_sweep, add_figures,
-                add_models):
+    for add in (add_report, add_bound, add_compare, add_recommend, add_agree, add_record, add_decode, add_sweep,
+                add_audit, add_figures, add_models):
         add(commands)
     return parser

@@ -96,6 +96,11 @@ class DraftSide:
         self._reader.read(tokens, steps.expand_as(tokens), last=1)
         self._reader.keep(None, accepted, most - 2)
 
+    def forget(self, most: int) -> None:
+        """Forget all that was drafted: the next round begins where this one did; ``most``: tokens of a text."""
+        if self._reader is not None:
+            self._reader.keep(None, self._single.long() * 0, most - 2)
+
     def select(self, rows: Any) -> None:
         """Keep some rows."""
         if self._reader is not None:
@@ -167,6 +172,10 @@ class TargetSide:
 
         places = None if chain else torch.cat([torch.zeros_like(nodes[:, :1]), nodes], dim=1)
         self._reader.keep(places, accepted + 1, most - 1)
+
+    def forget(self, nodes: Any, most: int) -> None:
+        """Forget the nodes ``[B N]`` that were read; ``most``: tokens of a text."""
+        self._reader.keep(None, nodes[:, :0].sum(dim=1), most - 1)
 
     def select(self, rows: Any) -> None:
         """Keep some rows."""

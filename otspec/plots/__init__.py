@@ -3,11 +3,14 @@
 from otspec.plots.acceptance import acceptance_vs_k, compare, gap_by_context
 from otspec.plots.agreement import agreement_vs_tv
 from otspec.plots.decoding import differences, predicted_vs_measured
+from otspec.plots.planner import budget_curves, budget_figure
 from otspec.plots.style import context, rule_style
 
 __all__ = [
     "acceptance_vs_k",
     "agreement_vs_tv",
+    "budget_curves",
+    "budget_figure",
     "compare",
     "context",
     "differences",

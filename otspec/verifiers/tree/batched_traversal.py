@@ -74,16 +74,30 @@ def root_first(drafted: DraftedTrees, refusals: Refusals, uniforms: Array) -> Ar
 def expected_depth(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> Array:
     """Unbiased estimate ``[B]`` float64 of the number of tokens kept; no coin is tossed."""
     xp = namespace(target_rows)
-    given = None if drafted.scheme == "deterministic" else draft_rows
-    if on_host(target_rows):
-        from otspec.verifiers.tree.refusals_compiled import refuse_compiled
-
-        refusals = Refusals(*map(xp.asarray, refuse_compiled(drafted, target_rows, given, weighted)))
-    else:
-        refusals = refuse_all(drafted, target_rows, given, weighted)
+    refusals = _refusals(drafted, target_rows, draft_rows, weighted)
     if weighted and drafted.adaptive_widths:
         return xp.sum(stop_masses(drafted, refusals) * xp.astype(drafted.depths, xp.float64), axis=-1)
-    return _sum_of_passed(drafted, refusals, weighted)
+    return xp.sum(_masses(drafted, refusals, weighted)[0], axis=-1)
+
+
+def node_masses(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
+                weighted: bool) -> tuple[Array, Array]:
+    """Chances ``[B N]`` that the verdict lies at a node or below, before and after the node's own token is known.
+
+    All that is drawn below the nodes is integrated out; the shape may not depend on it. The first, summed over nodes,
+    is the expected depth; its mean over trees depends on the ranks of the nodes on the way from the root, and on
+    nothing else of the shape. [traversal]
+    """
+    return _masses(drafted, _refusals(drafted, target_rows, draft_rows, weighted), weighted)
+
+
+def _refusals(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> Refusals:
+    given = None if drafted.scheme == "deterministic" else draft_rows
+    if not on_host(target_rows):
+        return refuse_all(drafted, target_rows, given, weighted)
+    from otspec.verifiers.tree.refusals_compiled import refuse_compiled
+
+    return Refusals(*map(namespace(target_rows).asarray, refuse_compiled(drafted, target_rows, given, weighted)))
 
 
 def stop_masses(drafted: DraftedTrees, refusals: Refusals) -> Array:
@@ -100,21 +114,24 @@ def stop_masses(drafted: DraftedTrees, refusals: Refusals) -> Array:
     return xp.take_along_axis(xp.stack(masses, axis=-1), drafted.postorder, axis=-1)
 
 
-def _sum_of_passed(drafted: DraftedTrees, refusals: Refusals, weighted: bool) -> Array:
-    """Sum over nodes of the chance that they are entered, their own token and all below them integrated out."""
+def _masses(drafted: DraftedTrees, refusals: Refusals, weighted: bool) -> tuple[Array, Array]:
+    """`node_masses` of trees that are prepared."""
     xp = namespace(refusals.weight)
-    reach, mean = [xp.ones_like(refusals.weight[:, 0])], xp.zeros_like(refusals.weight[:, 0])
+    if drafted.num_nodes == 0:
+        return refusals.ratio, refusals.ratio
+    reach, passed, kept = [xp.ones_like(refusals.weight[:, 0])], [], []
     for column in range(drafted.num_nodes):
         ratio = refusals.ratio[:, column]
         states = xp.stack(reach, axis=-1)
         parent = drafted.above[:, column, None]
         before = xp.take_along_axis(states, parent, axis=-1)[:, 0]
-        mean = mean + before * refusals.passed[:, column]
+        passed.append(before * refusals.passed[:, column])
+        kept.append(before * ratio)
         here = (xp.arange(column + 1, dtype=parent.dtype, device=parent.device) == parent)
         states = xp.where(here, states * (1.0 - ratio[:, None]), states)
         reach = [states[:, node] for node in range(column + 1)]
-        reach.append(before if weighted else before * ratio)
-    return mean
+        reach.append(before if weighted else kept[-1])
+    return xp.stack(passed, axis=-1), xp.stack(kept, axis=-1)
 
 
-__all__ = ["REJECTION", "TRAVERSAL", "draw_in_columns", "draw_nodes", "expected_depth", "stop_masses"]
+__all__ = ["REJECTION", "TRAVERSAL", "draw_in_columns", "draw_nodes", "expected_depth", "node_masses", "stop_masses"]
