@@ -53,6 +53,8 @@ _ROOMS = {
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",
     "otspec.core.tree_verifier": "TreeVerifier",
+    "otspec.auditing.run": "audit",
+    "otspec.auditing.report": "AuditReport",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }

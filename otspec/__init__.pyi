@@ -17,6 +17,8 @@ from otspec.analysis.monte_carlo import sampled_acceptance as sampled_acceptance
 from otspec.analysis.sweep import sweep as sweep
 from otspec.analysis.toys import compare_toys as compare_toys
 from otspec.analysis.worst_case import worst_case as worst_case
+from otspec.auditing.report import AuditReport as AuditReport
+from otspec.auditing.run import audit as audit
 from otspec.core.block import BlockVerifier as BlockVerifier
 from otspec.core.bound import AcceptanceBound as AcceptanceBound
 from otspec.core.bound import Cut as Cut

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 
 from otspec import __version__
+from otspec.cli.auditing import add_audit
 from otspec.cli.decoding import add_decode
 from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record
@@ -67,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
                                      epilog="example: otspec report --quick")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_report, add_bound, add_compare, add_record, add_decode, add_figures, add_models):
+    for add in (add_report, add_bound, add_compare, add_record, add_decode, add_audit, add_figures, add_models):
         add(commands)
     return parser

@@ -1,0 +1,268 @@
+"""Asking a subject: sampled answers counted, exact laws of answers integrated, and what is known of each case.
+
+Answers are counted by question, so that a text is completed once for all calls that gave the same answer. Questions of
+different cases stand side by side in a batch, in random order: a row that depends on its neighbours is caught.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from otspec.auditing.cases import Answer, BadAnswer, Case, Question, tally
+from otspec.auditing.coins import integrate
+from otspec.auditing.evidence import log_evidence, margin, mean_evidence
+from otspec.auditing.subjects import Subject, as_answer
+
+SLICE = 256  # questions between two looks at the clock, where they are asked one by one
+
+
+class Refused(Exception):
+    """The subject gave no answer, or one that no rule can give.
+
+    Attributes
+    ----------
+    case, number, question
+        On what.
+    why : str
+    """
+
+    def __init__(self, case: Case, number: int, question: Question, why: str) -> None:
+        super().__init__(why)
+        self.case, self.number, self.question, self.why = case, number, question, why
+
+
+@dataclass
+class Finding:
+    """What is known of the outcomes of one case.
+
+    Attributes
+    ----------
+    case : Case
+    counts : [*cells]
+        Outcomes seen, or their exact law.
+    n : int or None
+        Number of calls; None where the law is exact.
+    kept : float
+        Sum of drafted tokens kept, or its exact mean.
+    unresolved : float
+        Exact: mass of coins that no cell was found for.
+    needed : int
+        Calls that the stated power takes.
+    resolved : float
+        Distance that this power is stated for.
+    calls : int
+        Answers asked for.
+    probes : int
+        Exact: fresh coins that agreed with the cells found.
+    """
+
+    case: Case
+    counts: np.ndarray
+    n: int | None = 0
+    kept: float = 0.0
+    unresolved: float = 0.0
+    needed: int = 0
+    resolved: float = 0.0
+    calls: int = 0
+    probes: int = 0
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Shares of the outcomes, ``[*cells]``."""
+        return self.counts / max(float(self.counts.sum()), 1e-300)
+
+    @property
+    def tv(self) -> float:
+        """Total variation of the outcomes to their law; of samples, the excess over what chance alone gives is real."""
+        return float(np.abs(self.observed - self.case.law).sum() / 2)
+
+    def interval(self, error: float) -> tuple[float, float]:
+        """Bounds of the true distance, wrong with probability ``error``; every axis of a text is read too."""
+        if self.n is None:
+            return max(0.0, self.tv - self.unresolved), min(1.0, self.tv + self.unresolved)
+        lower, readings = 0.0, self.case.readings
+        for law, counts in zip(readings, self.case.read(self.counts), strict=True):
+            off = float(np.abs(counts / self.n - law).sum() / 2)
+            room = margin(self.n, int(np.count_nonzero((law > 0) | (counts > 0))), error / len(readings))
+            lower = max(lower, off - room)
+            if law is readings[0]:
+                upper = min(1.0, off + room)
+        return lower, upper
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of the evidence that the outcomes have another law; of an exact law none is needed."""
+        if not self.n:
+            return 0.0
+        return float(mean_evidence([log_evidence(counts, law) for counts, law in
+                                    zip(self.case.read(self.counts), self.case.readings, strict=True)]))
+
+    @property
+    def mean_kept(self) -> float:
+        """Drafted tokens kept, on average."""
+        return self.kept / self.n if self.n else self.kept
+
+
+def asked(subject: Subject, drawn: list[tuple[Case, int, Question]],
+          rng: np.random.Generator) -> list[Answer]:
+    """Answers of questions of one shape, one batch or one slice.
+
+    Raises
+    ------
+    Refused
+    """
+    questions = [question for _, _, question in drawn]
+    coins: Any = rng if subject.num_uniforms is None else rng.random((len(questions), subject.num_uniforms))
+    try:
+        answers = subject.answer(questions, coins)
+    except Exception as error:
+        raise Refused(*_culprit(subject, drawn, rng), f"{type(error).__name__}: {error}") from error
+    found = []
+    for place, answer in enumerate(answers):
+        try:
+            found.append(as_answer(answer))
+        except BadAnswer as bad:
+            raise Refused(*drawn[place], str(bad)) from None
+    return found
+
+
+def _culprit(subject: Subject, drawn: list[tuple[Case, int, Question]],
+             rng: np.random.Generator) -> tuple[Case, int, Question]:
+    """The question that raises by itself; the first where all of them are answered alone."""
+    for one in drawn[:SLICE]:
+        coins: Any = rng if subject.num_uniforms is None else rng.random((1, subject.num_uniforms))
+        try:
+            subject.answer([one[2]], coins)
+        except Exception:
+            return one
+    return drawn[0]
+
+
+def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int], rng: np.random.Generator,
+           deadline: float) -> bool:
+    """Ask until each case has been asked as often as wanted; False where the time is up before.
+
+    Raises
+    ------
+    Refused
+    """
+    drawn: list[tuple[int, int, Question]] = []
+    for place, (finding, total) in enumerate(zip(findings, wanted, strict=True)):
+        numbers, questions = finding.case.questions(rng, max(0, total - (finding.n or 0)))
+        drawn += [(place, number, question) for number, question in zip(numbers.tolist(), questions, strict=True)]
+    for part in _batches(subject, drawn, rng):
+        if time.perf_counter() > deadline:
+            return False
+        answers = asked(subject, [(findings[place].case, number, question) for place, number, question in part], rng)
+        _count(findings, part, answers, rng)
+    return True
+
+
+def _batches(subject: Subject, drawn: list[tuple[int, int, Question]],
+             rng: np.random.Generator) -> Iterator[list[tuple[int, int, Question]]]:
+    groups: dict[Any, list[tuple[int, int, Question]]] = {}
+    for one in drawn:
+        question = one[2]
+        shape = question.target.shape
+        groups.setdefault(shape[-1] if subject.ragged else tuple(shape), []).append(one)
+    for group in groups.values():
+        large = group[0][2].target.shape[-1] > 10_000
+        size = min(subject.batch_size, 16) if large else subject.batch_size
+        if subject.batch_size > 1:
+            group = [group[place] for place in rng.permutation(len(group))]
+        size = size if subject.batch_size > 1 else (4 if large else SLICE)
+        for start in range(0, len(group), size):
+            yield group[start:start + size]
+
+
+def _count(findings: Sequence[Finding], part: list[tuple[int, int, Question]], answers: list[Answer],
+           rng: np.random.Generator) -> None:
+    fresh: dict[int, Counter[tuple[int, Answer]]] = {}
+    for (place, number, question), answer in zip(part, answers, strict=True):
+        finding = findings[place]
+        finding.n = (finding.n or 0) + 1
+        finding.calls += 1
+        if finding.case.enumerable:
+            fresh.setdefault(place, Counter())[number, answer] += 1
+            continue
+        try:
+            finding.counts += finding.case.outcome(number, answer, question)
+        except BadAnswer as bad:
+            raise Refused(finding.case, number, question, str(bad)) from None
+        finding.kept += finding.case.kept(number, answer, question)
+    for place, seen in fresh.items():
+        finding = findings[place]
+        for (number, answer), times in seen.items():
+            try:
+                finding.counts += tally(finding.case, {(number, answer): times}, rng)
+            except BadAnswer as bad:
+                raise Refused(finding.case, number, finding.case.question(number), str(bad)) from None
+            finding.kept += times * finding.case.kept(number, answer)
+
+
+def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: float) -> Finding | None:
+    """Exact law of the outcomes of a case whose coins are supplied; None where the time is up before.
+
+    Raises
+    ------
+    Refused
+    """
+    finding = Finding(case, np.zeros(case.law.shape), n=None)
+    for number, chance in enumerate(case.chance if case.chance is not None else []):
+        if time.perf_counter() > deadline:
+            return None
+        question = case.question(number)
+
+        def answers(points: np.ndarray, question: Question = question, number: int = number) -> list[Answer]:
+            found: list[Answer] = []
+            finding.calls += len(points)
+            for start in range(0, len(points), max(subject.batch_size, SLICE)):
+                part = points[start:start + max(subject.batch_size, SLICE)]
+                try:
+                    given = subject.answer([question] * len(part), part)
+                    found += [as_answer(answer) for answer in given]
+                except BadAnswer as bad:
+                    raise Refused(case, number, question, str(bad)) from None
+                except Exception as error:
+                    raise Refused(case, number, question, f"{type(error).__name__}: {error}") from error
+            return found
+
+        cells = integrate(answers, subject.num_uniforms or 1, rng)
+        finding.probes += cells.probes
+        for answer, mass in cells.masses.items():
+            try:
+                finding.counts += chance * mass * case.outcome(number, answer)
+            except BadAnswer as bad:
+                raise Refused(case, number, question, str(bad)) from None
+            finding.kept += chance * mass * case.kept(number, answer)
+        finding.unresolved += chance * cells.unresolved
+    return finding
+
+
+def lawfully(subject: Subject, case: Case, rng: np.random.Generator) -> Finding:
+    """Exact law of the outcomes of a function that returns the law of its token.
+
+    Raises
+    ------
+    Refused
+    """
+    finding = Finding(case, np.zeros(case.law.shape), n=None)
+    questions = [case.question(number) for number in range(len(case.chance if case.chance is not None else []))]
+    for number, question in enumerate(questions):
+        try:
+            given = np.asarray(subject.answer([question], rng)[0], dtype=np.float64)
+        except Exception as error:
+            raise Refused(case, number, question, f"{type(error).__name__}: {error}") from error
+        if given.shape != case.law.shape or not np.all(given >= -1e-9) or abs(given.sum() - 1) > 1e-6:
+            raise Refused(case, number, question, "what is returned is no law of the emitted token")
+        finding.calls += 1
+        chance = float(case.chance[number])  # type: ignore[index]
+        finding.counts += chance * given
+        finding.kept += chance * float(sum(given[token] for token in set(question.tokens.tolist()) if token >= 0))
+    return finding
