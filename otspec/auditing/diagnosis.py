@@ -13,7 +13,7 @@ from otspec.auditing.engine import Finding, Refused, exactly, lawfully, sample
 from otspec.auditing.evidence import log_evidence, pooled_evidence
 from otspec.auditing.mistakes import Mistake, known_mistakes
 from otspec.auditing.subjects import Subject
-from otspec.auditing.texts import BlockCase, TreeCase, tree_prefixes
+from otspec.auditing.texts import START, BlockCase, TextCase, TreeCase, tree_prefixes
 
 SURE = math.log(1e4)  # evidence that a shrunk counterexample needs of its own
 FEWEST, MOST = 1000, 16_000  # calls on a candidate
@@ -24,37 +24,43 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     """Law of the outcomes of a mistake on a case; None where its cases are too many to list."""
     if case.chance is None:
         return None
-    total = np.zeros(case.law.shape)
+    if isinstance(case, TokenCase):
+        laws = [mistake.law(case.target, case.draft, tokens) for tokens in case.tokens]
+        return case.chance @ np.stack(laws)
+    emitted: dict[tuple[int, ...], float] = {}
     for number, chance in enumerate(case.chance):
-        question = case.question(number)
-        if isinstance(case, TokenCase):
-            total += chance * mistake.law(case.target, case.draft, question.tokens)
-            continue
-        assert isinstance(case, (BlockCase, TreeCase))
-        tree = question.tree
-        tokens = tree.tokens if tree is not None else np.concatenate([[-1], question.tokens])
-        last = np.where(tokens < 0, 0, tokens)
-        rows = case.target[last], case.draft[last if tree is not None else last[:-1]]
-        mass = mistake.law(tree, *rows) if tree is not None else mistake.law(*rows, question.tokens)
-        prefixes = tree_prefixes(tree) if tree is not None else [tuple(question.tokens[:i].tolist())
-                                                                 for i in range(len(tokens))]
-        for node, prefix in enumerate(prefixes):
-            for token in np.flatnonzero(mass[node]).tolist():
-                total += chance * mass[node, token] * case.outcome(number, (*prefix, token))
-    return total
+        prefixes, mass = _masses(mistake, case, number)
+        for node, token in np.argwhere(mass > 0).tolist():
+            answer = (*prefixes[node], token)
+            emitted[answer] = emitted.get(answer, 0.0) + chance * mass[node, token]
+    assert isinstance(case, TextCase)
+    return sum((mass * case.completed(answer) for answer, mass in emitted.items()), np.zeros(case.law.shape))
 
 
-def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) -> Mistake | None:
-    """The known mistake that all cases agree with, the likeliest if there are several."""
+def _masses(mistake: Mistake, case: Case, number: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """Drafted prefixes of a question and the mass ``[N V]`` of (prefix kept, next token)."""
+    question = case.question(number)
+    if question.tree is not None:
+        last = np.where(question.tree.tokens < 0, START, question.tree.tokens)
+        return tree_prefixes(question.tree), mistake.law(question.tree, case.target[last], case.draft[last])
+    path = np.concatenate([[START], question.tokens])
+    prefixes = [tuple(question.tokens[:count].tolist()) for count in range(len(path))]
+    return prefixes, mistake.law(case.target[path], case.draft[path[:-1]], question.tokens)
+
+
+def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) -> list[Mistake]:
+    """Known mistakes that all cases agree with: the likeliest, and what emits the same law, its own kind first."""
     found: list[tuple[float, Mistake]] = []
     usable = [one for one in findings if one.case.chance is not None and (one.n is None or one.n)]
     for mistake in known_mistakes(kind, scheme):
         likelihood, against = 0.0, []
         for finding in usable:
             if isinstance(finding.case, TokenCase) and finding.case.draft.ndim > 1:
-                return None
+                return []
             law = predicted(mistake, finding.case)
             assert law is not None
+            if not abs(law.sum() - 1) <= EXACT:  # no law of tokens here, as where a ratio has no bound
+                break
             law = np.maximum(law, 0.0)
             if finding.n is None:
                 off = float(np.abs(law - finding.observed).sum() / 2)
@@ -68,7 +74,9 @@ def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) 
         else:
             if against and pooled_evidence(against) < math.log(1 / alarm):
                 found.append((likelihood, mistake))
-    return max(found, key=lambda one: one[0])[1] if found else None
+    best = max((likelihood for likelihood, _ in found), default=0.0)
+    alike = [mistake for likelihood, mistake in found if likelihood > best - 1e-6 * max(1.0, abs(best))]
+    return sorted(alike, key=lambda mistake: mistake.kind != kind)
 
 
 def shrink(subject: Subject, worst: Finding, rng: np.random.Generator, seconds: float,

@@ -19,7 +19,8 @@ from otspec.auditing.coins import integrate
 from otspec.auditing.evidence import log_evidence, margin, mean_evidence
 from otspec.auditing.subjects import Subject, as_answer
 
-SLICE = 256  # questions between two looks at the clock, where they are asked one by one
+SLICE = 256  # questions handed over together, where they are asked one by one
+FEW, TURN = 16, 0.3  # questions on each case between two looks at the clock, at first; seconds that more may take
 
 
 class Refused(Exception):
@@ -60,6 +61,8 @@ class Finding:
         Answers asked for.
     probes : int
         Exact: fresh coins that agreed with the cells found.
+    known : tuple
+        Number of calls of the last evidence, and that evidence.
     """
 
     case: Case
@@ -71,6 +74,7 @@ class Finding:
     resolved: float = 0.0
     calls: int = 0
     probes: int = 0
+    known: tuple[int, float] = (0, 0.0)
 
     @property
     def observed(self) -> np.ndarray:
@@ -100,6 +104,11 @@ class Finding:
         """Logarithm of the evidence that the outcomes have another law; of an exact law none is needed."""
         if not self.n:
             return 0.0
+        if self.known[0] != self.n:
+            self.known = self.n, self._log_evidence()
+        return self.known[1]
+
+    def _log_evidence(self) -> float:
         return float(mean_evidence([log_evidence(counts, law) for counts, law in
                                     zip(self.case.read(self.counts), self.case.readings, strict=True)]))
 
@@ -152,15 +161,22 @@ def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int],
     ------
     Refused
     """
-    drawn: list[tuple[int, int, Question]] = []
-    for place, (finding, total) in enumerate(zip(findings, wanted, strict=True)):
-        numbers, questions = finding.case.questions(rng, max(0, total - (finding.n or 0)))
-        drawn += [(place, number, question) for number, question in zip(numbers.tolist(), questions, strict=True)]
-    for part in _batches(subject, drawn, rng):
-        if time.perf_counter() > deadline:
+    share = FEW
+    while any((one.n or 0) < total for one, total in zip(findings, wanted, strict=True)):
+        start = time.perf_counter()
+        if start > deadline:
             return False
-        answers = asked(subject, [(findings[place].case, number, question) for place, number, question in part], rng)
-        _count(findings, part, answers, rng)
+        drawn: list[tuple[int, int, Question]] = []
+        for place, (finding, total) in enumerate(zip(findings, wanted, strict=True)):
+            most = share if finding.case.enumerable else max(FEW, share // 32)
+            numbers, questions = finding.case.questions(rng, min(most, max(0, total - (finding.n or 0))))
+            drawn += [(place, number, question) for number, question in zip(numbers.tolist(), questions, strict=True)]
+        # what was drawn is asked to its end: to stop in between would favour what is asked first
+        for part in _batches(subject, drawn, rng):
+            cases = [(findings[place].case, number, question) for place, number, question in part]
+            _count(findings, part, asked(subject, cases, rng), rng)
+        if time.perf_counter() - start < TURN:
+            share *= 2
     return True
 
 

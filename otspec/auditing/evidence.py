@@ -17,6 +17,7 @@ only at what is suspicious costs nothing, and no approximation for large counts 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def log_evidence(counts: np.ndarray, law: np.ndarray) -> np.ndarray:
     >>> bool(log_evidence(np.array([80, 20]), np.array([0.5, 0.5])) > 10)
     True
     """
-    from scipy.special import gammaln, logsumexp
+    from scipy.special import gammaln
 
     counts, law = np.asarray(counts, dtype=np.float64), np.asarray(law, dtype=np.float64)
     kept = law > 0
@@ -47,15 +48,15 @@ def log_evidence(counts: np.ndarray, law: np.ndarray) -> np.ndarray:
     for prior in (*(strength * law for strength in CONCENTRATIONS), np.full(law.size, 0.5)):
         weight = prior.sum()
         bets.append(gammaln(weight) - gammaln(weight + total) + (gammaln(prior + counts) - gammaln(prior)).sum(axis=-1))
-    value = logsumexp(np.stack(bets), axis=0) - math.log(len(bets)) - null
-    return np.where(impossible, np.inf, value)
+    return np.where(impossible, np.inf, mean_evidence(bets) - null)
 
 
 def mean_evidence(readings: list[np.ndarray]) -> np.ndarray:
     """Logarithm of the mean of evidences that rest on the same outcomes."""
-    from scipy.special import logsumexp
-
-    return logsumexp(np.stack(readings), axis=0) - math.log(len(readings))
+    values = np.stack(readings)
+    top = values.max(axis=0)
+    with np.errstate(invalid="ignore"):  # infinite where one is
+        return np.where(np.isfinite(top), np.log(np.exp(values - top).mean(axis=0)) + top, top)
 
 
 def pooled_evidence(cases: list[float]) -> float:
@@ -123,15 +124,20 @@ def calls_needed(readings: list[np.ndarray], tv: float, alarm: float, power: flo
     True
     """
     law = readings[0].ravel()
-    law = law[law > 0] / law.sum()
+    return _calls_needed(np.sort(law[law > 0] / law.sum()).tobytes(), len(readings), tv, alarm, power)
+
+
+@lru_cache(maxsize=512)
+def _calls_needed(masses: bytes, readings: int, tv: float, alarm: float, power: float) -> int:
+    law = np.frombuffer(masses)
     if law.size == 1:  # a deviation emits something impossible
         return math.ceil(math.log(1 - power) / math.log1p(-tv))
     other, rng = hidden(law, tv), np.random.default_rng(0)
-    level = math.log(1 / alarm) + 1 + math.log(len(readings))
-    low, high = 0, 64
-    sizes = [math.ceil(10 / tv**2 * 1.12**step) for step in range(high)]
+    level = math.log(1 / alarm) + 1 + math.log(readings)
+    sizes = [math.ceil(10 / tv**2 * 1.12**step) for step in range(64)]
+    low, high = 0, len(sizes) - 1
     while low < high:
         middle = (low + high) // 2
         reached = log_evidence(rng.multinomial(sizes[middle], other, size=SIMULATED), law) >= level
         low, high = (low, middle) if reached.mean() >= power else (middle + 1, high)
-    return sizes[min(low, len(sizes) - 1)]
+    return sizes[low]

@@ -1,16 +1,16 @@
 """Instances of an audit, by family: each was chosen because some mistake shows on it and hides on its neighbours.
 
 ``equal`` shows rejections where none may be, ``disjoint`` and ``one_hot_draft`` residuals that are all of the target,
-``near`` residuals of almost no mass, ``zeros`` and ``top_p`` tokens that must never come, ``ties`` and duplicates
-choices among equals, ``large`` a vocabulary of 151,936. Rows of texts differ after every token, so that a row taken
-from the wrong place shows.
+``near`` residuals of almost no mass, ``partial`` a second draft that the residual may refuse too, ``zeros`` and
+``top_p`` tokens that must never come, ``ties`` and duplicates choices among equals, ``large`` a vocabulary of 151,936.
+Rows of texts differ after every token, so that a row taken from the wrong place shows.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from otspec.analysis.instances import named_pairs, random_pair
+from otspec.analysis.instances import HAND, named_pairs, random_pair
 from otspec.auditing.cases import Case, LargeCase, Shown, TokenCase, drafter
 from otspec.auditing.texts import BlockCase, TreeCase
 from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
@@ -20,13 +20,14 @@ from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 LARGE = 151_936
 KINDS = ("token", "multi", "block", "tree")
 MORE = {
+    "partial": ([0.45, 0.35, 0.10, 0.05, 0.05], [0.40, 0.02, 0.30, 0.20, 0.08]),
     "peaked": ([0.92, 0.02, 0.02, 0.02, 0.02], [0.02, 0.02, 0.02, 0.02, 0.92]),
     "near": ([0.201, 0.199, 0.201, 0.199, 0.2], [0.2, 0.2, 0.2, 0.2, 0.2]),
     "one_hot_draft": ([0.30, 0.25, 0.20, 0.15, 0.10], [0.0, 0.0, 0.0, 1.0, 0.0]),
 }
-TEXTS = ("dirichlet", "zeros", "ties", "peaked", "equal", "one_hot_draft")
+TEXTS = ("rolled", "zeros", "dirichlet", "ties", "peaked", "one_hot_draft", "equal")
 # vocabulary and length of the drafted path, or children at each depth, by family
-BLOCKS = {1: ((5, 1),), 2: ((5, 2), (5, 1)), 3: ((3, 3), (5, 2))}
+BLOCKS = {1: ((5, 1),), 2: ((5, 2), (5, 2), (5, 1)), 3: ((3, 3), (5, 2))}
 MOST_TREES = 2000
 
 
@@ -36,7 +37,7 @@ def token_pairs(seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     Examples
     --------
     >>> len(token_pairs())
-    19
+    20
     """
     found = named_pairs(seed) | {name: (np.asarray(one), np.asarray(other)) for name, (one, other) in MORE.items()}
     target, draft = found["spread"]
@@ -72,7 +73,11 @@ def large_case(scheme: DraftScheme, show: Shown, seed: int, *, given: bool = Fal
 def text_models(family: str, size: int, seed: int, *, given: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Rows ``[V V]`` of target and draft after each token."""
     rng = np.random.default_rng(seed)
-    pairs = [random_pair(family, size, rng) for _ in range(size)]
+    if family == "rolled":
+        hand = [np.asarray(law)[:size] / np.sum(law[:size]) for law in HAND["spread"]]
+        pairs = [(np.roll(hand[0], last), np.roll(hand[1], last)) for last in range(size)]
+    else:
+        pairs = [random_pair(family, size, rng) for _ in range(size)]
     target, draft = (np.stack(rows) for rows in zip(*pairs, strict=True))
     return target, np.eye(size)[draft.argmax(axis=1)] if given else draft
 
@@ -102,7 +107,7 @@ def tree_cases(scheme: DraftScheme, draft_length: int, show: Shown, seed: int, *
     width = scheme.num_drafts
     how = "given" if given else "paths" if isinstance(scheme, WithReplacement) else "without_replacement"
     cases: list[Case] = []
-    for place, family in enumerate(TEXTS[:5]):
+    for place, family in enumerate(TEXTS[:6]):
         size, length = (5, 1) if place % 2 else (3, min(draft_length, 2))
         if how == "paths":
             if size ** (length * width) > MOST_TREES:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.auditing.mistakes import Mistake
 from otspec.core.files import write_json
 from otspec.core.table import Table
 
@@ -88,8 +89,10 @@ class AuditReport:
         Budget of false alarms; chance to raise a true one at total variation ``resolved`` on any small instance.
     counterexample : Counterexample or None
     mistake : str or None
-        Known mistake whose law is the observed one.
+        Name of the known mistake whose law is the observed one.
     remedy : str or None
+    mistakes : tuple of Mistake
+        That mistake, and others that emit the same law.
     family : str or None
         Instance that failed by most.
     cases : Table
@@ -123,6 +126,7 @@ class AuditReport:
     seconds: float
     reason: str
     laws: dict[str, Any] = field(default_factory=dict, repr=False)
+    mistakes: tuple[Mistake, ...] = ()
 
     @property
     def acceptance(self) -> Table:
@@ -134,6 +138,7 @@ class AuditReport:
         plain = {name: getattr(self, name) for name in
                  ("subject", "kind", "passed", "tv", "interval", "p_value", "alarm", "power", "resolved", "mistake",
                   "remedy", "family", "method", "calls", "seconds", "reason", "laws")}
+        plain["mistakes"] = [{"name": one.name, "wrong": one.wrong, "remedy": one.remedy} for one in self.mistakes]
         found = None if self.counterexample is None else dict(vars(self.counterexample))
         return {**plain, "interval": list(self.interval), "counterexample": found, "cases": self.cases.rows}
 
@@ -160,8 +165,8 @@ class AuditReport:
                  ("p-value", f"{self.p_value:.3g} (alarm below {self.alarm:.3g})")]
         if self.family:
             facts.append(("worst instance", self.family))
-        if self.mistake:
-            facts += [("known mistake", self.mistake), ("remedy", self.remedy or "")]
+        for place, one in enumerate(self.mistakes):
+            facts += [("or" if place else "known mistake", f"{one.name}: {one.wrong}"), ("remedy", one.remedy)]
         facts.append(("work", f"{self.calls} calls, {self.seconds:.1f} s, {self.method}"))
         return facts
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from otspec.auditing.cases import Case, LargeCase, TokenCase
+from otspec.auditing.cases import BadAnswer, Case, LargeCase, TokenCase
 from otspec.auditing.diagnosis import matching, shrink
 from otspec.auditing.engine import Finding, Refused, exactly, lawfully, sample
 from otspec.auditing.evidence import calls_needed, pooled_evidence
 from otspec.auditing.families import KINDS, build_cases
+from otspec.auditing.mistakes import Mistake
 from otspec.auditing.report import AuditReport, Counterexample
 from otspec.auditing.subjects import SIGNATURES, Function, Subject, signature
 from otspec.core.checks import check_number, check_positive, check_seed
@@ -41,7 +42,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
           draft_length: int = 2, inputs: str = "probabilities", library: str = "numpy", dtype: str = "float64",
           coins: int | str = "generator", batch_size: int | None = None, tv: float = 0.02, alarm: float = 1e-3,
           power: float = 0.99, seconds: float = 60.0, calls: int | None = None, large: bool = True,
-          tolerance: float | None = None, seed: int = 0) -> AuditReport:
+          tolerance: float | None = None, explain: float = 5.0, seed: int = 0) -> AuditReport:
     """Judge whether a verification function is lossless.
 
     Parameters
@@ -66,13 +67,15 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
         Largest probability to fail a lossless function.
     power : float
     seconds : float
-        Time for judging; naming the mistake and shrinking the counterexample may take a few more.
+        Time for judging.
     calls : int, optional
         At most so many on each instance.
     large : bool
         Whether a vocabulary of 151,936 tokens is among the instances (of one position).
     tolerance : float, optional
         Distance that counts as zero where laws are exact; by default 1e-7, and 2e-5 below float64.
+    explain : float
+        Seconds for measuring a failure and shrinking its counterexample.
     seed : int
 
     Returns
@@ -97,7 +100,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
     >>> ot.audit(right, kind="token", tv=0.1, large=False).passed
     True
     >>> report = ot.audit(wrong, kind="token", tv=0.1, large=False)
-    >>> report.passed, report.mistake.split(":")[0]
+    >>> report.passed, report.mistake
     (False, 'redraw_from_target')
     """
     subject = fn if isinstance(fn, Subject) else _function(fn, kind, inputs, library, dtype, coins, batch_size)
@@ -116,7 +119,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
                         given=subject.given, ragged=subject.ragged, large=large)
     return _Audit(subject, plan, cases, tv=tv, alarm=alarm, power=power, seconds=seconds,
                   calls=None if calls is None else check_positive("calls", calls),
-                  tolerance=TOLERANCE[subject.dtype] if tolerance is None else tolerance, seed=seed).run()
+                  tolerance=TOLERANCE[subject.dtype] if tolerance is None else tolerance, explain=float(explain),
+                  seed=seed).run()
 
 
 def _function(fn: Any, kind: str | None, inputs: str, library: str, dtype: str, coins: int | str,
@@ -130,12 +134,13 @@ class _Audit:
     """One audit; `run` gives the report."""
 
     def __init__(self, subject: Subject, scheme: DraftScheme, cases: Sequence[Case], *, tv: float, alarm: float,
-                 power: float, seconds: float, calls: int | None, tolerance: float, seed: int) -> None:
+                 power: float, seconds: float, calls: int | None, tolerance: float, explain: float,
+                 seed: int) -> None:
         self.subject, self.scheme, self.cases = subject, scheme, list(cases)
         self.tv, self.alarm, self.power, self.tolerance, self.limit = tv, alarm, power, tolerance, calls
         self.rng = np.random.default_rng([seed, 1])
         self.start = time.perf_counter()
-        self.deadline = self.start + seconds
+        self.deadline, self.explain = self.start + seconds, explain
         self.lawful = False
         self.findings: list[Finding] = []
         self.evidence = 0.0  # largest so far, logarithm
@@ -158,6 +163,8 @@ class _Audit:
         coins: Any = np.full((1, self.subject.num_uniforms), 0.5) if self.subject.num_uniforms else self.rng
         try:
             answer = self.subject.answer([question], coins)[0]
+        except BadAnswer as bad:
+            raise Refused(case, 0, question, str(bad)) from None
         except Exception as error:
             fn = getattr(self.subject, "fn", None)
             raise BadArgument(f"fn: {self.subject.name} cannot be called on a plain instance ({type(error).__name__}: "
@@ -258,20 +265,21 @@ class _Audit:
 
     def _report(self, passed: bool | None, reason: str) -> AuditReport:
         known = any(one.n is None or one.n for one in self.findings)
-        worst, found, mistake = self._worst() if known else None, None, None
+        worst, found, mistakes = self._worst() if known else None, None, []
         if worst is not None and passed is False:
-            worst, found, mistake = self._explained(worst)
+            worst, found, mistakes = self._explained(worst)
         error = self.alarm / max(1, len(self.findings))
         return AuditReport(
             subject=self.subject.name, kind=self.subject.kind, passed=passed, tv=worst.tv if worst else 0.0,
             interval=worst.interval(error) if worst else (0.0, 1.0), p_value=self._p_value(passed), alarm=self.alarm,
-            power=self.power, resolved=self.tv, counterexample=found, mistake=str(mistake) if mistake else None,
-            remedy=mistake.remedy if mistake else None, family=worst.case.name if worst and passed is False else None,
+            power=self.power, resolved=self.tv, counterexample=found, mistake=mistakes[0].name if mistakes else None,
+            remedy=mistakes[0].remedy if mistakes else None, mistakes=tuple(mistakes),
+            family=worst.case.name if worst and passed is False else None,
             cases=self._table(error), method=self._method(), calls=self.asked,
             seconds=time.perf_counter() - self.start, reason=reason, laws=_laws(worst))
 
-    def _explained(self, worst: Finding) -> tuple[Finding, Counterexample, Any]:
-        more = time.perf_counter() + 5.0
+    def _explained(self, worst: Finding) -> tuple[Finding, Counterexample, list[Mistake]]:
+        more = time.perf_counter() + self.explain / 2
         try:
             sampled = [one for one in self.findings if one.n]
             if worst.n:
@@ -279,12 +287,12 @@ class _Audit:
                 sample(self.subject, sampled, wanted, self.rng, more)
                 worst = self._worst()
                 sample(self.subject, [worst], [max(worst.n or 0, MEASURED)], self.rng, more)
-            smallest, _ = shrink(self.subject, worst, self.rng, 5.0, self.lawful)
+            smallest, _ = shrink(self.subject, worst, self.rng, self.explain / 2, self.lawful)
         except Refused:
             smallest = worst
         drawn = "given" if self.subject.given else type(self.scheme).__name__
-        mistake = matching(self.findings, self.subject.kind, drawn, self.alarm)
-        return worst, self._example(smallest, worst.case.name), mistake
+        mistakes = matching(self.findings, self.subject.kind, drawn, self.alarm)
+        return worst, self._example(smallest, worst.case.name), mistakes
 
     def _example(self, finding: Finding, family: str) -> Counterexample:
         case = finding.case

@@ -256,6 +256,8 @@ def as_answer(value: Any) -> Answer:
     BadAnswer
         Something else than whole numbers.
     """
+    if type(value) is int:
+        return (value,)
     if hasattr(value, "tolist"):
         value = value.tolist()
     while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple)):

@@ -64,6 +64,10 @@ class TextCase(Case):
         if answer[:-1] not in self._prefixes[number]:
             raise BadAnswer(f"{list(answer)} is no drafted prefix followed by one more token; drafted was "
                             f"{self.drafted(number)}")
+        return self.completed(answer)
+
+    def completed(self, answer: Answer) -> np.ndarray:
+        """Law of the texts that begin with some tokens."""
         law = np.zeros(self.law.shape)
         law[answer] = self._after[self.length - len(answer)][answer[-1]]
         return law

@@ -18,7 +18,7 @@ def known_mistakes(kind: str, scheme: str = "") -> list[Mistake]:
     Examples
     --------
     >>> [mistake.name for mistake in known_mistakes("tree", "WithReplacement")][:2]
-    ['merged_copies', 'copies_removed']
+    ['merged_copies', 'frozen_residual']
     """
     kinds = ("token", "multi") if kind in ("token", "multi") else (kind,)
     return [one for one in MISTAKES if one.kind in kinds and (not one.schemes or not scheme or scheme in one.schemes)]

@@ -47,8 +47,8 @@ class Mistake:
 
 
 def accept(target: float, draft: float) -> float:
-    """``min(1, target / draft)``; 1 where the draft says 0, which is never drawn."""
-    return min(1.0, target / draft) if draft > 0 else 1.0
+    """``min(1, target / draft)``; 0 where the draft law says 0: what cannot be drafted is refused."""
+    return min(1.0, target / draft) if draft > 0 else 0.0
 
 
 def excess(target: np.ndarray, draft: np.ndarray) -> np.ndarray:

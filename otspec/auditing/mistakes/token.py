@@ -179,7 +179,7 @@ def merged_k_seq(target: Law, draft: Law, tokens: Law) -> Law:
         keep = accept(target[x], rho * draft[x])
         law[x] += survive * keep
         survive *= 1 - keep
-    total = 1 - (1 - beta) ** len(drafts)
+    total = 1 - (1 - beta) ** np.ravel(tokens).size
     left = target - np.minimum(draft, target / rho) * (total / beta if beta > 0 else 0.0)
     return law + survive * scaled(np.maximum(left, 0.0), target)
 
@@ -221,7 +221,8 @@ SEVERAL = (
     Mistake("draft_not_renormalised", "multi", "a refused token is removed from the draft law, which is not "
             "renormalised", "divide the draft law by what is left of it", not_renormalised, ("WithoutReplacement",)),
     Mistake("rrs_after_deduplication", "multi", "repeated drafts are merged before recursive rejection",
-            "verify every draw, repeats too, or draw without replacement", merged_recursive, _SAMPLED),
+            "verify every draw, repeats too; or verify the distinct tokens by the rule for draws without replacement",
+            merged_recursive, _SAMPLED),
     Mistake("k_seq_after_deduplication", "multi", "repeated drafts are merged before K-SEQ",
             "verify every draw, repeats too", merged_k_seq, _SAMPLED),
     Mistake("k_seq_rho_below_smallest", "multi", "K-SEQ runs with rho below its smallest valid value",

@@ -42,11 +42,6 @@ def merged_copies(tree: DraftTree, target: Rows, draft: Rows) -> Rows:
     return walked(tree, target, draft, lambda r, q, x, p: (excess(r, q), q), copies=False)
 
 
-def copies_removed(tree: DraftTree, target: Rows, draft: Rows) -> Rows:
-    """Children of independent paths under the rule for draws without replacement."""
-    return walked(tree, target, draft, lambda r, q, x, p: _removed(r, q, x, True), copies=False)
-
-
 def not_renormalised(tree: DraftTree, target: Rows, draft: Rows) -> Rows:
     """The draft law loses the refused child but is not renormalised."""
     return walked(tree, target, draft, lambda r, q, x, p: _removed(r, q, x, False), copies=False)
@@ -84,9 +79,6 @@ TREE = (
             "probability and leave refused children out of the redraw", given_as_drawn, ("given",)),
     Mistake("merged_copies", "tree", "copies of a path that are merged in a node are tried once",
             "try a child once for every copy merged in it", merged_copies, ("WithReplacement",)),
-    Mistake("copies_removed", "tree", "children of independent paths are verified by the rule for draws without "
-            "replacement", "keep the draft law as it is, or draw children without replacement", copies_removed,
-            ("WithReplacement",)),
     Mistake("draft_not_renormalised", "tree", "a refused child is removed from the draft law, which is not "
             "renormalised", "divide the draft law by what is left of it", not_renormalised, ("WithoutReplacement",)),
     Mistake("draft_not_removed", "tree", "children drawn without replacement are verified as independent draws",
