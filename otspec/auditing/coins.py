@@ -21,7 +21,7 @@ from otspec.auditing.cases import Answer
 ROUNDS = 14  # of sixteen parts each, to neighbouring floats
 INNER = 3  # random points of a box beside its centre
 PROBES = 64  # fresh random points that must agree with the partition
-MAX_BOXES = 4000
+MAX_BOXES = 1500
 SMALLEST = 1e-13
 Ask = Callable[[np.ndarray], list[Answer]]
 

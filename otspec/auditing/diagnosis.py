@@ -97,7 +97,7 @@ def _fails(subject: Subject, case: Case, rng: np.random.Generator, deadline: flo
            worst: Finding) -> Finding | None:
     try:
         if lawful or subject.num_uniforms is not None:
-            exact = lawfully(subject, case, rng) if lawful else exactly(subject, case, rng, deadline)
+            exact = lawfully(subject, case, rng) if lawful else exactly(subject, case, rng, deadline, worst.tv / 2)
             return exact if exact and exact.interval(0.5)[0] > max(EXACT, worst.tv / 4) else None
         finding, total = Finding(case, np.zeros(case.law.shape)), FEWEST
         while total <= MOST:

@@ -222,8 +222,11 @@ def _count(findings: Sequence[Finding], part: list[tuple[int, int, Question]], a
             finding.kept += times * finding.case.kept(number, answer)
 
 
-def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: float) -> Finding | None:
+def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: float,
+            most: float) -> Finding | None:
     """Exact law of the outcomes of a case whose coins are supplied; None where the time is up before.
+
+    It is given up where more than ``most`` of the coins belong to no cell.
 
     Raises
     ------
@@ -258,6 +261,8 @@ def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: fl
                 raise Refused(case, number, question, str(bad)) from None
             finding.kept += chance * mass * case.kept(number, answer)
         finding.unresolved += chance * cells.unresolved
+        if finding.unresolved > most:
+            break
     return finding
 
 

@@ -100,7 +100,8 @@ def hidden(law: np.ndarray, tv: float) -> np.ndarray:
     if low == 0:  # one outcome alone: whatever is emitted instead is impossible
         return law.copy()
     moved = min(tv, low)
-    return np.where(up, law * (1 + moved / high), law * (1 - moved / low))
+    other = np.maximum(np.where(up, law * (1 + moved / high), law * (1 - moved / low)), 0.0)
+    return other / other.sum()
 
 
 def calls_needed(readings: list[np.ndarray], tv: float, alarm: float, power: float) -> int:

@@ -198,7 +198,10 @@ class _Audit:
         """Verdict where it is clear already."""
         for case in (case for case in self.cases if case.enumerable):
             found = lawfully(self.subject, case, self.rng) if self.lawful else \
-                exactly(self.subject, case, self.rng, self.deadline)
+                exactly(self.subject, case, self.rng, self.deadline, max(self.tv, self.tolerance))
+            if found is not None and found.unresolved > max(self.tv, self.tolerance):
+                return None, (f"The coins could not be resolved into cells on {case.name!r}: a mass of at least "
+                              f"{found.unresolved:.2g} is left. Fix: coins='generator', which samples instead.")
             if found is None:
                 return None, (f"The time was up after {len(self.findings)} of {len(self.cases)} instances, without a "
                               f"deviation so far. Fix: more seconds.")
@@ -207,10 +210,6 @@ class _Audit:
         if worst.interval(0.5)[0] > self.tolerance:
             self.evidence = math.inf
             return False, "The law of the outcome is not the target's; it was integrated exactly."
-        loose = max(self.findings, key=lambda one: one.interval(0.5)[1])
-        if loose.interval(0.5)[1] > max(self.tv, self.tolerance):
-            return None, (f"The coins could not be resolved into cells on {loose.case.name!r}: mass "
-                          f"{loose.unresolved:.2g} is left. Fix: coins='generator', which samples instead.")
         return None
 
     def _judge_samples(self, cases: Sequence[Case]) -> tuple[bool | None, str]:

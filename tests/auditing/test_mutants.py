@@ -101,7 +101,8 @@ TOKEN = {
 
 @pytest.mark.parametrize("name", TOKEN)
 def test_bugs_with_one_draft_are_caught(name):
-    report = ot.audit(lambda *given: verify(*given, **TOKEN[name]), kind="token", batch_size=512, large=False, explain=0)
+    report = ot.audit(lambda *given: verify(*given, **TOKEN[name]), kind="token", batch_size=512, large=False,
+                      explain=0)
     assert report.passed is False
     assert report.p_value < 1e-3
     assert report.interval[1] > 0
