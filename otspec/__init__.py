@@ -55,6 +55,7 @@ _ROOMS = {
     "otspec.core.tree_verifier": "TreeVerifier",
     "otspec.auditing.run": "audit",
     "otspec.auditing.report": "AuditReport",
+    "otspec.auditing.samples": "audit_samples samples_needed",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }

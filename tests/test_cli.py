@@ -15,7 +15,7 @@ from otspec.core.table import Table
 from otspec.core.trace import Trace
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("report", "bound", "compare", "record", "decode", "figures", "models")
+COMMANDS = ("report", "bound", "compare", "record", "decode", "audit", "figures", "models")
 A = ("--target", "0.5,0.3,0.2", "--draft", "0.2,0.3,0.5")
 
 

@@ -10,6 +10,7 @@ from otspec.auditing.mistakes import MISTAKES, Mistake, known_mistakes
 from otspec.auditing.process import json_lines
 from otspec.auditing.report import AuditReport, Counterexample
 from otspec.auditing.run import audit
+from otspec.auditing.samples import audit_samples, samples_needed
 from otspec.auditing.subjects import Function, Subject
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Mistake",
     "Subject",
     "audit",
+    "audit_samples",
     "hugging_face",
     "json_lines",
     "known_mistakes",
     "rejection_sampler",
+    "samples_needed",
     "tree_sampler",
 ]

@@ -27,6 +27,8 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     if isinstance(case, TokenCase):
         laws = [mistake.law(case.target, case.draft, tokens) for tokens in case.tokens]
         return case.chance @ np.stack(laws)
+    if isinstance(case, TextCase) and case.length == 1:  # nothing drafted, nothing to get wrong
+        return case.law
     emitted: dict[tuple[int, ...], float] = {}
     for number, chance in enumerate(case.chance):
         prefixes, mass = _masses(mistake, case, number)

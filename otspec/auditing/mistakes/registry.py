@@ -22,14 +22,14 @@ class Mistake:
     Attributes
     ----------
     name : str
-    kind : {"token", "multi", "block", "tree"}
+    kind : {"token", "multi", "block", "tree", "samples"}
         ``token`` is about one draft, ``multi`` about several.
     wrong : str
         What it does.
     remedy : str
         What to do instead.
-    law : callable
-        Its conditional law, coins integrated out.
+    law : callable or None
+        Its conditional law, coins integrated out; None of a mistake that is seen in samples only.
     schemes : tuple of str
         Kinds of drafts that it is a mistake for, by class name; empty: any.
     """
@@ -38,7 +38,7 @@ class Mistake:
     kind: str
     wrong: str
     remedy: str
-    law: Rule
+    law: Rule | None
     schemes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
