@@ -6,10 +6,11 @@ different cases stand side by side in a batch, in random order: a row that depen
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from otspec.auditing.evidence import log_evidence, margin, mean_evidence
 from otspec.auditing.subjects import Subject, as_answer
 
 SLICE = 256  # questions handed over together, where they are asked one by one
-FEW, TURN = 16, 0.3  # questions on each case between two looks at the clock, at first; seconds that more may take
+FEW, MOST = 16, 4096  # questions on each case between two looks at the clock, at first and at most
 
 
 class Refused(Exception):
@@ -63,6 +64,8 @@ class Finding:
         Exact: fresh coins that agreed with the cells found.
     known : tuple
         Number of calls of the last evidence, and that evidence.
+    half : [*cells]
+        Outcomes of about half of the calls.
     """
 
     case: Case
@@ -75,6 +78,10 @@ class Finding:
     calls: int = 0
     probes: int = 0
     known: tuple[int, float] = (0, 0.0)
+    half: np.ndarray = field(default_factory=lambda: np.zeros(()))
+
+    def __post_init__(self) -> None:
+        self.half = np.zeros(self.case.law.shape)
 
     @property
     def observed(self) -> np.ndarray:
@@ -87,17 +94,23 @@ class Finding:
         return float(np.abs(self.observed - self.case.law).sum() / 2)
 
     def interval(self, error: float) -> tuple[float, float]:
-        """Bounds of the true distance, wrong with probability ``error``; every axis of a text is read too."""
+        """Bounds of the true distance, wrong with probability ``error``."""
         if self.n is None:
-            return max(0.0, self.tv - self.unresolved), min(1.0, self.tv + self.unresolved)
-        lower, readings = 0.0, self.case.readings
-        for law, counts in zip(readings, self.case.read(self.counts), strict=True):
-            off = float(np.abs(counts / self.n - law).sum() / 2)
-            room = margin(self.n, int(np.count_nonzero((law > 0) | (counts > 0))), error / len(readings))
-            lower = max(lower, off - room)
-            if law is readings[0]:
-                upper = min(1.0, off + room)
-        return lower, upper
+            return max(0.0, self.tv - float(self.unresolved)), min(1.0, self.tv + float(self.unresolved))
+        cells = int(np.count_nonzero((self.case.law > 0) | (self.counts > 0)))
+        return self._lower(error / 2), min(1.0, self.tv + margin(self.n, cells, error / 2))
+
+    def _lower(self, error: float) -> float:
+        """Distance that one half of the calls shows on the outcomes that the other half saw too often."""
+        halves = [self.half, self.counts - self.half]
+        if min(float(half.sum()) for half in halves) == 0:
+            return 0.0
+        best = 0.0
+        for one, other in (halves, halves[::-1]):
+            often = one / one.sum() > self.case.law
+            seen = float(other[often].sum() / other.sum() - self.case.law[often].sum())
+            best = max(best, seen - math.sqrt(math.log(2 / error) / (2 * float(other.sum()))))
+        return best
 
     @property
     def log_evidence(self) -> float:
@@ -161,11 +174,14 @@ def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int],
     ------
     Refused
     """
-    share = FEW
+    share, start, asked_before = FEW, time.perf_counter(), 0
     while any((one.n or 0) < total for one, total in zip(findings, wanted, strict=True)):
-        start = time.perf_counter()
-        if start > deadline:
+        now = time.perf_counter()
+        if now > deadline:
             return False
+        # the clock decides only where the end is near, so that the same seed gives the same answers
+        if asked_before and (now - start) / asked_before * share * len(findings) > 2 * (deadline - now):
+            share = FEW
         drawn: list[tuple[int, int, Question]] = []
         for place, (finding, total) in enumerate(zip(findings, wanted, strict=True)):
             most = share if finding.case.enumerable else max(FEW, share // 32)
@@ -175,8 +191,8 @@ def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int],
         for part in _batches(subject, drawn, rng):
             cases = [(findings[place].case, number, question) for place, number, question in part]
             _count(findings, part, asked(subject, cases, rng), rng)
-        if time.perf_counter() - start < TURN:
-            share *= 2
+        asked_before += len(drawn)
+        share = min(2 * share, MOST)
     return True
 
 
@@ -208,18 +224,22 @@ def _count(findings: Sequence[Finding], part: list[tuple[int, int, Question]], a
             fresh.setdefault(place, Counter())[number, answer] += 1
             continue
         try:
-            finding.counts += finding.case.outcome(number, answer, question)
+            outcome = finding.case.outcome(number, answer, question)
         except BadAnswer as bad:
             raise Refused(finding.case, number, question, str(bad)) from None
+        finding.counts += outcome
+        finding.half += outcome * (finding.calls % 2)
         finding.kept += finding.case.kept(number, answer, question)
     for place, seen in fresh.items():
-        finding = findings[place]
+        finding, before = findings[place], findings[place].counts.copy()
         for (number, answer), times in seen.items():
             try:
                 finding.counts += tally(finding.case, {(number, answer): times}, rng)
             except BadAnswer as bad:
                 raise Refused(finding.case, number, finding.case.question(number), str(bad)) from None
             finding.kept += times * finding.case.kept(number, answer)
+        if finding.half.sum() <= before.sum() / 2:  # whole batches, which are independent of each other
+            finding.half += finding.counts - before
 
 
 def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: float,

@@ -69,7 +69,7 @@ class Counterexample:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
     """What an audit found.
 
@@ -151,7 +151,7 @@ class AuditReport:
 
     def __str__(self) -> str:
         """Verdict, numbers, counterexample, remedy and the instances."""
-        lines = [f"{WORDS[self.passed]}: {self.subject} as a {self.kind} rule", self.reason]
+        lines = [f"{WORDS[self.passed]}: {self._what()}", self.reason]
         lines += [f"{name:<15}{value}" for name, value in self._facts()]
         if self.counterexample is not None:
             lines += ["counterexample", *(f"  {line}" for line in str(self.counterexample).splitlines())]
@@ -159,12 +159,20 @@ class AuditReport:
             lines += ["", str(self.cases.where()) if len(self.cases) < 30 else repr(self.cases)]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        """What `str` says."""
+        return str(self)
+
+    def _what(self) -> str:
+        return f"texts against {self.subject}" if self.kind == "samples" else f"{self.subject} as a {self.kind} rule"
+
     def _facts(self) -> list[tuple[str, str]]:
         low, high = self.interval
-        facts = [("distance", f"{self.tv:.4g} in [{low:.4g}, {high:.4g}] on the worst instance"),
+        where = "in the law of ranks" if self.kind == "samples" else "on the worst instance"
+        facts = [("distance", f"{self.tv:.4g} in [{low:.4g}, {high:.4g}] {where}"),
                  ("p-value", f"{self.p_value:.3g} (alarm below {self.alarm:.3g})")]
         if self.family:
-            facts.append(("worst instance", self.family))
+            facts.append(("worst test" if self.kind == "samples" else "worst instance", self.family))
         for place, one in enumerate(self.mistakes):
             facts += [("or" if place else "known mistake", f"{one.name}: {one.wrong}"), ("remedy", one.remedy)]
         facts.append(("work", f"{self.calls} calls, {self.seconds:.1f} s, {self.method}"))
@@ -174,8 +182,8 @@ class AuditReport:
         rows = "".join(f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}"
                        "</td></tr>" for name, text in self._facts())
         found = "" if self.counterexample is None else f"<pre>{escape(str(self.counterexample))}</pre>"
-        return (f"<p><b style='color:{COLOURS[self.passed]}'>{WORDS[self.passed]}</b> {escape(self.subject)} as a "
-                f"{self.kind} rule. {escape(self.reason)}</p><table>{rows}</table>{found}"
+        return (f"<p><b style='color:{COLOURS[self.passed]}'>{WORDS[self.passed]}</b> {escape(self._what())}. "
+                f"{escape(self.reason)}</p><table>{rows}</table>{found}"
                 f"<details><summary>instances</summary>{self.cases._repr_html_()}</details>")
 
     def figure(self, path: str | os.PathLike[str] | None = None) -> Any:
