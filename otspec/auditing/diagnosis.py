@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from otspec.auditing.cases import Case, LargeCase, TokenCase
-from otspec.auditing.engine import Finding, Refused, exactly, lawfully, sample
+from otspec.auditing.engine import Finding, Refused, sample
 from otspec.auditing.evidence import log_evidence, pooled_evidence
+from otspec.auditing.exact import exactly, lawfully
 from otspec.auditing.mistakes import Mistake, known_mistakes
 from otspec.auditing.subjects import Subject
 from otspec.auditing.texts import START, BlockCase, TextCase, TreeCase, tree_prefixes
@@ -82,8 +83,8 @@ def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) 
 
 
 def shrink(subject: Subject, worst: Finding, rng: np.random.Generator, seconds: float,
-           lawful: bool) -> tuple[Finding, str]:
-    """A smaller case on which the subject still fails, and its name; the case itself where there is none."""
+           lawful: bool) -> Finding:
+    """A smaller case on which the subject still fails; the case itself where there is none."""
     best, deadline, moved = worst, time.perf_counter() + seconds, True
     while moved and time.perf_counter() < deadline:
         moved = False
@@ -92,7 +93,7 @@ def shrink(subject: Subject, worst: Finding, rng: np.random.Generator, seconds: 
             if finding is not None:
                 best, moved = finding, True
                 break
-    return best, worst.case.name
+    return best
 
 
 def _fails(subject: Subject, case: Case, rng: np.random.Generator, deadline: float, lawful: bool,

@@ -252,8 +252,9 @@ def _report(ledger: _Ledger, tests: list[dict[str, Any]], total: float, *, tv: f
                   f"for. Fix: at least {needed} tokens, or a larger tv.")
     mistakes = _mistakes(ledger, tests) if failed else ()
     worst = max(ledger.firsts, key=lambda one: float(log_evidence(*one))) if ledger.firsts else None
-    laws = {"case": "ranks of all tokens", "n": ledger.tokens, "tv": off, "shape": [PARTS],
-            "expected": UNIFORM.tolist(), "observed": (ledger.ranks / max(1, ledger.tokens)).tolist()}
+    laws = {"case": "ranks of all tokens", "outcome": "rank of the token, likeliest first", "unit": "tokens",
+            "n": ledger.tokens, "tv": off, "shape": [PARTS], "expected": UNIFORM.tolist(),
+            "observed": (ledger.ranks / max(1, ledger.tokens)).tolist()}
     return AuditReport(
         subject=name, kind="samples", passed=passed, tv=off, interval=(max(0.0, off - room), min(1.0, off + room)),
         p_value=float(np.exp(-max(0.0, total))) if math.isfinite(total) else 0.0, alarm=alarm, power=power,

@@ -19,7 +19,8 @@ def observed_against_expected(laws: dict[str, Any], ax: Axes) -> Axes:
     Parameters
     ----------
     laws : dict
-        ``expected`` and ``observed`` shares, flat; ``shape`` of the outcomes; ``n`` calls (None: exact); ``tv``.
+        ``expected`` and ``observed`` shares, flat; ``shape`` of the outcomes, and what one is called,
+        ``outcome``; how many were seen, ``n`` (None: exact), and what that counts, ``unit``.
     ax : matplotlib.axes.Axes
 
     Returns
@@ -42,7 +43,7 @@ def observed_against_expected(laws: dict[str, Any], ax: Axes) -> Axes:
             ax.bar(places[mask], observed[shown][mask], width=0.7, color=colour, label=text, zorder=2)
     ax.hlines(expected[shown], places - 0.42, places + 0.42, color=INK, lw=1.6, label="target's law", zorder=3)
     ax.set_xticks(places, names, rotation=90 if len(laws["shape"]) > 1 else 0, fontsize=6 if shown.size > 12 else 7.5)
-    ax.set_xlabel("emitted text" if len(laws["shape"]) > 1 else "emitted token" if expected.size < 17 else "group")
+    ax.set_xlabel(laws["outcome"])
     ax.set_ylabel("probability")
     ax.set_ylim(0, max(observed[shown].max(), expected[shown].max()) * 1.35)
     ax.grid(axis="x", visible=False)
@@ -59,7 +60,7 @@ def audit_figure(laws: dict[str, Any], verdict: str, path: str | os.PathLike[str
         ax = figure.subplots()
         if laws:
             observed_against_expected(laws, ax)
-            calls = f"{laws['n']:,} calls" if laws["n"] else "exact"
+            calls = f"{laws['n']:,} {laws['unit']}" if laws["n"] else "exact"
             ax.set_title(f"{verdict}: {laws['case']}\nTV {laws['tv']:.3g}, {calls}", loc="left")
         else:
             ax.set_title(f"{verdict}: no outcome", loc="left")
