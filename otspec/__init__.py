@@ -73,6 +73,9 @@ _ROOMS = {
     "otspec.neighbours.jacobi_pair": "decode_jacobi",
     "otspec.planner.recommend": "recommend",
     "otspec.planner.recommendation": "Recommendation",
+    "otspec.auditing.run": "audit",
+    "otspec.auditing.report": "AuditReport",
+    "otspec.auditing.samples": "audit_samples samples_needed",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }

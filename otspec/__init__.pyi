@@ -24,6 +24,10 @@ from otspec.analysis.sweep import sweep as sweep
 from otspec.analysis.toys import compare_toys as compare_toys
 from otspec.analysis.watermark import detect_watermark as detect_watermark
 from otspec.analysis.worst_case import worst_case as worst_case
+from otspec.auditing.report import AuditReport as AuditReport
+from otspec.auditing.run import audit as audit
+from otspec.auditing.samples import audit_samples as audit_samples
+from otspec.auditing.samples import samples_needed as samples_needed
 from otspec.core.block import BlockVerifier as BlockVerifier
 from otspec.core.bound import AcceptanceBound as AcceptanceBound
 from otspec.core.bound import Cut as Cut

@@ -16,6 +16,19 @@ from otspec.core.markov import MarkovModel
 
 Pair = tuple[np.ndarray, np.ndarray]
 
+TINY = 1e-12
+#: pairs written by hand, of five tokens, because smaller vocabularies hide the usual mistakes
+HAND: dict[str, tuple[list[float], list[float]]] = {
+    "spread": ([0.30, 0.25, 0.20, 0.15, 0.10], [0.05, 0.15, 0.20, 0.25, 0.35]),
+    "zeros": ([0.0, 0.5, 0.2, 0.3, 0.0], [0.4, 0.35, 0.0, 0.25, 0.0]),
+    "ties": ([0.3, 0.3, 0.1, 0.1, 0.2], [0.2, 0.2, 0.2, 0.2, 0.2]),
+    "disjoint": ([0.6, 0.4, 0.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.3, 0.2]),
+    "one_hot_target": ([0.0, 0.0, 1.0, 0.0, 0.0], [0.1, 0.2, 0.15, 0.5, 0.05]),
+    "equal": ([0.1, 0.2, 0.15, 0.5, 0.05], [0.1, 0.2, 0.15, 0.5, 0.05]),
+    "short_support": ([0.1, 0.2, 0.15, 0.5, 0.05], [0.3, 0.0, 0.0, 0.7, 0.0]),
+    "tiny_draft": ([0.1, 0.2, 0.15, 0.5, 0.05], [TINY, 2 * TINY, 1 - 6 * TINY, TINY, 2 * TINY]),
+}
+
 
 def _dirichlet(rng: np.random.Generator, size: int) -> Pair:
     """Two independent uniform points of the simplex."""
@@ -99,6 +112,22 @@ def random_pair(family: str, vocabulary: int, rng: np.random.Generator) -> Pair:
     if family not in FAMILIES:
         raise UnknownName(f"no family is called {family!r}. Fix: one of {', '.join(FAMILIES)}.")
     return FAMILIES[family](rng, check_positive("vocabulary", vocabulary))
+
+
+def named_pairs(seed: int = 0) -> dict[str, Pair]:
+    """Target and draft laws by name: those written by hand, and random ones of five and six tokens.
+
+    Examples
+    --------
+    >>> len(named_pairs())
+    14
+    """
+    rng = np.random.default_rng(seed)
+    found = {name: (np.asarray(target), np.asarray(draft)) for name, (target, draft) in HAND.items()}
+    for family in ("dirichlet", "peaked", "close"):
+        for size in (5, 6):
+            found[f"{family} V={size} seed={seed}"] = random_pair(family, size, rng)
+    return found
 
 
 def random_models(family: str, vocabulary: int, rng: np.random.Generator, *,

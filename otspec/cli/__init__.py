@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from otspec import __version__
 from otspec.cli.agreeing import add_agree
+from otspec.cli.auditing import add_audit
 from otspec.cli.decoding import add_decode
 from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record

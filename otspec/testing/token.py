@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.exact import member_mass
+from otspec.analysis.instances import named_pairs
+from otspec.auditing.cases import drafter
 from otspec.core.schemes import WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.testing.failure import Checks
-from otspec.testing.instances import drafter, laws
 
 EXACT = 1e-9  # lists of a few tokens, with room for rules that solve a small programme
 DRAWS, LISTS, Z = 4000, 6, 5.0  # draws from each of so many lists; standard errors of an alarm, 6e-7 a comparison
@@ -42,7 +43,7 @@ class Case:
 
 def check_token(rule: TokenVerifier, claims: frozenset[str], checks: Checks, seed: int) -> None:
     """Run every check of a token rule on its scheme."""
-    cases = [_case(rule, checks, name, *pair) for name, pair in laws(seed).items()
+    cases = [_case(rule, checks, name, *pair) for name, pair in named_pairs(seed).items()
              if rule.scheme.num_drafts <= np.size(pair[0])]
     for case in cases:
         _check_law(rule, claims, checks, case)

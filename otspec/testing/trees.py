@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from otspec.analysis.instances import random_pair
-from otspec.core.schemes import WithoutReplacement
+from otspec.auditing.texts import drawn_trees
 from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree import DraftTree
 from otspec.testing.failure import Checks
 from otspec.testing.token import EXACT
 
-Kids = tuple[tuple[int, Any], ...]
 SHAPES = ((5, (3,)), (5, (2, 1)), (3, (2, 2)))  # vocabulary, children of a node at each depth
 FAMILIES = ("dirichlet", "zeros", "ties", "peaked")
 
@@ -28,7 +25,7 @@ def check_trees(rule: SequenceVerifier, claims: frozenset[str], checks: Checks, 
         name = f"{family} laws, V={size}, children {widths}, seed={seed + place}"
         laws = _levels(family, size, len(widths), seed + place)
         text = np.zeros((size,) * (len(widths) + 1))
-        for chance, tree in _trees(laws[1], widths):
+        for chance, tree in drawn_trees(laws[1].__getitem__, widths):
             rows = [_rows(level, tree, size) for level in laws]
             law = checks.ask("conditional law", name, rule.conditional, tree, *rows)
             held = all(part.min() >= -EXACT and np.abs(part.sum(axis=-1) - 1).max() <= EXACT for part in law)
@@ -54,31 +51,6 @@ def _levels(family: str, size: int, depth: int, seed: int) -> tuple[Laws, Laws]:
     pairs = [random_pair(family, size, rng) for _ in prefixes]
     target, draft = (dict(zip(prefixes, laws, strict=True)) for laws in zip(*pairs, strict=True))
     return target, draft
-
-
-def _trees(draft: Laws, widths: tuple[int, ...]) -> Iterator[tuple[float, DraftTree]]:
-    def below(prefix: tuple[int, ...]) -> Iterator[tuple[float, Kids]]:
-        if len(prefix) == len(widths):
-            yield 1.0, ()
-            return
-        lists, law = WithoutReplacement(widths[len(prefix)]).lists(draft[prefix])
-        for drawn, chance in zip(lists.tolist(), law.tolist(), strict=True):
-            tokens = [token for token in drawn if token >= 0]
-            for parts in itertools.product(*(list(below((*prefix, token))) for token in tokens)):
-                yield (chance * float(np.prod([share for share, _ in parts])),
-                       tuple((token, kids) for token, (_, kids) in zip(tokens, parts, strict=True)))
-
-    for chance, kids in below(()):
-        parents, tokens = [-1], [-1]
-        _write(0, kids, parents, tokens)
-        yield chance, DraftTree(parents, tokens, scheme="without_replacement")
-
-
-def _write(parent: int, kids: Kids, parents: list[int], tokens: list[int]) -> None:
-    for token, more in kids:
-        parents.append(parent)
-        tokens.append(token)
-        _write(len(parents) - 1, more, parents, tokens)
 
 
 def _prefix(tree: DraftTree, node: int) -> tuple[int, ...]:

@@ -1,0 +1,127 @@
+"""Audits of right rules must pass and small deviations must be found: rates and times, with their counts.
+
+``alarms``: audits of right rules (token, multi, block, tree), each with another seed; a failed one is a false alarm.
+``power``: a deviation of .01 and of .05 on one instance alone, in the direction that is hardest to tell, found or not.
+``time``: the same against a function called row by row, in seconds of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+import otspec as ot
+from otspec.analysis.instances import HAND
+from otspec.auditing.evidence import hidden
+from tests.auditing.masses import Masses, joint
+from tests.auditing.test_mutants import quantile, several, verify
+from tests.bench.harness import save
+
+SPREAD = np.array(HAND["spread"][0])
+
+
+def right_rules() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Functions that are lossless, with how to ask them."""
+    return {
+        "token": (verify, {"kind": "token", "batch_size": 4096}),
+        "multi": (several(None), {"kind": "multi", "scheme": 2, "batch_size": 4096}),
+        "block": (Masses("block", "block", joint(ot.verifier("block", 1))), {}),
+        "tree": (Masses("tree", "tree", joint(ot.verifier("traversal", 2))), {"scheme": 2}),
+    }
+
+
+def alarms(count: int) -> list[dict[str, Any]]:
+    """False alarms among ``count`` audits."""
+    rows, rules = [], right_rules()
+    for name, (rule, how) in rules.items():
+        failed, smallest, start = 0, 1.0, time.process_time()
+        for seed in range(count // len(rules)):
+            if isinstance(rule, Masses):
+                rule.known.clear()
+            report = ot.audit(rule, seed=seed, tv=0.1, large=False, explain=0, **how)
+            failed += report.passed is False
+            smallest = min(smallest, report.p_value)
+        runs = count // len(rules)
+        rows.append({"what": f"false alarms, {name}", "tv": 0.1, "runs": runs, "hits": failed,
+                     "share": failed / runs, "smallest_p": smallest,
+                     "seconds_per_run": (time.process_time() - start) / runs})
+    return rows
+
+
+def deviating(tv: float) -> Any:
+    """Rows of right tokens, but on one instance a law at distance ``tv``."""
+    other = hidden(SPREAD, tv)
+
+    def fn(target: Any, draft: Any, token: Any, rng: Any) -> Any:
+        here = np.isclose(target[:, 0], 0.3) & np.isclose(target[:, 4], 0.1)
+        return quantile(np.where(here[:, None], other, target) if target.shape[1] == 5 else target,
+                        rng.random(len(token)))
+
+    return fn
+
+
+def power(count: int) -> list[dict[str, Any]]:
+    """Share of audits that find a deviation on one instance."""
+    rows = []
+    for tv in (0.05, 0.01):
+        found, start = 0, time.process_time()
+        runs = count if tv > 0.02 else max(1, count // 4)
+        for seed in range(runs):
+            report = ot.audit(deviating(tv), kind="token", batch_size=4096, tv=tv, seed=seed, large=False, explain=0,
+                              seconds=600)
+            found += report.passed is False
+        rows.append({"what": "found on one instance of 20", "tv": tv, "runs": runs, "hits": found,
+                     "share": found / runs, "smallest_p": None,
+                     "seconds_per_run": (time.process_time() - start) / runs})
+    return rows
+
+
+def one_by_one(tv: float) -> Any:
+    """A function called row by row, right but for a deviation of ``tv`` on one instance."""
+    ends, wrong = np.cumsum(hidden(SPREAD, tv)), SPREAD[0]
+
+    def fn(target: Any, draft: Any, token: Any, rng: Any) -> Any:
+        if target[0] == wrong and target[4] == SPREAD[4]:
+            return int(ends.searchsorted(rng.random()))
+        if rng.random() * draft[token] < target[token]:
+            return token
+        below = np.maximum(target - draft, 0).cumsum()
+        return int(below.searchsorted(rng.random() * below[-1], side="right"))
+
+    return fn
+
+
+def timed(count: int) -> list[dict[str, Any]]:
+    """Seconds of one core until a deviation is found, in a function called row by row."""
+    rows = []
+    for tv in (0.05, 0.01):
+        seconds, found = [], 0
+        for seed in range(count):
+            start = time.process_time()
+            report = ot.audit(one_by_one(tv), kind="token", tv=tv, seed=seed, large=False, explain=0, seconds=600)
+            seconds.append(time.process_time() - start)
+            found += report.passed is False
+        rows.append({"what": "row by row, slowest run", "tv": tv, "runs": count, "hits": found, "share": found / count,
+                     "smallest_p": None, "seconds_per_run": max(seconds)})
+    return rows
+
+
+def main() -> None:
+    """Run the parts asked for, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("alarms", "power", "time"), action="append")
+    parser.add_argument("--count", type=int, default=1000)
+    given = parser.parse_args()
+    for part in given.part or ("alarms", "power", "time"):
+        rows = {"alarms": alarms, "power": power, "time": timed}[part](given.count)
+        save(f"audit_{part}", rows, "scipy")
+
+
+if __name__ == "__main__":
+    main()
