@@ -17,7 +17,7 @@ from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
-from otspec.transport.programme.block_lp import Tree, solve, tree
+from otspec.transport.programme.block_lp import Tree, dual, solve, tree
 
 Array = Any
 KINDS = ("stateless", "one_call")
@@ -59,12 +59,15 @@ class BlockBound(AcceptanceBound):
     context_law : [n]
     passing : [n N]
         Proves ``lower``: the probability that the rule keeps at least each of the ``N = V + .. + V**L`` prefixes.
+    dual : [n N]
+        Proves ``upper`` once more, by the theorem of `otspec.analysis.dual`: pi (stateless) or kappa (one-call).
     """
 
     cut: BlockCut
     contexts: np.ndarray | None = None
     context_law: np.ndarray | None = None
     passing: np.ndarray | None = None
+    dual: np.ndarray | None = None
 
     def __str__(self) -> str:
         """Interval and gap in one line."""
@@ -123,14 +126,16 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     # a model that forgets its context repeats the same tree
     solved = {key: solve(nodes, stateless=kind == "stateless") for key, nodes in {_key(t): t for t in trees}.items()}
     solutions = [solved[_key(nodes)] for nodes in trees]
-    passing = np.zeros((len(trees), int(prefixes)))
-    for row, nodes, solution in zip(passing, trees, solutions, strict=True):
+    passing, prices = (np.zeros((len(trees), int(prefixes))) for _ in range(2))
+    for row, price, nodes, solution in zip(passing, prices, trees, solutions, strict=True):
         row[nodes.label] = solution.passing
+        price[:] = _unreachable(nodes, size, length, stateless=kind == "stateless")
+        price[nodes.label] = dual(nodes, solution.fronts, solution.prices, stateless=kind == "stateless")
     upper = 1.0 + float(law @ [s.upper for s in solutions])
     fronts = tuple([nodes.label[u] for u in s.fronts] for nodes, s in zip(trees, solutions, strict=True))
     cut = BlockCut(upper, fronts, tuple(s.prices for s in solutions))
     return BlockBound(lower=1.0 + float(law @ [s.lower for s in solutions]), upper=upper, cut=cut, contexts=contexts,
-                      context_law=law, passing=passing)
+                      context_law=law, passing=passing, dual=prices)
 
 
 def _contexts(target: MarkovModel, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +153,12 @@ def _tree(target: MarkovModel, draft: MarkovModel, context: np.ndarray, length: 
             step.append(model.next_law(texts))
         texts = np.concatenate([np.repeat(texts, size, axis=0), np.tile(np.arange(size), len(texts))[:, None]], axis=1)
     return tree(*steps, paths)
+
+
+def _unreachable(nodes: Tree, size: int, length: int, *, stateless: bool) -> np.ndarray:
+    """Prices ``[N]`` of the prefixes left out: free where the target has no mass, so the largest; 0 where undrafted."""
+    depths = np.repeat(np.arange(1, length + 1), [size**depth for depth in range(1, length + 1)])
+    return np.where(nodes.possible, 0.0, length + 1.0 - depths if stateless else 1.0)
 
 
 def _key(nodes: Tree) -> bytes:
