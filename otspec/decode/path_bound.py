@@ -11,11 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,11 +21,13 @@ from otspec.analysis.dual import sampled
 from otspec.analysis.dual.prefixes import draw_paths
 from otspec.analysis.dual.recorded import recorded_level
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, BadFile, TooLarge
+from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.estimate import Estimate
-from otspec.core.files import write_json
+from otspec.core.schemes import WithReplacement
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
+from otspec.decode.bound_store import Store
+from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.identity import identity
 from otspec.decode.measure import progress_bar
@@ -35,13 +35,12 @@ from otspec.decode.paths import spread
 from otspec.decode.prefixes import PairPrefixes
 from otspec.decode.room import SHARE, check_room, free_memory
 from otspec.decode.streams import streams
+from otspec.decode.tree_bound import after_tree, check_drafter
 from otspec.transport.bounds import optimal_acceptance
 
 KINDS = ("stateless", "one_call", "level")
 SAMPLES = 256
 ROLLOUTS = 8
-FORMAT = "otspec-path-bound-1"
-EVERY = 5.0  # seconds between two writings of a resumable file
 Shape = tuple[int, int]
 
 
@@ -81,10 +80,10 @@ class PathBound:
                 f"{self.num_paths} × {self.draft_length}; Monte Carlo {self.monte_carlo:.3f})")
 
 
-def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int, draft_length: int, *,
-               kind: str = "stateless", temperature: float = 1.0, contexts: int | None = None, seed: int = 0,
-               samples: int = SAMPLES, rollouts: int = ROLLOUTS, out: str | os.PathLike[str] | None = None,
-               progress: bool = True) -> PathBound:
+def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int | Drafter,
+               draft_length: int | None = None, *, kind: str = "stateless", temperature: float = 1.0,
+               contexts: int | None = None, seed: int = 0, samples: int = SAMPLES, rollouts: int = ROLLOUTS,
+               out: str | os.PathLike[str] | None = None, progress: bool = True) -> PathBound:
     """Bound the tokens per call of every rule for K independent paths of a pair.
 
     Parameters
@@ -94,8 +93,10 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int,
         as ``prompts``.
     prompts : Trace, iterable of str or of token lists, or None
         Contexts; of a trace, the recorded ones.
-    num_paths, draft_length : int
-        K paths of L tokens.
+    num_paths : int or Drafter
+        K independent paths; or a drafter of one model, whose trees are then drawn whole (stateless bound only).
+    draft_length : int
+        Tokens per path; of a drafter, left out.
     kind : {"stateless", "one_call", "level"}
     temperature : float
         Of both models.
@@ -121,6 +122,8 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int,
     ------
     BadArgument
         Models missing where they are needed; too few samples for K.
+    SchemeMismatch
+        A drafter of several models.
     TooLarge
         Laws that would not fit in memory, before any model runs.
     BadFile
@@ -134,15 +137,22 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int,
     >>> 1.0 <= bound.tokens.mean <= 2.0, bound.monte_carlo
     (True, 0.0)
     """
-    shape = check_positive("num_paths", num_paths), check_positive("draft_length", draft_length)
+    drafter = num_paths if isinstance(num_paths, Drafter) else None
+    if drafter is None:
+        if draft_length is None:
+            raise BadArgument("draft_length: none. Fix: the number of tokens per path.")
+        shape = check_positive("num_paths", num_paths), check_positive("draft_length", draft_length)
+    else:
+        shape = _checked_drafter(drafter, draft_length, pair, kind)
+        drafter = None if isinstance(drafter, Paths) else drafter
     if isinstance(pair, Trace):
         if prompts is not None:
             raise BadArgument("prompts: the trace before them holds its contexts. Fix: path_bound(trace, None, ...).")
         pair, prompts = None, pair
     if pair is None:
         return _recorded(prompts, shape, _checked_kind(kind), temperature, contexts, seed)
-    return path_bounds(pair, prompts, [shape], kind=kind, temperature=temperature, contexts=contexts, seed=seed,
-                       samples=samples, rollouts=rollouts, out=out, progress=progress)[shape]
+    asked = _Asked(_checked_kind(kind), check_warp(temperature, None, None), check_seed(seed), samples, rollouts)
+    return _bounds(pair, prompts, [shape], asked, contexts, out, progress, drafter)[shape]
 
 
 def path_bounds(pair: Any, prompts: Trace | Iterable[Any] | None, shapes: Sequence[Shape], *, kind: str = "stateless",
@@ -150,10 +160,26 @@ def path_bounds(pair: Any, prompts: Trace | Iterable[Any] | None, shapes: Sequen
                 rollouts: int = ROLLOUTS, out: str | os.PathLike[str] | None = None,
                 progress: bool = True) -> dict[Shape, PathBound]:
     """Bounds of several shapes ``(num_paths, draft_length)`` from the same drafted paths; see `path_bound`."""
-    kind, warp, seed = _checked_kind(kind), check_warp(temperature, None, None), check_seed(seed)
+    asked = _Asked(_checked_kind(kind), check_warp(temperature, None, None), check_seed(seed), samples, rollouts)
     shapes = list(dict.fromkeys((check_positive("num_paths", k), check_positive("draft_length", n))
                                 for k, n in shapes))
-    samples = _checked_samples(samples, rollouts, max(k for k, _ in shapes))
+    return _bounds(pair, prompts, shapes, asked, contexts, out, progress, None)
+
+
+class _Asked(NamedTuple):
+    """What is asked of every context."""
+
+    kind: str
+    warp: dict[str, Any]
+    seed: int
+    samples: int
+    rollouts: int
+
+
+def _bounds(pair: Any, prompts: Any, shapes: Sequence[Shape], asked: _Asked, contexts: int | None, out: Any,
+            progress: bool, drafter: Drafter | None) -> dict[Shape, PathBound]:
+    kind, warp, seed, samples, rollouts = asked
+    _check_samples(samples, rollouts, max(k for k, _ in shapes) if drafter is None else 1)
     if prompts is None:
         raise BadArgument("prompts: None. Fix: texts, token lists, or a trace with contexts.")
     texts = as_token_lists(pair, prompts.prompts if isinstance(prompts, Trace) else prompts)
@@ -161,32 +187,33 @@ def path_bounds(pair: Any, prompts: Trace | Iterable[Any] | None, shapes: Sequen
     deepest = max(length for _, length in shapes)
     longest = max(map(len, texts)) + deepest
     check_room(pair, Paths(1, deepest), longest)
-    _check_memory(pair.vocab_size, samples, deepest, kind)
+    _check_memory(pair.vocab_size, samples * (drafter.num_nodes if drafter else deepest - 1), kind)
     request = {"kind": kind, **warp, "seed": seed, "samples": samples, "rollouts": rollouts,
-               "shapes": [list(shape) for shape in shapes], "contexts": len(texts),
+               "shapes": [list(shape) for shape in shapes], "drafter": drafter and repr(drafter),
+               "contexts": len(texts),
                "prompts_sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest(), **identity(pair)}
-    store = _Store(out, request)
+    store = Store(out, request)
     with progress_bar(len(texts), "contexts", progress, len(store.found)) as bar, store:
         for number in range(len(store.found), len(texts)):
             # drafts and rollouts are numbers apart: a bound's function must not depend on the tree it is taken at
             drafts, coins = streams(seed, 2 * number, 2)
-            store.add(_after(pair, texts[number], shapes, kind, warp, longest, drafts.random((samples, deepest)),
-                             rollouts, coins))
+            store.add(_after(pair, texts[number], shapes, asked, longest, drafts, coins) if drafter is None else
+                      [after_tree(pair, texts[number], drafter, warp, longest, samples, rollouts, drafts, coins)])
             bar.update(1)
     settings = request | {"target": pair.target_name, "draft": pair.draft_name}
     return {shape: _bound(np.array(store.found)[:, i], kind, shape, settings) for i, shape in enumerate(shapes)}
 
 
-def _after(pair: Any, text: list[int], shapes: Sequence[Shape], kind: str, warp: dict[str, Any], longest: int,
-           uniforms: np.ndarray, rollouts: int, rng: np.random.Generator) -> list[tuple[float, float]]:
+def _after(pair: Any, text: list[int], shapes: Sequence[Shape], asked: _Asked, longest: int,
+           drafts: np.random.Generator, coins: np.random.Generator) -> list[tuple[float, float]]:
     """Value and Monte-Carlo variance of every shape after one context."""
-    prefixes = PairPrefixes(pair, text, warp, longest)
+    prefixes = PairPrefixes(pair, text, asked.warp, longest)
     deep = [shape for shape in shapes if shape[1] > 1]
     found: dict[Shape, tuple[float, float]] = {}
     if deep:
-        drawn = draw_paths(prefixes, uniforms)
-        made = sampled.stateless(prefixes, drawn, deep, rollouts, rng) if kind == "stateless" else \
-            sampled.one_call(drawn, deep) if kind == "one_call" else sampled.level(drawn, deep)
+        drawn = draw_paths(prefixes, drafts.random((asked.samples, max(length for _, length in deep))))
+        made = sampled.stateless(prefixes, drawn, deep, asked.rollouts, coins) if asked.kind == "stateless" else \
+            sampled.one_call(drawn, deep) if asked.kind == "one_call" else sampled.level(drawn, deep)
         found = dict(zip(deep, made, strict=True))
     target, draft = prefixes.laws(0)
     return [found[shape] if shape in found else (1.0 + float(optimal_acceptance(target, draft, shape[0])), 0.0)
@@ -225,63 +252,35 @@ def _checked_kind(kind: str) -> str:
     return kind
 
 
-def _checked_samples(samples: int, rollouts: int, paths: int) -> int:
+def _checked_drafter(drafter: Drafter, draft_length: int | None, pair: Any, kind: str) -> Shape:
+    """Number of paths, or of nodes, and depth of a drafter's trees."""
+    if draft_length not in (None, drafter.depth):
+        raise BadArgument(f"draft_length: {draft_length}, but {drafter!r} drafts {drafter.depth} tokens deep. Fix: "
+                          f"leave it out.")
+    if isinstance(drafter, Paths) and isinstance(drafter.scheme, WithReplacement):
+        return drafter.paths, drafter.depth
+    check_drafter(drafter)
+    if isinstance(drafter, Paths):
+        raise SchemeMismatch(f"num_paths: {drafter!r} drafts one token. Fix: otspec.optimal_acceptance(target, draft, "
+                             f"{drafter.scheme!r}) is the exact optimum.")
+    if kind != "stateless" or pair is None or isinstance(pair, Trace):
+        raise BadArgument(f"kind: {kind!r} of the trees of {drafter!r}. Fix: kind='stateless' with models.")
+    return drafter.num_nodes, drafter.depth
+
+
+def _check_samples(samples: int, rollouts: int, paths: int) -> None:
     if check_positive("rollouts", rollouts) < 2:
         raise BadArgument("rollouts: 1, a Monte-Carlo error needs at least 2. Fix: rollouts=8.")
     least = max(4, 2 * paths)
     if check_positive("samples", samples) < least:
         raise BadArgument(f"samples: {samples} paths for num_paths={paths}, half of them fix the bound and half "
                           f"evaluate it. Fix: at least {least}, better {max(SAMPLES, 32 * paths)}.")
-    return samples
 
 
-def _check_memory(size: int, samples: int, length: int, kind: str) -> None:
+def _check_memory(size: int, drafted: int, kind: str) -> None:
     """Refuse laws that would not fit: of both models in float32, and rollouts about double the prefixes."""
-    prefixes = 1 + samples * (length - 1) * (2 if kind == "stateless" else 1)
+    prefixes = 1 + drafted * (2 if kind == "stateless" else 1)
     need, free = prefixes * size * 8, free_memory("cpu")
     if free is not None and need > SHARE * free:
         raise TooLarge(f"samples: up to {prefixes} prefixes of {size} tokens need about {need / 1e9:.1f} GB, "
                        f"{free / 1e9:.1f} GB are free. Fix: fewer samples or a smaller draft_length.", need / 1e9)
-
-
-class _Store:
-    """Results context by context, kept in a file if one is named."""
-
-    def __init__(self, out: str | os.PathLike[str] | None, request: dict[str, Any]) -> None:
-        self._path, self._request = None if out is None else Path(out), request
-        self.found: list[list[list[float]]] = []
-        self._written = time.monotonic()
-        if self._path is not None and self._path.exists():
-            self.found = _read(self._path, request)
-
-    def add(self, result: Sequence[tuple[float, float]]) -> None:
-        """Take down what one more context gave."""
-        self.found.append([[float(value), float(variance)] for value, variance in result])
-        if time.monotonic() - self._written > EVERY:
-            self._write()
-
-    def _write(self) -> None:
-        self._written = time.monotonic()
-        if self._path is not None:
-            write_json(self._path, {"format": FORMAT, "request": self._request, "found": self.found})
-
-    def __enter__(self) -> _Store:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._write()  # an interrupt keeps the finished contexts
-
-
-def _read(path: Path, request: dict[str, Any]) -> list[list[list[float]]]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        known, found = stored["request"], stored["found"]
-        if stored["format"] != FORMAT:
-            raise ValueError(f"format {stored['format']!r}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"out: {path} is no file of path_bound ({error}). Fix: name a new one.") from None
-    for key, value in request.items():
-        if known.get(key) != value:
-            raise BadFile(f"out: {path} holds another request: {key} is {known.get(key)!r} there, {value!r} here. "
-                          f"Fix: name a new file.")
-    return found

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import otspec as ot
-from otspec.core.errors import BadArgument, BadFile, TooLarge
+from otspec.core.errors import BadArgument, BadFile, SchemeMismatch, TooLarge
 from otspec.core.trace import Trace
 from otspec.decode import path_bound as module
 from otspec.decode.along import laws_after
@@ -135,7 +135,7 @@ def test_recorded_rows_need_no_models(pair, blocks):
 def test_clear_errors(pair, blocks, monkeypatch):
     with pytest.raises(BadArgument, match="kind='level' on the recorded rows"):
         path_bound(None, blocks, 2, 3)
-    with pytest.raises(BadArgument, match="temperature: 0[.]5"):
+    with pytest.raises(BadArgument, match="temperature: 0"):
         path_bound(None, blocks, 2, 3, kind="level", temperature=0.5)
     with pytest.raises(BadArgument, match="draft_length: 4, the trace holds rows along 3"):
         path_bound(None, blocks, 2, 4, kind="level")
@@ -171,3 +171,25 @@ def test_laws_truncated_after_the_tokens_were_drawn(pair):
     with pytest.raises(BadArgument, match="do not follow the changed draft law"):
         path_bound(None, ot.record(pair, PROMPTS, draft_length=2, progress=False).truncated(top_k=2), 1, 2,
                    kind="level")
+
+
+def test_trees_of_drafters(pair):
+    widths = path_bound(pair, PROMPTS[:2], ot.drafter("tree", widths=(2, 1)), samples=64)
+    heap = path_bound(pair, PROMPTS[:2], ot.drafter("heap", nodes=3), samples=32)
+    assert min(widths.tokens.mean, heap.tokens.mean) >= 1
+    assert widths.monte_carlo > 0
+    assert (widths.num_paths, widths.draft_length) == (4, 2)
+    for name, params in (("rerank", {"nodes": 4}), ("lookup", {"ngram": 1})):
+        assert path_bound(pair, PROMPTS[:2], ot.drafter(name, **params)).monte_carlo == 0
+    same = path_bound(pair, PROMPTS[:2], ot.drafter("paths", scheme=2, draft_length=3), samples=32)
+    np.testing.assert_array_equal(same.by_context, path_bound(pair, PROMPTS[:2], 2, 3, samples=32).by_context)
+    with pytest.raises(SchemeMismatch, match=r"2 model\(s\)"):
+        path_bound(pair, PROMPTS, ot.drafter("several"))
+    with pytest.raises(SchemeMismatch, match="optimal_acceptance"):
+        path_bound(pair, PROMPTS, ot.drafter("paths", scheme=ot.WithoutReplacement(2), draft_length=1))
+    with pytest.raises(BadArgument, match="drafts 2 tokens deep"):
+        path_bound(pair, PROMPTS, ot.drafter("tree", widths=(2, 1)), 3)
+    with pytest.raises(BadArgument, match="kind: 'level' of the trees"):
+        path_bound(pair, PROMPTS, ot.drafter("tree", widths=(2, 1)), kind="level")
+    with pytest.raises(BadArgument, match="draft_length: none"):
+        path_bound(pair, PROMPTS, 2)

@@ -4,7 +4,10 @@ A model is ``next_law(prefix)`` from a tuple of tokens to V probabilities. ``pi`
 prefix of 1 .. L tokens. Nothing is vectorised, and nothing knows what the best function is.
 """
 
-from itertools import combinations, product
+from itertools import combinations, permutations, product
+
+import numpy as np
+from scipy.optimize import linprog
 
 
 def all_prefixes(size, length):
@@ -60,3 +63,49 @@ def mean_of_subsets(values, size, function):
     """Mean of a function over all subsets of ``size`` of the values."""
     chosen = list(combinations(values, size))
     return sum(map(function, chosen)) / len(chosen)
+
+
+def child_sets(law, width):
+    """Law of the set of the first ``width`` tokens drawn without replacement."""
+    live = [y for y in range(len(law)) if law[y] > 0]
+    sets = {}
+    for order in permutations(live, min(width, len(live))):
+        chance, left = 1.0, 1.0
+        for y in order:
+            chance *= law[y] / left
+            left -= law[y]
+        sets[frozenset(order)] = sets.get(frozenset(order), 0.0) + chance
+    return sets
+
+
+def trees(draft, widths, prefix=()):
+    """Law of the drafted tree, a set of prefixes, with ``widths`` children without replacement by depth."""
+    if not widths:
+        return {frozenset(): 1.0}
+    law = {}
+    for children, chance in child_sets(draft(prefix), widths[0]).items():
+        below = [trees(draft, widths[1:], (*prefix, y)).items() for y in sorted(children)]
+        for chosen in product(*below):
+            nodes = frozenset((*prefix, y) for y in children).union(*(nodes for nodes, _ in chosen))
+            weight = chance
+            for _, part in chosen:
+                weight *= part
+            law[nodes] = law.get(nodes, 0.0) + weight
+    return law
+
+
+def tree_optimum(target, draft, widths):
+    """``1 + max sum_u a(u)``: one variable per tree and node where the rule stops."""
+    law = list(trees(draft, widths).items())
+    stops = [(n, v) for n, (nodes, _) in enumerate(law) for v in sorted(nodes)]
+    prefixes = all_prefixes(len(target(())), len(widths))
+    keeps = {u: np.array([law[n][1] * (v[: len(u)] == u) for n, v in stops]) for u in prefixes}
+    keeps[()] = np.zeros(len(stops))
+    rows = [[float(n == m) for m, _ in stops] for n in range(len(law))]
+    limits = [1.0] * len(law)
+    for u in prefixes:
+        step = target(u[:-1])[u[-1]]
+        rows.append(keeps[u] - step * keeps[u[:-1]])
+        limits.append(step if len(u) == 1 else 0.0)
+    solved = linprog(-sum(keeps.values()), A_ub=np.array(rows), b_ub=limits, bounds=(0, None), method="highs")
+    return 1.0 - solved.fun
