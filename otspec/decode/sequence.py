@@ -113,7 +113,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
     pair : Pair
     prompts : Trace, or iterable of str or of token lists
     rules : "all" or names
-        Of block rules, which see one path, and of tree rules, which see K independent ones.
+        Of block rules, which see one path, and of tree rules, which see K independent ones; "all" leaves out those that
+        are too much work at a real vocabulary.
     num_paths, draft_lengths : sequence of int
         Numbers of paths of the tree rules, and tokens per path; block rules see each path by itself.
     temperature : float
@@ -183,7 +184,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
 def _series(rules: str | Iterable[str], sizes: Sequence[int], lengths: Sequence[int]) -> list[_Series]:
     known = list_verifiers()
     everything = [name for name, entry in known.items() if entry.kind in ("block", "tree")]
-    names = everything if rules == "all" else [rules] if isinstance(rules, str) else list(rules)
+    quick = [name for name in everything if "small_vocabulary" not in known[name].claims]
+    names = quick if rules == "all" else [rules] if isinstance(rules, str) else list(rules)
     series = []
     for name in names:
         if known[name].kind not in ("block", "tree"):

@@ -1,4 +1,4 @@
-"""The bound beside the rules of a report: at hand where it was made for the same contexts, else computed after a few."""
+"""The bound beside the rules of a report: at hand where it was made for the same contexts, else after a few."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_other_contexts_are_computed(pair, texts):
 def test_sentence_names_the_best_rule_and_the_bound():
     row = {"rule": "lookahead_block", "paths": 4, "draft_length": 8, "target_tokens": 32, "efficiency": 3.986,
            "stderr": 0.06, "bound": 4.264, "bound_stderr": 0.18, "bound_monte_carlo": 0.03, "bound_contexts": 64,
-           "room_percent": 6.97, "room_stderr": 0.8}
+           "room_percent": 6.97, "room_stderr": 0.75}
     text = room_sentence(Table([row, row | {"rule": "traversal", "efficiency": 3.8, "room_percent": 12.2}]))
     assert "look-ahead emits 3.99 ± 0.06 tokens per call; no stateless rule can emit more than 4.26 ± 0.03" in text
     assert "at most 7.0 ± 0.8 %" in text
