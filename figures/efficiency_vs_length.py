@@ -15,7 +15,9 @@ from otspec.reporting.pictures import save
 
 NAME = "efficiency_vs_length"
 ALIASES = ("hierarchical",)  # drawn under their other name
-COLUMNS = ("rule", "paths", "draft_length", "efficiency", "stderr")
+COLUMNS = ("rule", "paths", "draft_length", "efficiency", "stderr", "bound", "bound_monte_carlo", "room_percent",
+           "room_stderr")
+PATHS, SAMPLES = 4, 128
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,13 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def data(contexts: int, longest: int) -> Table:
-    """Rows of the pocket pair (1 and 4 paths, lengths up to ``longest``), then those of the toy (2 paths)."""
+    """Rows of the pocket pair (1 and 4 paths, lengths to ``longest``, the bound), then those of the toy (2 paths)."""
     from otspec.decode.models import load_pair
+    from otspec.decode.path_bound import path_bounds
     from otspec.decode.record import load_trace
     from otspec.decode.sequence import compare_sequences
 
-    measured = compare_sequences(load_pair("pocket", device="cpu"), load_trace("pocket"), num_paths=(4,),
-                                 draft_lengths=range(1, longest + 1), contexts=contexts, progress=False)
+    pair, trace, lengths = load_pair("pocket", device="cpu"), load_trace("pocket"), range(1, longest + 1)
+    # with one path block verification reaches the bound
+    bounds = path_bounds(pair, trace, [(PATHS, length) for length in lengths], contexts=contexts, samples=SAMPLES)
+    measured = compare_sequences(pair, trace, num_paths=(PATHS,), draft_lengths=lengths, contexts=contexts,
+                                 bound=bounds, progress=False)
     rows = [{"panel": "pocket", **{key: row[key] for key in COLUMNS}, "optimum": None} for row in measured.rows
             if row["rule"] not in ALIASES]
     return Table(rows + toy(min(5, longest)), measured.metadata)
@@ -65,11 +71,12 @@ def toy(longest: int) -> list[dict[str, object]]:
     rng = np.random.default_rng(3)
     target, draft = (MarkovModel(rng.dirichlet(np.full(2, 0.7), 2)) for _ in range(2))
     rows: list[dict[str, object]] = []
+    beyond = dict.fromkeys(("bound", "bound_monte_carlo", "room_percent", "room_stderr"))
     for length in range(1, longest + 1):
         optimum = block_optimum(target, draft, length, num_paths=2).upper
         rows += [{"panel": "toy", "rule": rule, "paths": 2, "draft_length": length,
                   "efficiency": block_efficiency(rule, target, draft, length, num_paths=2).mean, "stderr": 0.0,
-                  "optimum": optimum} for rule in list_verifiers(2, kind="tree")]
+                  **beyond, "optimum": optimum} for rule in list_verifiers(2, kind="tree")]
     return rows
 
 
@@ -86,7 +93,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
         pocket = table.where(panel="pocket")
         contexts = table.metadata["contexts"]
         efficiency_vs_length(pocket.where(paths=1), one).set_title(f"pocket pair, 1 path, {contexts} contexts")
-        efficiency_vs_length(pocket.where(paths=4), four).set_title("pocket pair, 4 paths")
+        efficiency_vs_length(pocket.where(paths=PATHS), four).set_title(f"pocket pair, {PATHS} paths")
         share_of_optimum(table.where(panel="toy"), exact).set_title("toy on two tokens, 2 paths, exact")
         four.sharey(one)
         four.set_ylabel("")

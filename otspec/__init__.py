@@ -61,6 +61,7 @@ _ROOMS = {
     "otspec.decode.reading.behaviour": "SlowReading",
     "otspec.decode.sweep": "Sweep decode_sweep",
     "otspec.decode.paths": "record_paths",
+    "otspec.decode.path_bound": "PathBound path_bound",
     "otspec.decode.sequence": "compare_sequences",
     "otspec.core.drafted": "DraftedTrees",
     "otspec.core.tree": "DraftTree",

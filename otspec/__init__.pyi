@@ -82,6 +82,8 @@ from otspec.decode.loop import generate as generate
 from otspec.decode.measure import DecodeRun as DecodeRun
 from otspec.decode.models import Pair as Pair
 from otspec.decode.models import load_pair as load_pair
+from otspec.decode.path_bound import PathBound as PathBound
+from otspec.decode.path_bound import path_bound as path_bound
 from otspec.decode.paths import record_paths as record_paths
 from otspec.decode.reading.behaviour import SlowReading as SlowReading
 from otspec.decode.record import load_trace as load_trace

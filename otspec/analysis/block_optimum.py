@@ -4,6 +4,8 @@ A rule sees K paths of L drafted tokens, keeps a prefix of one of them and emits
 knowing. *Stateless*: the text is lossless although the next call starts afresh; no rule that forgets its drafts does
 better. *One-call*: later calls may repair the text, as greedy block verification does; one call then keeps more,
 what it gains is paid later. Both are linear programmes on the tree of prefixes (`otspec.transport.programme.block_lp`).
+The same optimum by Frank and Wolfe's method is a mixture of orders in which paths are preferred, hence a rule that can
+be played, with its bound beside it (`otspec.transport.programme.block_mixture`).
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
-from otspec.transport.programme.block_lp import Tree, solve, tree
+from otspec.transport.programme.block_lp import Tree, dual, solve, tree
+from otspec.transport.programme.block_mixture import solve_mixture
 
 Array = Any
 KINDS = ("stateless", "one_call")
+METHODS = ("fronts", "frank_wolfe")
 # prefixes of one tree, and of all: a tree of 340 takes seconds, one of 780 up to two minutes
 MAX_NODES = 5_000
 MAX_TREE = 1_100
@@ -45,6 +49,23 @@ class BlockCut:
 
 
 @dataclass(frozen=True)
+class OrderMixture:
+    """A rule: draw an order, keep the drafted path that it prefers, and verify that as a block with the mixed law.
+
+    Attributes
+    ----------
+    weights : [m]
+        Of the orders.
+    ranks : [m N + 1] int
+        Place of a path in an order, 0 being preferred, by its last prefix that the target knows, numbered as in
+        `BlockBound.passing`; the last entry is that of paths without one. -1: the target does not know the prefix.
+    """
+
+    weights: np.ndarray
+    ranks: np.ndarray
+
+
+@dataclass(frozen=True)
 class BlockBound(AcceptanceBound):
     """An interval for the largest number of tokens per call, with its evidence.
 
@@ -52,28 +73,35 @@ class BlockBound(AcceptanceBound):
     ----------
     lower, upper : float
         Tokens per call, ``E[accepted] + 1``.
-    cut : BlockCut
-        Proves ``upper``.
+    cut : BlockCut or None
+        Proves ``upper``; None by Frank and Wolfe's method, where ``dual`` does.
     contexts : [n m] int
         Contexts in which a text starts with positive probability.
     context_law : [n]
     passing : [n N]
         Proves ``lower``: the probability that the rule keeps at least each of the ``N = V + .. + V**L`` prefixes.
+    dual : [n N]
+        Proves ``upper`` once more, by the theorem of `otspec.analysis.dual`: pi (stateless) or kappa (one-call).
+    mixture : tuple of [n] OrderMixture, or None
+        By Frank and Wolfe's method: the rule of each context, which reaches ``lower``.
     """
 
-    cut: BlockCut  # type: ignore[assignment]  # sets of prefixes, not of tokens
+    cut: BlockCut | None  # type: ignore[assignment]  # sets of prefixes, not of tokens
     contexts: np.ndarray | None = None
     context_law: np.ndarray | None = None
     passing: np.ndarray | None = None
+    dual: np.ndarray | None = None
+    mixture: tuple[OrderMixture, ...] | None = None
 
     def __str__(self) -> str:
         """Interval and gap in one line."""
-        return (f"optimal tokens per call {self.lower:.6f} (gap {self.gap:.1e}; "
-                f"{sum(map(len, self.cut.fronts))} priced fronts in {len(self.cut.fronts)} contexts)")
+        used = self.cut.fronts if self.cut else [one.weights for one in self.mixture]
+        return (f"optimal tokens per call {self.lower:.6f} (gap {self.gap:.1e}; {sum(map(len, used))} "
+                f"{'priced fronts' if self.cut else 'orders'} in {len(used)} contexts)")
 
 
 def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_length: int, *, num_paths: int = 1,
-                  kind: str = "stateless") -> BlockBound:
+                  kind: str = "stateless", method: str = "fronts") -> BlockBound:
     """Largest number of tokens per call that any rule for K independent paths can emit.
 
     Parameters
@@ -86,6 +114,8 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
         Independent paths K.
     kind : {"stateless", "one_call"}
         Whether what follows the call must be the target's fresh continuation, or may depend on the drafts.
+    method : {"fronts", "frank_wolfe"}
+        Cutting planes with prices of fronts; or a mixture of orders of paths, the rule and the bound together.
 
     Returns
     -------
@@ -108,6 +138,8 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     """
     if kind not in KINDS:
         raise BadArgument(f"kind: {kind!r} is no optimum. Fix: one of {', '.join(KINDS)}.")
+    if method not in METHODS:
+        raise BadArgument(f"method: {method!r} is none. Fix: one of {', '.join(METHODS)}.")
     length, paths = check_positive("draft_length", draft_length), check_positive("num_paths", num_paths)
     check_models(target_model, draft_model)
     order = max(target_model.order, draft_model.order)
@@ -120,17 +152,32 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
             f"or {MAX_NODES} in all. Fix: a smaller draft_length or vocabulary, or an initial law on few contexts.",
             prefixes * len(contexts))
     trees = [_tree(target_model, draft_model, context, length, paths) for context in contexts]
+    stateless, find = kind == "stateless", solve if method == "fronts" else solve_mixture
     # a model that forgets its context repeats the same tree
-    solved = {key: solve(nodes, stateless=kind == "stateless") for key, nodes in {_key(t): t for t in trees}.items()}
+    solved = {key: find(nodes, stateless=stateless) for key, nodes in {_key(t): t for t in trees}.items()}
     solutions = [solved[_key(nodes)] for nodes in trees]
-    passing = np.zeros((len(trees), int(prefixes)))
-    for row, nodes, solution in zip(passing, trees, solutions, strict=True):
+    passing, prices = (np.zeros((len(trees), int(prefixes))) for _ in range(2))
+    for row, price, nodes, solution in zip(passing, prices, trees, solutions, strict=True):
         row[nodes.label] = solution.passing
-    upper = 1.0 + float(law @ [s.upper for s in solutions])
+        price[:] = _unreachable(nodes, size, length, stateless=stateless)
+        price[nodes.label] = solution.prices if method == "frank_wolfe" else \
+            dual(nodes, solution.fronts, solution.prices, stateless=stateless)
+    lower, upper = (1.0 + float(law @ [getattr(s, end) for s in solutions]) for end in ("lower", "upper"))
+    if method == "frank_wolfe":
+        mixture = tuple(OrderMixture(s.weights, _labelled(s.ranks, nodes, int(prefixes)))
+                        for nodes, s in zip(trees, solutions, strict=True))
+        return BlockBound(lower, upper, None, contexts=contexts, context_law=law, passing=passing, dual=prices,
+                          mixture=mixture)
     fronts = tuple([nodes.label[u] for u in s.fronts] for nodes, s in zip(trees, solutions, strict=True))
     cut = BlockCut(upper, fronts, tuple(s.prices for s in solutions))
-    return BlockBound(lower=1.0 + float(law @ [s.lower for s in solutions]), upper=upper, cut=cut, contexts=contexts,
-                      context_law=law, passing=passing)
+    return BlockBound(lower, upper, cut, contexts=contexts, context_law=law, passing=passing, dual=prices)
+
+
+def _labelled(ranks: np.ndarray, nodes: Tree, prefixes: int) -> np.ndarray:
+    """Ranks by number of the prefix, -1 for those that no rule can keep."""
+    out = np.full((len(ranks), prefixes + 1), -1)
+    out[:, nodes.label], out[:, -1] = ranks[:, :-1], ranks[:, -1]
+    return out
 
 
 def _contexts(target: MarkovModel, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +196,12 @@ def _tree(target: MarkovModel, draft: MarkovModel, context: np.ndarray, length: 
             step.append(model.next_law(texts))
         texts = np.concatenate([np.repeat(texts, size, axis=0), np.tile(np.arange(size), len(texts))[:, None]], axis=1)
     return tree(*steps, paths)
+
+
+def _unreachable(nodes: Tree, size: int, length: int, *, stateless: bool) -> np.ndarray:
+    """Prices ``[N]`` of the prefixes left out: free where the target has no mass, so the largest; 0 where undrafted."""
+    depths = np.repeat(np.arange(1, length + 1), [size**depth for depth in range(1, length + 1)])
+    return np.where(nodes.possible, 0.0, length + 1.0 - depths if stateless else 1.0)
 
 
 def _key(nodes: Tree) -> bytes:

@@ -70,7 +70,7 @@ def record_paths(pair: Any, prompts: Trace | Iterable[Any], *, num_paths: int, d
     """
     texts = as_token_lists(pair, prompts.prompts if isinstance(prompts, Trace) else prompts)
     if contexts is not None:
-        texts = _spread(texts, check_positive("contexts", contexts))
+        texts = spread(texts, check_positive("contexts", contexts))
     paths, length = check_positive("num_paths", num_paths), check_positive("draft_length", draft_length)
     repeats, warp, seed = check_positive("sets", sets), check_warp(temperature, None, None), check_seed(seed)
     longest = max(map(len, texts))
@@ -80,7 +80,14 @@ def record_paths(pair: Any, prompts: Trace | Iterable[Any], *, num_paths: int, d
     return _batches(pair, texts, (paths, length, repeats), warp, seed, size, progress)
 
 
-def _spread(texts: list[list[int]], count: int) -> list[list[int]]:
+def spread(texts: list[Any], count: int) -> list[Any]:
+    """``count`` of the texts, evenly spaced.
+
+    Raises
+    ------
+    BadArgument
+        More than there are.
+    """
     if count > len(texts):
         raise BadArgument(f"contexts: {count} asked for, {len(texts)} given. Fix: at most {len(texts)}.")
     return [texts[i] for i in np.linspace(0, len(texts) - 1, count).round().astype(int)]

@@ -2,13 +2,14 @@
 
 For each context the paths are drawn once; a rule for fewer or shorter paths sees the first of them. What it keeps is
 estimated without its coins as far as it can integrate them out, so that differences between rules are far better
-known than the levels. The reference is Traversal, and with one path block verification, which Traversal then is.
+known than the levels. The reference is Traversal, and with one path block verification, which Traversal then is. Beside
+the rules stands what none of them can exceed: the dual bound of the same kind of drafts after the same contexts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +20,18 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, OtspecError, SchemeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.table import Table
+from otspec.core.trace import Trace
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.walk import TokenWalk
-from otspec.decode.paths import PathBatch, record_paths, shorter
+from otspec.decode.arguments import as_token_lists
+from otspec.decode.path_bound import PathBound, path_bounds
+from otspec.decode.paths import PathBatch, record_paths, shorter, spread
 from otspec.decode.streams import streams
 from otspec.verifiers import list_verifiers, verifier
 from otspec.verifiers.block.chosen_path import ChosenPath
 
 COINS = 1 << 62  # numbers of the streams of coins, apart from those of the drafts
+BOUND_SAMPLES = 64
 PATIENCE = 1.0  # seconds per set of paths that a rule may take
 
 
@@ -63,8 +68,8 @@ class _Series:
         if len(self.kept) > 1 and seconds > patience:  # the first call may compile
             self.method, self.going = f"too slow: {seconds:.1g} s for one set of paths", False
 
-    def row(self, reference: _Series | None) -> dict[str, Any]:
-        """Mean over contexts with its standard error, and the paired comparison."""
+    def row(self, reference: _Series | None, bound: PathBound | None) -> dict[str, Any]:
+        """Mean over contexts with its standard error, the paired comparison, and the room below the bound."""
         row = {"rule": self.name, "paths": self.paths, "draft_length": self.length}
         numbers: dict[str, Any] = dict.fromkeys(("efficiency", "stderr", "difference", "difference_stderr", "ratio",
                                                  "ratio_stderr"))
@@ -77,13 +82,30 @@ class _Series:
                 gap, ratio = Estimate.from_samples(tokens - base), Estimate.from_ratio(tokens, base)
                 numbers |= {"difference": gap.mean, "difference_stderr": gap.stderr, "ratio": ratio.mean,
                             "ratio_stderr": ratio.stderr}
-        return row | numbers | {"method": self.method}
+        return row | numbers | self._room(bound) | {"method": self.method}
+
+    def _room(self, bound: PathBound | None) -> dict[str, Any]:
+        """Bound of the drafts, and by how much it exceeds the rule on the contexts that it was taken after."""
+        room: dict[str, Any] = dict.fromkeys(("bound", "bound_stderr", "bound_monte_carlo", "bound_contexts",
+                                              "room_percent", "room_stderr"))
+        if bound is None or bound.by_context is None:
+            return room
+        room |= {"bound": bound.tokens.mean, "bound_stderr": bound.tokens.stderr,
+                 "bound_monte_carlo": bound.monte_carlo, "bound_contexts": len(bound.by_context)}
+        # what a rule with a state gains in the first block of a text, later blocks pay for
+        if self.going and not self.rule.stateful:
+            tokens = 1.0 + np.concatenate(self.kept)
+            ratio = Estimate.from_ratio(bound.by_context, spread(tokens, len(bound.by_context)))
+            room |= {"room_percent": 100 * (ratio.mean - 1), "room_stderr": 100 * ratio.stderr}
+        return room
 
 
 def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "all",
                       num_paths: Sequence[int] = (2, 4), draft_lengths: Sequence[int] = (4, 8),
                       temperature: float = 1.0, contexts: int | None = None, sets: int = 1, seed: int = 0,
-                      batch_size: int | None = None, patience: float = PATIENCE, progress: bool = True) -> Table:
+                      batch_size: int | None = None, patience: float = PATIENCE,
+                      bound: str | Mapping[tuple[int, int], PathBound] | None = "stateless",
+                      bound_samples: int = BOUND_SAMPLES, progress: bool = True) -> Table:
     """Tokens per target call of every sequence-level rule, all on the same drafts.
 
     Parameters
@@ -91,7 +113,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
     pair : Pair
     prompts : Trace, or iterable of str or of token lists
     rules : "all" or names
-        Of block rules, which see one path, and of tree rules, which see K independent ones.
+        Of block rules, which see one path, and of tree rules, which see K independent ones; "all" leaves out those that
+        are too much work at a real vocabulary.
     num_paths, draft_lengths : sequence of int
         Numbers of paths of the tree rules, and tokens per path; block rules see each path by itself.
     temperature : float
@@ -105,6 +128,11 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
         Contexts per model call.
     patience : float
         Seconds per set of paths, after the first batch, beyond which a rule is given up and says so.
+    bound : {"stateless", "one_call", "level"}, mapping or None
+        Kind of bound to compute after every context (see `path_bound`); or bounds at hand by ``(paths, draft_length)``,
+        after some or all of the contexts, evenly spaced.
+    bound_samples : int
+        Paths per context of that bound.
     progress : bool
         Show a progress bar on a terminal.
 
@@ -113,7 +141,10 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
     Table
         Columns ``rule, paths, draft_length, efficiency, stderr`` (tokens per target call, over contexts),
         ``difference, difference_stderr, ratio, ratio_stderr`` to Traversal at the same drafts (with one path: to
-        block verification), ``method`` (how much chance is left in the estimate, or why there is none).
+        block verification), ``bound`` with ``bound_stderr`` (over contexts) and ``bound_monte_carlo``, after
+        ``bound_contexts``, ``room_percent`` and ``room_stderr`` (by how much the bound exceeds the rule after the same
+        contexts; None for a rule that carries a state), ``method`` (how much chance is left in the estimate, or why
+        there is none).
 
     Raises
     ------
@@ -124,8 +155,12 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
     if not sizes or not lengths:
         raise BadArgument("num_paths, draft_lengths: empty. Fix: at least one of each, such as (2, 4) and (4, 8).")
     series = _series(rules, sizes, lengths)
-    batches = record_paths(pair, prompts, num_paths=max(sizes), draft_length=max(lengths), temperature=temperature,
-                           contexts=contexts, seed=seed, sets=sets, batch_size=batch_size, progress=progress)
+    texts = as_token_lists(pair, prompts.prompts if isinstance(prompts, Trace) else prompts)
+    texts = texts if contexts is None else spread(texts, check_positive("contexts", contexts))
+    if len(texts) < 2:
+        raise BadArgument("contexts: 1, a standard error needs at least 2. Fix: contexts=64, say.")
+    batches = record_paths(pair, texts, num_paths=max(sizes), draft_length=max(lengths), temperature=temperature,
+                           seed=seed, sets=sets, batch_size=batch_size, progress=progress)
     width = max(one.rule.num_uniforms(one.length) for one in series)
     done = 0
     for batch in batches:
@@ -135,18 +170,22 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
         for one in series:
             if one.going:
                 one.add(batch, coins, sets, patience)
-    if done < 2 * sets:
-        raise BadArgument(f"contexts: {done // sets}, a standard error needs at least 2. Fix: contexts=64, say.")
+    shapes = sorted({(one.paths, one.length) for one in series})
+    bounds = path_bounds(pair, texts, shapes, kind=bound, temperature=temperature, seed=seed,
+                         samples=max(bound_samples, 2 * max(sizes)), progress=progress) \
+        if isinstance(bound, str) else bound or {}
     base = {(one.paths, one.length): one for one in series if one.name == ("block" if one.paths == 1 else "traversal")}
     settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                 "temperature": temperature, "contexts": done // sets, "sets": sets, "seed": seed}
-    return Table([one.row(base.get((one.paths, one.length))) for one in series], settings)
+    return Table([one.row(base.get((one.paths, one.length)), bounds.get((one.paths, one.length))) for one in series],
+                 settings)
 
 
 def _series(rules: str | Iterable[str], sizes: Sequence[int], lengths: Sequence[int]) -> list[_Series]:
     known = list_verifiers()
     everything = [name for name, entry in known.items() if entry.kind in ("block", "tree")]
-    names = everything if rules == "all" else [rules] if isinstance(rules, str) else list(rules)
+    quick = [name for name in everything if "small_vocabulary" not in known[name].claims]
+    names = quick if rules == "all" else [rules] if isinstance(rules, str) else list(rules)
     series = []
     for name in names:
         if known[name].kind not in ("block", "tree"):

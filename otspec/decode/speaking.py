@@ -166,6 +166,10 @@ class TargetSide:
         above = torch.cat([torch.full_like(last, -1)[:, None], parents], dim=1)
         return self.laws(self._reader.read(read, above))
 
+    def after(self, tokens: Any, parents: Any) -> Any:
+        """Laws ``[B n V]`` after further nodes, once `rows` has been asked; numbers as in `DraftSide.after`."""
+        return laws(self._reader.read(tokens, parents), self._warp, "target")
+
     def keep(self, nodes: Any, accepted: Any, most: int, *, chain: bool) -> None:
         """Take over the drafts kept, after the token that was last."""
         import torch

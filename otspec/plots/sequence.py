@@ -14,7 +14,8 @@ def efficiency_vs_length(table: Table, ax: Any) -> Any:
     Parameters
     ----------
     table : Table
-        Columns ``rule``, ``draft_length``, ``efficiency``, ``stderr``; rules without a number are left out.
+        Columns ``rule``, ``draft_length``, ``efficiency``, ``stderr``; rules without a number are left out. Where there
+        is a column ``bound``, with ``bound_monte_carlo``, it is the line that no stateless rule exceeds.
     ax : matplotlib axes
 
     Returns
@@ -24,6 +25,11 @@ def efficiency_vs_length(table: Table, ax: Any) -> Any:
     for rule, rows in _by_rule(table).items():
         ax.errorbar([row["draft_length"] for row in rows], [row["efficiency"] for row in rows],
                     [row["stderr"] for row in rows], elinewidth=0.6, label=rule, **rule_style(rule))
+    bounds = {row["draft_length"]: row for row in table.rows if row.get("bound") is not None}
+    if bounds:
+        lengths = sorted(bounds)
+        limit, error = ([bounds[n][name] for n in lengths] for name in ("bound", "bound_monte_carlo"))
+        ax.errorbar(lengths, limit, error, color=INK, linestyle="--", elinewidth=0.6, label="no stateless rule above")
     ax.set(xlabel="draft length L (tokens)", ylabel="tokens per target call")
     return ax
 

@@ -201,7 +201,8 @@ def markdown(title: str, verdict: Verdict, tables: dict[str, Table], pictures: s
     if len(tables["sequences"]):
         section("Blocks, paths and trees on the pair", pair_sentence(tables["sequences"]), "sequences",
                 "rules_on_paths", ("target_tokens", "paths", "draft_length", "rule", "efficiency", "stderr",
-                                   "difference", "difference_stderr", "method"))
+                                   "difference", "difference_stderr", "bound", "room_percent", "room_stderr",
+                                   "method"))
     section("Couplings without communication", agreement_sentence(tables["agreement_summary"]), "agreement_summary",
             "agreement_vs_tv", ("coupling", "agreement", "lower", "upper", "tv", "contexts", "outside"))
     section("Couplings with lists, with messages and with both laws", couplings_sentence(tables["couplings"]),

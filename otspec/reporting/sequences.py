@@ -17,6 +17,7 @@ from otspec.core.table import Table
 from otspec.decode.models import Pair, load_pair
 from otspec.decode.record import load_trace
 from otspec.decode.sequence import compare_sequences
+from otspec.reporting.bounds import report_bounds, room_sentence
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import Settings
 from otspec.verifiers import list_verifiers
@@ -30,8 +31,10 @@ def sequence_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Settin
                   temperature: float) -> list[dict[str, Any]]:
     """Tokens per target call of every block and tree rule on the same drafted paths, with paired differences."""
     texts = spread(prompts, max(2, min(settings.path_contexts, len(prompts))))
+    shapes = [(paths, length) for paths in sorted({1, *settings.paths}) for length in sorted(settings.path_lengths)]
     table = compare_sequences(pair, texts, num_paths=settings.paths, draft_lengths=settings.path_lengths,
-                              temperature=temperature, seed=settings.seed, progress=False)
+                              temperature=temperature, seed=settings.seed, progress=False,
+                              bound=report_bounds(pair, texts, shapes, temperature))
     return [{"rule": row["rule"], "paths": row["paths"], "draft_length": row["draft_length"],
              "target_tokens": row["paths"] * row["draft_length"], **row, "contexts": len(texts)}
             for row in table.rows]
@@ -173,7 +176,8 @@ def pair_sentence(sequences: Table) -> str:
             listed = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f} ± "
                                f"{row['stderr']:.2f}" for row in best)
             text += f"; at {tokens} drafted tokens per call, best rule by shape: {listed}"
-    return f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification)."
+    return (f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification). "
+            f"{room_sentence(sequences)}").rstrip()
 
 
 def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], num_paths: int | None, contexts: int,
@@ -206,4 +210,5 @@ def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], 
     table = compare_sequences(load_pair(pair), laws, rules=rules, num_paths=(2, 4) if num_paths is None else
                               (num_paths,), temperature=temperature, contexts=min(contexts, len(laws)), seed=seed,
                               progress=progress)
-    return table, str(table), True
+    shown = [{"target_tokens": row["paths"] * row["draft_length"], **row} for row in table.rows]
+    return table, f"{table}\n{room_sentence(Table(shown))}".rstrip(), True

@@ -22,6 +22,7 @@ from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.greedy_block import GreedyBlock
+from otspec.verifiers.block.layer_block import LayerBlock
 from otspec.verifiers.block.lookahead_block import LookaheadBlock
 from otspec.verifiers.block.token_wise import TokenWise
 from otspec.verifiers.block.vertex_block import VertexBlock
@@ -102,6 +103,8 @@ REGISTRY = OpenRegistry(
           "winner at each level, then joint verification of its path", kind="tree"),
     _line("lookahead_block", LookaheadBlock, "block", "lossless",
           "winning cells survive whole and are thinned by later tokens", kind="tree"),
+    _line("layer_block", LayerBlock, "layer-verification", "lossless small_vocabulary",
+          "winners at each level, all choices weighed at once and decided layer by layer", kind="tree"),
     _line("vertex_block", VertexBlock, "gbv", "lossless",
           "draft of largest ratio at each level, then joint verification of its path", kind="tree"),
     _line("traversal", Traversal, "traversal", "lossless", "leaves first, child by child", kind="tree"),

@@ -8,6 +8,7 @@ import pytest
 import otspec as ot
 from otspec.analysis.block_optimum import block_optimum
 from otspec.analysis.blocks import block_efficiency
+from otspec.analysis.dual.exact import dual_value, laws_after
 from otspec.analysis.exact import acceptance
 from otspec.analysis.instances import FAMILIES, random_models
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
@@ -207,6 +208,52 @@ def test_best_rule_is_within_one_percent():
     assert min(gaps) > -EXACT
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("family", "size", "length", "num_paths"), [
+    ("dirichlet", 3, 2, 2), ("zeros", 3, 2, 2), ("ties", 2, 3, 3), ("decades", 3, 2, 1), ("dirichlet", 3, 3, 2)])
+def test_mixture_of_orders_reaches_the_optimum(kind, family, size, length, num_paths):
+    """Frank and Wolfe's rule, its picked path's law by brute force, and its bound, beside the cutting planes."""
+    target, draft = models(family, size, seed=1)
+    pair = started(target, (0,)), draft
+    found = block_optimum(*pair, length, num_paths=num_paths, kind=kind, method="frank_wolfe")
+    other = block_optimum(*pair, length, num_paths=num_paths, kind=kind)
+    assert found.upper == pytest.approx(other.upper, abs=1e-7)
+    assert found.lower == pytest.approx(other.lower, abs=1e-7)
+    assert found.lower <= other.upper + CERTIFIED
+    assert dual_value(laws_after(*pair, [0], length), found.dual[0], num_paths, kind=kind) == pytest.approx(
+        found.upper, abs=CERTIFIED)
+    (mixture,) = found.mixture
+    assert mixture.weights.sum() == pytest.approx(1, abs=EXACT)
+    nodes = prefixes(size, length)
+    picked = sum(weight * picked_law(ranks, nodes, size, length, num_paths, pair[1])
+                 for weight, ranks in zip(mixture.weights, mixture.ranks, strict=True))
+    passing = {(): 1.0}
+    for number, text in enumerate(nodes):
+        step = target.next_law((0, *text[:-1]))[text[-1]]
+        most = passing[text[:-1]] * step if kind == "stateless" else mass(target, (0,), text)
+        passing[text] = min(picked[number], most)
+    assert sum(passing.values()) == pytest.approx(found.lower, abs=1e-9)
+
+
+def picked_law(ranks, nodes, size, length, num_paths, draft):
+    """Probability of every prefix of the path that an order picks, over all tuples of paths."""
+    number = {text: i for i, text in enumerate(nodes)}
+    law = np.zeros(len(nodes))
+
+    def rank(path):
+        known = [number[path[:depth]] for depth in range(length, 0, -1) if ranks[number[path[:depth]]] >= 0]
+        return ranks[known[0] if known else -1]
+
+    texts = list(itertools.product(range(size), repeat=length))
+    chances = [mass(draft, (0,), text) for text in texts]
+    for drawn in itertools.product(range(len(texts)), repeat=num_paths):
+        best = min((texts[i] for i in drawn), key=rank)
+        weight = float(np.prod([chances[i] for i in drawn]))
+        for depth in range(1, length + 1):
+            law[number[best[:depth]]] += weight
+    return law
+
+
 def test_contexts_are_averaged():
     target, draft = models("dirichlet", 3, 2, 7)
     found = block_optimum(target, draft, 2, num_paths=2)
@@ -258,6 +305,8 @@ def test_large_trees():
 def test_bad_arguments():
     with pytest.raises(BadArgument, match="kind: 'ideal'"):
         block_optimum(*TOY, 2, kind="ideal")
+    with pytest.raises(BadArgument, match="method: 'simplex'"):
+        block_optimum(*TOY, 2, method="simplex")
     with pytest.raises(BadArgument, match="draft_length"):
         block_optimum(*TOY, 0)
     with pytest.raises(BadArgument, match="num_paths"):

@@ -9,6 +9,7 @@ pytest.importorskip("transformers")
 from otspec.analysis.blocks import block_efficiency
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
+from otspec.decode.path_bound import path_bounds
 from otspec.decode.sequence import COINS, compare_sequences
 from otspec.decode.streams import streams
 from otspec.verifiers import list_verifiers
@@ -74,6 +75,24 @@ def test_a_rule_without_patience_says_so(pair):
                              patience=0.0, progress=False).rows
     assert rows[0]["method"].startswith("too slow")
     assert rows[0]["efficiency"] is None
+
+
+def test_bound_stands_beside_the_rules(pair):
+    given = path_bounds(pair, PROMPTS, [(1, 2), (2, 2)], samples=64, seed=3)
+    table = compare_sequences(pair, PROMPTS, rules=["block", "greedy_block", "traversal"], num_paths=(2,),
+                              draft_lengths=(2,), bound=given, progress=False)
+    for row in table.rows:
+        bound = given[row["paths"], 2]
+        assert (row["bound"], row["bound_monte_carlo"]) == (bound.tokens.mean, bound.monte_carlo)
+        assert row["bound_contexts"] == len(PROMPTS)
+        expected = None if row["rule"] == "greedy_block" else 100 * (row["bound"] / row["efficiency"] - 1)
+        assert row["room_percent"] == (expected and pytest.approx(expected))
+    plain = compare_sequences(pair, PROMPTS, rules=["block"], draft_lengths=(2,), bound=None, progress=False)
+    assert plain.rows[0]["bound"] is None
+    computed = compare_sequences(pair, PROMPTS, rules=["block"], draft_lengths=(2,), bound_samples=64, seed=3,
+                                 progress=False)
+    assert computed.rows[0]["bound"] == pytest.approx(path_bounds(pair, PROMPTS, [(1, 2)], samples=64,
+                                                                  seed=3)[1, 2].tokens.mean)
 
 
 def test_bad_arguments(pair):

@@ -138,11 +138,13 @@ class TreeReader:
         own = torch.eye(new, dtype=torch.bool, device=tokens.device).expand(size, -1, -1)
         above = torch.cat([self._above.new_zeros(size, new, before), own], dim=2)
         earlier = torch.cat([self._above, self._above.new_zeros(size, before, new)], dim=2)
-        for j in range(new):  # a parent may stand among the new nodes themselves
-            known = torch.cat([earlier, above[:, :j]], dim=1)
-            if known.shape[1]:
-                at = parents[:, j].clamp(min=0)[:, None, None].expand(-1, 1, known.shape[2])
-                above[:, j] |= known.gather(1, at)[:, 0] & (parents[:, j] >= 0)[:, None]
+        if before:
+            at = parents.clamp(min=0, max=before - 1)[:, :, None].expand(-1, -1, before + new)
+            above |= earlier.gather(1, at) & ((parents >= 0) & (parents < before))[:, :, None]
+        # a parent may stand among the new nodes themselves; where the host can see that none does, nothing is left
+        for j in range(1, new) if parents.device.type != "cpu" or int(parents.max()) >= before else ():
+            at = (parents[:, j] - before).clamp(min=0, max=j - 1)[:, None, None].expand(-1, 1, before + new)
+            above[:, j] |= above[:, :j].gather(1, at)[:, 0] & (parents[:, j] >= before)[:, None]
         self._above = torch.cat([earlier, above], dim=1)
         places = self._lengths[:, None] + above.sum(dim=2) - 1
         slots = self._lengths[:, None] + before + torch.arange(new, device=tokens.device)

@@ -43,7 +43,8 @@ class Tree:
     """Nodes of depth 1 .. L in breadth-first order, masses as float64 ``[N]``; those no rule can pass are left out.
 
     ``step`` is the target's law of the last token given the tokens before it, ``parent`` is -1 at depth 1, and
-    ``label`` is the number of a node in the complete tree, where depth d holds ``V**d`` nodes.
+    ``label`` is the number of a node in the complete tree, where depth d holds ``V**d`` nodes; ``possible`` says which
+    nodes of the complete tree have mass under the target.
     """
 
     target: np.ndarray
@@ -52,6 +53,7 @@ class Tree:
     parent: np.ndarray
     label: np.ndarray
     paths: int
+    possible: np.ndarray
 
     @property
     def ceiling(self) -> np.ndarray:
@@ -86,10 +88,11 @@ def tree(target_steps: list[np.ndarray], draft_steps: list[np.ndarray], paths: i
     size = target_steps[0].shape[-1]
     columns: list[tuple[np.ndarray, ...]] = []
     target, draft, offset, kept_before = np.ones(1), np.ones(1), 0, 0
-    place = np.array([-1])
+    place, possible = np.array([-1]), []
     for target_step, draft_step in zip(target_steps, draft_steps, strict=True):
         parent = np.repeat(place, size)
         target, draft = (target[:, None] * target_step).ravel(), (draft[:, None] * draft_step).ravel()
+        possible.append(target > 0)
         live = np.flatnonzero((target > 0) & (draft > 0))
         columns.append((target[live], draft[live], target_step.ravel()[live], parent[live], offset + live))
         place = np.full(target.size, -1)
@@ -97,7 +100,7 @@ def tree(target_steps: list[np.ndarray], draft_steps: list[np.ndarray], paths: i
         kept_before += live.size
         offset += target.size
     masses, offered, step, parents, label = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Tree(masses, offered, step, parents, label, paths)
+    return Tree(masses, offered, step, parents, label, paths=paths, possible=np.concatenate(possible))
 
 
 def solve(nodes: Tree, *, stateless: bool) -> BlockSolution:
@@ -169,6 +172,30 @@ def bound(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateles
         else:
             total += gain
     return float(total)
+
+
+def dual(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateless: bool) -> np.ndarray:
+    """Prices of the constraints that tie a node to the target, from those of fronts, ``[N]``.
+
+    Stateless: pi(u), of ``A(uy) <= A(u) p(y|u)``; one-call: kappa(u), of ``A(u) <= p(u)``. They prove what `bound` says
+    without the fronts: see `otspec.analysis.dual`.
+    """
+    worth = np.ones(nodes.target.size)
+    for i in np.flatnonzero(prices > 0):
+        worth[fronts[i]] -= prices[i]
+    if stateless:
+        for node in range(worth.size - 1, -1, -1):
+            worth[node] = max(worth[node], 0.0)
+            if nodes.parent[node] >= 0:
+                worth[nodes.parent[node]] += worth[node] * nodes.step[node]
+        return worth
+    credit = np.zeros(worth.size)
+    for node in range(worth.size):
+        owed = worth[node] + (credit[nodes.parent[node]] if nodes.parent[node] >= 0 else 0.0)
+        # what a node alone is limited by its drafts to is left to the mean over trees
+        worth[node] = max(owed, 0.0) if nodes.ceiling[node] == nodes.target[node] else 0.0
+        credit[node] = min(owed, 0.0)
+    return worth
 
 
 def repaired(nodes: Tree, passing: np.ndarray, *, stateless: bool) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -1,0 +1,49 @@
+"""The dual bound beside the rules of a report: at hand for the bundled pair, else taken after a few contexts.
+
+For the pocket pair at temperature 1 and the contexts of a full report the bound is in a file of `path_bound`'s own
+kind, which names the weights, the contexts and the settings that it was made with. What does not match is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+
+from otspec.core.errors import BadFile
+from otspec.core.table import Table
+from otspec.decode.models import Pair
+from otspec.decode.path_bound import PathBound, Shape, path_bounds
+
+FILE = "data/pocket/path_bound.json"
+SAMPLES = 256  # of the bounds at hand
+FEW, FEW_SAMPLES = 8, 32  # contexts and paths of a bound that a report computes itself: about a second for small models
+NAMES = {"lookahead_block": "look-ahead", "winner_block": "winner and block", "block": "block verification"}
+
+
+def report_bounds(pair: Pair, texts: Sequence[Sequence[int]], shapes: Sequence[Shape],
+                  temperature: float) -> Mapping[Shape, PathBound]:
+    """Bounds of every shape: those at hand, or after a few of the texts."""
+    try:
+        with as_file(files("otspec") / FILE) as known:
+            if known.is_file():
+                return path_bounds(pair, texts, shapes, temperature=temperature, samples=SAMPLES, out=known,
+                                   progress=False)
+    except BadFile:
+        pass  # of another pair, other contexts or other shapes
+    return path_bounds(pair, texts, shapes, temperature=temperature, contexts=min(FEW, len(texts)),
+                       samples=max(FEW_SAMPLES, 4 * max(paths for paths, _ in shapes)), progress=False)
+
+
+def room_sentence(sequences: Table) -> str:
+    """What the best rule emits and what no rule can, at the most and longest paths; empty without a bound."""
+    known = [row for row in sequences.rows if row.get("room_percent") is not None]
+    if not known:
+        return ""
+    best = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))
+    name = NAMES.get(best["rule"], best["rule"])
+    # the rule's level times the ratio found after the bound's contexts: the bound itself where those are all
+    limit, error = (best["efficiency"] * percent / 100 for percent in (100 + best["room_percent"], best["room_stderr"]))
+    return (f"With {best['paths']} paths of {best['draft_length']} tokens, {name} emits {best['efficiency']:.2f} ± "
+            f"{best['stderr']:.2f} tokens per call; no stateless rule can emit more than {limit:.2f} ± {error:.2f}: "
+            f"any verifier could still gain at most {best['room_percent']:.1f} ± {best['room_stderr']:.1f} % over it "
+            f"(paired, after {best['bound_contexts']} contexts).")
