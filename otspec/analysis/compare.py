@@ -115,7 +115,7 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     """
     scheme = as_scheme(scheme)
     names = list(list_verifiers(scheme, kind="token")) if verifiers == "all" else \
-        [verifiers] if isinstance(verifiers, (str, TokenVerifier)) else list(verifiers)
+        [verifiers] if isinstance(verifiers, (str, TokenVerifier)) else _listed(verifiers)
     for name in names:
         token_rule(name, scheme)  # a rule that cannot be compared is refused before any work
     target, draft = checked_pair(target, draft, scheme)
@@ -127,6 +127,12 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     results = [acceptance_by_context(name, target, draft, scheme, n=n, seed=seed) for name in names]
     rows = [_row(result, scheme, optimum, single, float(np.max(np.asarray(bound.gap)))) for result in results]
     return Table(rows)
+
+
+def _listed(verifiers: Any) -> list[Any]:
+    if not isinstance(verifiers, Iterable):
+        raise BadArgument(f"verifiers: {verifiers!r} is neither a rule nor a list of them. Fix: 'all', or names.")
+    return list(verifiers)
 
 
 def _single_draft(target: Array, draft: Array, scheme: DraftScheme) -> float:

@@ -77,6 +77,40 @@ def as_array(name: str, given: Any) -> tuple[Any, Array]:
         raise NotALaw(f"{name}: {type(given).__name__} is not an array. Fix: pass a NumPy or torch array.") from None
 
 
+def on_host(name: str, given: Any) -> np.ndarray:
+    """Return an array or a list of numbers as a NumPy array.
+
+    Raises
+    ------
+    NotALaw
+        Neither of the two, or of a dtype that NumPy does not have.
+    """
+    _, array = as_array(name, given)
+    try:
+        return np.asarray(array)
+    except (TypeError, RuntimeError):  # bfloat16, another device, a tensor that wants gradients
+        raise NotALaw(f"{name}: {dtype_name(array)} on {device(array)} is no NumPy array. "
+                      f"Fix: .detach().cpu().double().") from None
+
+
+def as_tokens(tokens: Any) -> Array:
+    """Return token ids as an array; lists become NumPy arrays.
+
+    Raises
+    ------
+    ShapeMismatch
+        Neither an array nor a list of rows of one length.
+    """
+    if isinstance(tokens, (list, tuple)):
+        try:
+            tokens = np.asarray(tokens)
+        except ValueError:
+            raise ShapeMismatch("tokens: lists of different length. Fix: -1 where a draft is absent.") from None
+    if not hasattr(tokens, "dtype") or not hasattr(tokens, "shape"):
+        raise ShapeMismatch(f"tokens: {type(tokens).__name__} is not an array. Fix: pass token ids, [*batch k].")
+    return tokens
+
+
 def _check_values(xp: Any, name: str, law: Array) -> None:
     # one pass decides the common case; a comparison with NaN is false, so NaN fails it too
     if bool(xp.all((law >= 0) & (law < xp.inf))):
@@ -144,6 +178,9 @@ def check_no_grad(**arrays: Array) -> None:
 
 def check_place(**arrays: Array) -> Any:
     """Namespace of arrays that share library and device; an error that names the odd one otherwise."""
+    for name, array in arrays.items():
+        if array is None or not hasattr(array, "dtype"):
+            raise ShapeMismatch(f"{name}: {type(array).__name__} is not an array. Fix: pass a NumPy or torch array.")
     try:
         xp = array_namespace(*arrays.values())
     except TypeError:
@@ -180,6 +217,8 @@ def check_positive(name: str, value: Any) -> int:
         raise BadArgument(f"{name}: {value!r} is not an integer. Fix: give a whole number of at least 1.") from None
     if isinstance(value, bool) or number < 1:
         raise BadArgument(f"{name}: {value!r} is smaller than 1. Fix: give a whole number of at least 1.")
+    if number >= 1 << 31:
+        raise BadArgument(f"{name}: {value!r} is beyond any use. Fix: give a whole number below 2**31.")
     return number
 
 
@@ -204,7 +243,10 @@ def check_number(name: str, value: Any, wanted: str) -> float:
     """
     if isinstance(value, (bool, np.bool)) or not isinstance(value, numbers.Real):
         raise BadArgument(f"{name}: {value!r} is no number but a {type(value).__name__}. Fix: {wanted}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadArgument(f"{name}: a number beyond 1e308. Fix: {wanted}.") from None
 
 
 def check_temperature(temperature: Any) -> float:
@@ -237,8 +279,7 @@ def check_top_p(top_p: Any) -> float:
 
 def check_tokens(tokens: Array, vocabulary: int, num_drafts: int, **beside: Array) -> Array:
     """Check draft lists ``[*batch k]`` of integers in ``-1 .. V-1``, on the library and device of arrays ``beside``."""
-    if isinstance(tokens, (list, tuple)):
-        tokens = np.asarray(tokens)
+    tokens = as_tokens(tokens)
     xp = check_place(tokens=tokens, **beside)
     if not xp.isdtype(tokens.dtype, "integral"):
         raise ShapeMismatch(f"tokens: dtype {dtype_name(tokens)} is not an integer type. Fix: pass token ids.")
@@ -265,6 +306,9 @@ def check_uniforms(uniforms: Array, needed: int, **beside: Array) -> Array:
             f"uniforms: shape {tuple(uniforms.shape)} does not end in the {needed} numbers needed. "
             f"Fix: pass [*batch {needed}] (see num_uniforms)."
         )
+    if not xp.isdtype(uniforms.dtype, ("real floating", "integral")):
+        raise BadArgument(f"uniforms: dtype {dtype_name(uniforms)} holds no numbers in [0, 1). "
+                          f"Fix: draw them with Generator.random.")
     if bool(xp.any(~((uniforms >= 0) & (uniforms < 1)))):
         raise BadArgument("uniforms: a value lies outside [0, 1). Fix: draw them with Generator.random.")
     return uniforms

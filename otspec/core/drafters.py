@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive
+from otspec.core.checks import as_law, check_positive, on_host
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import draw
 from otspec.core.schemes import DraftScheme, _as_float
@@ -88,8 +88,10 @@ class Joint(DraftScheme):
             check_positive("k", self.k)
             check_positive("size", self.size)
             return
-        table = np.asarray(self.table)
-        if table.dtype != np.float16:  # which is refused by name below
+        table = on_host("table", self.table)
+        if table.dtype.kind in "iub" or table.dtype.itemsize > 8:
+            table = on_host("table", table.tolist())  # float16 and what is no number are refused by name below
+        elif table.dtype.kind == "f" and table.dtype != np.float16:
             table = table.astype(np.float64)
         if table.ndim == 0 or len(set(table.shape)) != 1:
             raise ShapeMismatch(f"table: shape {table.shape} is not [V] * k. Fix: one axis of length V per draft.")

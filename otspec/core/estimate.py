@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from otspec.core.checks import check_number
 from otspec.core.errors import BadArgument
 
 _SMALLEST_TAIL = 1e-290
@@ -89,6 +90,13 @@ class Estimate:
     n: int | None = None
     dof: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in (("mean", self.mean), ("stderr", self.stderr)):
+            object.__setattr__(self, name, check_number(name, value, "a number"))
+        for name, count in (("n", self.n), ("dof", self.dof)):
+            if count is not None:
+                check_number(name, count, "a number of samples, or None")
+
     @classmethod
     def from_samples(cls, samples: Iterable[float]) -> Estimate:
         """Mean and standard error of independent samples (at least two)."""
@@ -127,10 +135,12 @@ class Estimate:
 
         That is ``critical(z, dof)`` standard errors, plus rounding (1e-12 relative).
         """
+        exact = check_number("exact", exact, "the value to compare with")
         return abs(self.mean - exact) <= self.margin(z) + 1e-12 * max(1.0, abs(exact))
 
     def margin(self, z: float = 1.96) -> float:
         """Half the width of `interval`: ``critical(z, dof)`` standard errors."""
+        z = check_number("z", z, "a number of standard errors")
         return critical(z, self.dof) * self.stderr if self.stderr > 0 else 0.0
 
     def interval(self, z: float = 1.96) -> tuple[float, float]:

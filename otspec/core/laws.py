@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
 from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, first_index
-from otspec.core.errors import BadArgument, NotALaw
+from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
 from otspec.core.truncation import check_cut, keep_top
 
 Array = Any
@@ -61,9 +61,7 @@ def normalize(weights: Array) -> Array:
     >>> normalize([1, 1, 2])
     array([0.25, 0.25, 0.5 ])
     """
-    if isinstance(weights, (list, tuple)):
-        weights = np.asarray(weights, dtype=np.float64)
-    xp = array_namespace(weights)
+    xp, weights = as_array("weights", weights)
     if xp.isdtype(weights.dtype, "integral"):
         weights = xp.astype(weights, xp.float64)
     as_law("weights", weights, sums_to_one=False)
@@ -206,12 +204,33 @@ def draw(law: Array, uniform: Array) -> Array:
     >>> int(draw(np.array([0.0, 0.5, 0.5]), np.array(0.25)))
     1
     """
-    xp = array_namespace(law)
-    cdf = cumulative_sum(law)
-    mass = cdf[..., -1:]
-    level = xp.astype(uniform, xp.float64)[..., None] * mass
-    # `cdf < mass` keeps a level that rounded up to the total from running past the last positive token
-    return xp.sum(xp.astype((cdf <= level) & (cdf < mass), xp.int64), axis=-1)
+    try:
+        xp = array_namespace(law, uniform)
+        if not xp.isdtype(law.dtype, "real floating") or not xp.isdtype(uniform.dtype, "real floating"):
+            raise TypeError("dtype")
+        cdf = cumulative_sum(law)
+        mass = cdf[..., -1:]
+        level = xp.astype(uniform, xp.float64)[..., None] * mass
+        # `cdf < mass` keeps a level that rounded up to the total from running past the last positive token
+        return xp.sum(xp.astype((cdf <= level) & (cdf < mass), xp.int64), axis=-1)
+    except (TypeError, ValueError, IndexError, RuntimeError, AttributeError) as error:
+        raise _undrawable(law, uniform) or error from None
+
+
+def _undrawable(law: Array, uniform: Array) -> Exception | None:
+    """What is wrong with arguments that could not be drawn from: nothing is checked beforehand, for speed."""
+    for name, array in (("law", law), ("uniform", uniform)):
+        if not hasattr(array, "dtype") or not hasattr(array, "shape"):
+            return ShapeMismatch(f"{name}: {type(array).__name__} is not an array. Fix: pass a NumPy or torch array.")
+        if str(array.dtype).rpartition(".")[2] not in ("float64", "float32", "float16", "bfloat16"):
+            return NotALaw(f"{name}: dtype {array.dtype} holds no probabilities. Fix: pass floats.")
+    if type(law) is not type(uniform):
+        return ShapeMismatch(f"array libraries differ: law is {type(law).__name__}, uniform {type(uniform).__name__}. "
+                             f"Fix: convert one of them.")
+    if law.ndim == 0 or tuple(law.shape[:-1]) != tuple(uniform.shape):
+        return ShapeMismatch(f"law {tuple(law.shape)} and uniform {tuple(uniform.shape)} do not fit. "
+                             f"Fix: one uniform per law, [*batch V] and [*batch].")
+    return None
 
 
 def descending_order(draft: Array) -> Array:

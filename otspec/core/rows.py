@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_together, check_tokens, check_uniforms
+from otspec.core.checks import as_law, as_tokens, check_together, check_tokens, check_uniforms
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
 from otspec.core.tree import DraftTree
@@ -35,7 +35,7 @@ def checked_rows(target_rows: Array, draft_rows: Array, tokens: Array, *, leadin
     """
     target_rows, draft_rows = as_law("target_rows", target_rows), as_law("draft_rows", draft_rows)
     check_together(target_rows=target_rows, draft_rows=draft_rows)
-    tokens = np.asarray(tokens) if isinstance(tokens, (list, tuple)) else tokens
+    tokens = as_tokens(tokens)
     shapes = f"target_rows {tuple(target_rows.shape)}, draft_rows {tuple(draft_rows.shape)}, " \
              f"tokens {tuple(tokens.shape)}"
     axes = 2 + bool(leading)

@@ -22,7 +22,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from otspec.core.checks import as_law, check_positive, check_uniforms
-from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot
 from otspec.core.truncation import top_mask
 
@@ -95,6 +95,9 @@ class DraftScheme(ABC):
             More than five million lists.
         """
         draft = np.asarray(self.check(draft), dtype=np.float64)
+        if draft.ndim != 1 + self.draft_axes:
+            raise ShapeMismatch(f"draft: shape {draft.shape} is a batch; lists are those of one context. "
+                                f"Fix: pass one row.")
         count = self.count_lists(draft)
         if count > MAX_LISTS:
             raise TooLarge(
@@ -128,6 +131,13 @@ class DraftScheme(ABC):
         law = self.check(draft)
         # a law that the scheme brings itself does not bind the uniforms to its library
         check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
+        if draft is not None and tuple(law.shape[: law.ndim - 1 - self.draft_axes]) != tuple(uniforms.shape[:-1]):
+            shape = (*uniforms.shape[:-1], *law.shape[law.ndim - 1 - self.draft_axes :])
+            try:
+                law = array_namespace(law).broadcast_to(law, shape)
+            except (ValueError, RuntimeError):
+                raise ShapeMismatch(f"uniforms: shape {tuple(uniforms.shape)} does not fit draft {tuple(law.shape)}. "
+                                    f"Fix: one row of uniforms for each law.") from None
         return self._sample(law, uniforms)
 
     @abstractmethod
@@ -158,7 +168,8 @@ class WithReplacement(DraftScheme):
 
     def count_lists(self, draft: Array) -> float:
         """``support ** k``."""
-        return _as_float(int(np.count_nonzero(draft)) ** self.k)
+        size = int(np.count_nonzero(draft))
+        return math.inf if self.k * math.log(max(size, 1)) > 700 else _as_float(size**self.k)
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         support = np.flatnonzero(draft)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,8 +43,10 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
         if header is None:
             raise ValueError("header longer than the file")
         metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("metadata that are no texts")
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadFile(f"{path}: no safetensors file, or cut off in its header ({error}). "
                       f"Fix: copy the trace again, or record it again.") from None
     if size != 8 + length + end:
@@ -51,11 +54,25 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
                       f"Fix: copy the trace again, or record it again.")
     arrays: dict[str, np.ndarray] = {}
     for name, entry in header.items():
-        if entry["dtype"] not in _DTYPES:
-            raise BadFile(f"{path}: {name} has dtype {entry['dtype']}; a trace holds {', '.join(_DTYPES)}.")
-        arrays[name] = np.memmap(path, _DTYPES[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0],
-                                 tuple(entry["shape"]))
+        if str(entry.get("dtype")) not in _DTYPES:
+            raise BadFile(f"{path}: {name} has dtype {entry.get('dtype')}; a trace holds {', '.join(_DTYPES)}.")
+        if not _fits(entry, end):
+            raise BadFile(f"{path}: {name} has shape {entry.get('shape')} at {entry['data_offsets']}, which do not fit "
+                          f"together: altered. Fix: copy the trace again, or record it again.")
+        kind, start, shape = _DTYPES[entry["dtype"]], 8 + length + entry["data_offsets"][0], tuple(entry["shape"])
+        # nothing cannot be mapped
+        arrays[name] = np.memmap(path, kind, "r", start, shape) if math.prod(shape) else np.empty(shape, kind)
     return arrays, metadata
+
+
+def _fits(entry: Mapping[str, Any], end: int) -> bool:
+    """Whether the shape of an array and its place in the file are numbers that belong together."""
+    shape, place = entry.get("shape"), entry["data_offsets"]
+    if not isinstance(shape, list) or not isinstance(place, list) or len(place) != 2:
+        return False
+    if not all(type(number) is int and number >= 0 for number in (*shape, *place)) or len(shape) > 8:
+        return False
+    return math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize == place[1] - place[0] <= end - place[0]
 
 
 def write_arrays(path: str | os.PathLike[str], shards: Sequence[Mapping[str, np.ndarray]],

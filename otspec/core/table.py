@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from otspec.core.errors import MissingExtra
+from otspec.core.errors import MissingExtra, UnknownName
 from otspec.core.files import replacing
 
 SHOWN_ROWS = 40  # of a longer table, half of them from each end
@@ -45,6 +45,8 @@ class Table:
 
     def column(self, name: str) -> list[Any]:
         """All values of one column."""
+        if self.rows and name not in self.rows[0]:
+            raise UnknownName(f"no column is called {name!r}. Fix: one of {', '.join(map(str, self.rows[0]))}.")
         return [row[name] for row in self.rows]
 
     def where(self, **equal: Any) -> Table:

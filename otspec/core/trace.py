@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_temperature
+from otspec.core.checks import as_law, as_tokens, check_temperature
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
@@ -90,7 +90,7 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
                                 f"Fix: one row per context, one vocabulary.")
         arrays = {"target": log_probabilities(target, dtype), "draft": log_probabilities(draft, dtype)}
         if contexts is not None:
-            arrays["contexts"] = np.asarray(contexts, dtype=np.int32)
+            arrays["contexts"] = _as_contexts(contexts, len(target))
         return cls([arrays], provenance or {"created_by": "Trace.from_laws"})
 
     @classmethod
@@ -117,7 +117,9 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         try:
             provenance, transforms = json.loads(metadata["provenance"]), json.loads(metadata["transforms"])
             fingerprint = metadata["fingerprint"]
-        except (KeyError, ValueError) as error:
+            if not isinstance(provenance, dict) or not all(map(_is_step, transforms)):
+                raise ValueError("provenance or transforms")
+        except (KeyError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: altered: its header cannot be read ({error}). "
                           f"Fix: copy the trace again, or record it again.") from None
         return cls([arrays], provenance, transforms=transforms, source=str(path))._trusted(fingerprint, verify)
@@ -266,6 +268,22 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
             else:
                 law = truncate(law, top_k=step["top_k"], top_p=step["top_p"])
         return law
+
+
+def _as_contexts(contexts: Any, count: int) -> np.ndarray:
+    array = as_tokens(contexts)
+    if np.asarray(array).dtype.kind not in "iu" or array.ndim != 2 or len(array) != count:
+        raise ShapeMismatch(f"contexts: {array.dtype} of shape {tuple(array.shape)} for {count} laws. "
+                            f"Fix: whole numbers [n T], padded with -1 on the left.")
+    array = np.asarray(array)
+    if array.size and not -1 <= array.min() <= array.max() < 1 << 31:
+        raise BadArgument(f"contexts: run from {array.min()} to {array.max()}. Fix: token ids, and -1 for padding.")
+    return array.astype(np.int32)
+
+
+def _is_step(step: Any) -> bool:
+    """Whether a transform that a file names is one of those that `Trace._with` makes."""
+    return isinstance(step, dict) and (set(step) == {"temperature"} or set(step) == {"top_k", "top_p"})
 
 
 def log_probabilities(law: np.ndarray, dtype: str = "float16") -> np.ndarray:

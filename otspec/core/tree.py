@@ -171,7 +171,10 @@ class DraftTree:
 
 
 def _integers(name: str, values: Array, ndim: int = 1) -> np.ndarray:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ShapeMismatch(f"{name}: lists of different length. Fix: whole numbers with {ndim} axes.") from None
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or array.ndim != ndim:
