@@ -112,6 +112,8 @@ from otspec.neighbours.jacobi import jacobi as jacobi
 from otspec.neighbours.jacobi_exact import jacobi_law as jacobi_law
 from otspec.neighbours.jacobi_pair import decode_jacobi as decode_jacobi
 from otspec.neighbours.parallel import parallel_bound as parallel_bound
+from otspec.planner.recommend import recommend as recommend
+from otspec.planner.recommendation import Recommendation as Recommendation
 from otspec.policies.length import LengthPolicy as LengthPolicy
 from otspec.policies.length import StepTime as StepTime
 from otspec.policies.length import StoppingProblem as StoppingProblem
@@ -120,8 +122,6 @@ from otspec.policies.length import formula_table as formula_table
 from otspec.policies.length import length_policy as length_policy
 from otspec.policies.length import list_length_policies as list_length_policies
 from otspec.policies.length import phase_diagram as phase_diagram
-from otspec.planner.recommend import recommend as recommend
-from otspec.planner.recommendation import Recommendation as Recommendation
 from otspec.policies.trees import AcceptanceTable as AcceptanceTable
 from otspec.policies.trees import Calibration as Calibration
 from otspec.policies.trees import TreePlan as TreePlan

@@ -15,7 +15,8 @@ from otspec.core.table import Table
 from otspec.core.trace import Trace
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("report", "bound", "compare", "recommend", "agree", "record", "decode", "sweep", "audit", "figures", "models")
+COMMANDS = ("report", "bound", "compare", "recommend", "agree", "record", "decode", "sweep", "audit", "figures",
+            "models")
 A = ("--target", "0.5,0.3,0.2", "--draft", "0.2,0.3,0.5")
 
 

@@ -168,7 +168,7 @@ class TargetSide:
 
     def after(self, tokens: Any, parents: Any) -> Any:
         """Laws ``[B n V]`` after further nodes, once `rows` has been asked; numbers as in `DraftSide.after`."""
-        return laws(self._reader.read(tokens, parents), self._warp, "target")
+        return self.laws(self._reader.read(tokens, parents))
 
     def keep(self, nodes: Any, accepted: Any, most: int, *, chain: bool) -> None:
         """Take over the drafts kept, after the token that was last."""
