@@ -58,9 +58,9 @@ class CoupledPaths(Drafter):
         rows = [law[:, None].expand(-1, self.num_paths, -1)]
         for depth in range(1, self.draft_length):
             rows.append(speaker.after(tokens[:, :, -1], path_parents(tokens[:, :, -1], depth - 1)))
-            new = [ask(self.coupling._select_on_path, rows[-1][:, path], speaker.noise(depth), path)
-                   for path in range(self.num_paths)]
+            chosen = [ask(self.coupling._select_on_path, rows[-1][:, path], speaker.noise(depth), path)
+                      for path in range(self.num_paths)]
             # behind a draft that is absent, nothing is drafted
-            new = torch.stack(new, dim=1).where(tokens[:, :, 0] >= 0, -1)
+            new = torch.stack(chosen, dim=1).where(tokens[:, :, 0] >= 0, -1)
             tokens = torch.cat([tokens, new[..., None]], dim=2)
         return Draft(*as_nodes(tokens), torch.stack(rows, dim=2))
