@@ -162,6 +162,7 @@ def _pocket_texts(trace: Trace, count: int) -> list[str]:
 
 
 def _tables(study: Study) -> dict[str, Table]:
+    study.compute_together()
     acceptance, gaps = study.acceptance(), study.gap_by_context()
     agreement = study.agreement()
     decoding, efficiency = study.decoding(), study.efficiency()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from otspec import __version__
@@ -32,7 +32,7 @@ from otspec.reporting.decoded import (
     pair_of,
 )
 from otspec.reporting.folder import Store, compute_only
-from otspec.reporting.parallel import in_threads
+from otspec.reporting.parallel import in_threads, workers
 from otspec.reporting.sequences import sequence_rows
 from otspec.reporting.settings import Run, Settings
 
@@ -67,6 +67,7 @@ class Study:
         load = pair_of(trace.provenance) if pair is None else lambda: pair
         self._given, self._models = pair, None if load is None else Models(load)
         self._results: list[dict[str, Any]] | None = None
+        self._done: dict[str, Any] = {}
         self.contexts = exact.evenly(len(trace), settings.contexts)
         self.schemes = [scheme for scheme in settings.schemes if scheme.num_drafts <= trace.vocab_size]
 
@@ -148,16 +149,30 @@ class Study:
         small = self._given is None or is_small(self._given)  # those that ship with otspec are
         return self.settings.calls if small else min(self.settings.calls, self.settings.large_calls)
 
+    def compute_together(self) -> None:
+        """Compute what takes longest in threads, side by side; the tables then find it done."""
+        long: list[Callable[[], Any]] = [] if self.no_paths else [self.sequences]
+        long += [self.toys] if self.no_models else [self.toys, self.efficiency]
+        for _ in in_threads(lambda compute: compute(), [*long, *self._decodings()], workers() + self._waiting):
+            pass
+
     def decoding(self) -> Table:
         """Measured against predicted efficiency, one row per run; no rows without models (see `no_models`)."""
         if self.no_models:
             return self._noted(Table([]))
-        # the longest first, so that no thread is left with one at the end
-        order = sorted(self.runs, key=lambda run: -run.num_nodes)
-        # a thread that waits for an executor's worker needs no core
-        count = None if self._executor is None else len(order)
-        rows = {row["run"]: row for row in in_threads(self._decoded, order, count)}
+        done = in_threads(lambda decode: decode(), self._decodings(), self._waiting or None)
+        rows = {row["run"]: row for row in done}
         return self._noted(Table([rows[run.label] for run in self.runs]))
+
+    def _decodings(self) -> list[Callable[[], dict[str, Any]]]:
+        """Calls that decode, the longest first, so that no thread is left with one at the end."""
+        order = [] if self.no_models else sorted(self.runs, key=lambda run: -run.num_nodes)
+        return [partial(self._decoded, run) for run in order]
+
+    @property
+    def _waiting(self) -> int:
+        """Threads that wait for an executor's worker and need no core."""
+        return 0 if self._executor is None else len(self.runs)
 
     def _decoded(self, run: Run) -> dict[str, Any]:
         size = self.settings.sequences, self.calls
@@ -221,6 +236,8 @@ class Study:
         return {key: self.trace.provenance[key] for key in WARP if key in self.trace.provenance}
 
     def _stage(self, name: str, inputs: dict[str, Any], compute: Callable[[Callable[[float], Any]], Any]) -> Any:
+        if name in self._done:
+            return self._done[name]
         told = 0.0
 
         def tick(amount: float) -> None:
@@ -229,7 +246,7 @@ class Study:
             self._tick(amount, name)
 
         common = {"otspec": __version__, "trace": self.trace.fingerprint, "seed": self.settings.seed}
-        result = self._store(name, common | inputs, lambda: compute(tick))
+        result = self._done[name] = self._store(name, common | inputs, lambda: compute(tick))
         self._tick(1.0 - told, name)
         return result
 
