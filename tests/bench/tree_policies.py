@@ -2,7 +2,8 @@
 
 A table is measured with the rule that it is for: a tree of many nodes is decoded, and of all calls whose verdict lay
 below a node, those are counted whose verdict lay below its child of each rank. Then each policy plans for a budget with
-the table of its rule, and the plan is decoded on texts that the table has not seen. Standard errors are over texts.
+the table of its rule, and the plan is decoded on texts that the table has not seen. Standard errors of what was
+decoded are over texts; those of a table take its calls for independent, so z is too large where texts differ much.
 """
 
 from __future__ import annotations
