@@ -64,9 +64,10 @@ def recommend(pair_or_trace: Any, budget: int, *, draft_cost: float, verify_cost
 
     Examples
     --------
-    >>> trace = Trace.load("laws.safetensors")  # doctest: +SKIP
-    >>> ot.recommend(trace, 8, draft_cost=0.1).verifier  # doctest: +SKIP
-    'block'
+    >>> rows, tokens = np.full((48, 3, 2), np.log(0.5)), np.zeros((48, 2), dtype=np.int64)  # a draft that is the target
+    >>> trace = ot.Trace([{"target_rows": rows, "draft_rows": rows[:, :2], "tokens": tokens}], {})
+    >>> round(ot.recommend(trace, 2, draft_cost=0.5).speedup.mean, 6)  # 3 tokens for two steps and a call
+    1.5
     """
     budget, temperature = check_positive("budget", budget), check_temperature(temperature)
     if budget > LARGEST:

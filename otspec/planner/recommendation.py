@@ -37,7 +37,7 @@ class Recommendation:
     curve : Table
         Best of every family for smaller budgets too, on held-out contexts.
     limit : Table
-        What no rule on independent paths can exceed, by budget; empty of a trace.
+        What no rule on independent paths can exceed, by budget; empty of a trace, and without a curve.
     budget : int
     costs : Costs
     settings : mapping

@@ -93,10 +93,11 @@ def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Fo
     choice = max((at_budget[name] for name in mine), key=lambda one: _speed(one.candidate, calibrated, costs))
     if _speed(choice.candidate, calibrated, costs) <= 1.0:
         choice = plain
-    others = sorted((one for one in (plain, *at_budget.values()) if one is not choice and one != choice),
+    others = sorted((one for one in (plain, *at_budget.values()) if one != choice),
                     key=lambda one: -one.speedup.mean)
     rows = [{"budget": size} | one.row() for size in budgets for one in options[size].values()]
-    return Found(choice, tuple(others), Table(rows), _limit(source.prefixes(), budgets, costs))
+    return Found(choice, tuple(others), Table(rows),
+                 _limit(source.prefixes() if len(budgets) > 1 else None, budgets, costs))
 
 
 def _speed(one: Candidate, tokens: Mapping[Candidate, float], costs: Costs) -> float:
