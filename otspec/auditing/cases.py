@@ -130,6 +130,7 @@ class TokenCase(Case):
 
     def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
         """Drawn by their chances."""
+        assert self.chance is not None
         numbers = choose(self.chance, rng, count)
         return numbers, [self.question(number) for number in numbers]
 

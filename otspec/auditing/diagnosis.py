@@ -23,7 +23,7 @@ EXACT = 1e-6
 
 def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     """Law of the outcomes of a mistake on a case; None where its cases are too many to list."""
-    if case.chance is None:
+    if case.chance is None or mistake.law is None:
         return None
     if isinstance(case, TokenCase):
         laws = [mistake.law(case.target, case.draft, tokens) for tokens in case.tokens]
@@ -43,6 +43,7 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
 def _masses(mistake: Mistake, case: Case, number: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """Drafted prefixes of a question and the mass ``[N V]`` of (prefix kept, next token)."""
     question = case.question(number)
+    assert mistake.law is not None
     if question.tree is not None:
         last = np.where(question.tree.tokens < 0, START, question.tree.tokens)
         return tree_prefixes(question.tree), mistake.law(question.tree, case.target[last], case.draft[last])

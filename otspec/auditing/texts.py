@@ -51,6 +51,7 @@ class TextCase(Case):
 
     def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
         """Drawn by their chances."""
+        assert self.chance is not None
         numbers = choose(self.chance, rng, count)
         return numbers, [self._questions[number] for number in numbers]
 
