@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import copy
 import io
 import json
 import sys
@@ -25,18 +26,22 @@ import numpy as np
 
 import otspec as ot
 from otspec.cli import main as command
+from otspec.core.trace import FORMAT
 from otspec.couplings import list_couplings
 
 Rng = np.random.Generator
 ODD: tuple[Any, ...] = (
-    None, True, "0.5,0.5", "", b"ab", {}, {"a": 1}, [], [[]], [0.5, "x"], [[0.5], [0.5, 0.5]], object(), float("nan"), 1,
-    -1, 0, 2.5, 1 + 2j, np.array([]), np.zeros((0, 3)), np.zeros((2, 0)), np.array(["a", "b"]), np.array([None, 1.0]),
+    None, True, "0.5,0.5", "", b"ab", {}, {"a": 1}, [], [[]], [0.5, "x"], [[0.5], [0.5, 0.5]], object(), float("nan"),
+    1, -1, 0, 2.5, 1 + 2j, np.array([]), np.zeros((0, 3)), np.zeros((2, 0)), np.array(["a", "b"]),
+    np.array([None, 1.0]),
     np.array(0.5), np.array([1, 0]), np.array([True, False]), np.array([0.5 + 0j, 0.5]), np.float16([0.5, 0.5]),
-    np.array([np.inf, 0.0]), np.array([-np.inf, -np.inf]), np.datetime64("2026-01-01"), range(3), (0.5, 0.5), iter([1.0]),
+    np.array([np.inf, 0.0]), np.array([-np.inf, -np.inf]), np.datetime64("2026-01-01"), range(3), (0.5, 0.5),
+    iter([1.0]),
 )
-NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 5, -1, 0.0, 0.5, 1.0, 1.5, -0.5, 1e-300, 1e300, float("nan"), float("inf"), None,
-                            True, "2", 2**70, np.int64(2), np.float32(0.5), [1], 1j)
-WORDS = ("optimal", "block", "k_seq", "lp", "", "typical", "frontier", "all", "pocket", None, 3, "ö", "naive", "traversal")
+NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 5, -1, 0.0, 0.5, 1.0, 1.5, -0.5, 1e-300, 1e300, float("nan"), float("inf"),
+                            None, True, "2", 2**70, np.int64(2), np.float32(0.5), [1], 1j)
+WORDS = ("optimal", "block", "k_seq", "lp", "", "typical", "frontier", "all", "pocket", None, 3, "ö", "naive",
+         "traversal")
 
 
 def pick(rng: Rng, values: Any) -> Any:
@@ -128,7 +133,8 @@ def coins(rng: Rng, count: int) -> Any:
 def laws(rng: Rng) -> None:
     """Functions of laws."""
     one, two = pair(rng)
-    name = pick(rng, ("total_variation", "overlap", "residual", "normalize", "temper", "truncate", "law_from_logits", "draw"))
+    name = pick(rng, ("total_variation", "overlap", "residual", "normalize", "temper", "truncate", "law_from_logits",
+                      "draw"))
     if name in ("total_variation", "overlap", "residual"):
         getattr(ot, name)(one, two)
     elif name == "normalize":
@@ -138,7 +144,7 @@ def laws(rng: Rng) -> None:
     elif name == "truncate":
         ot.truncate(one, top_k=number(rng), top_p=pick(rng, (None, *NUMBERS)))
     elif name == "law_from_logits":
-        logits = np.log(np.abs(one) + 1e-9) if isinstance(one, np.ndarray) and one.dtype.kind == "f" else one
+        logits = 3 * one - 1 if isinstance(one, np.ndarray) and one.dtype.kind == "f" else one
         ot.law_from_logits(logits, temperature=number(rng), top_k=pick(rng, NUMBERS), top_p=pick(rng, NUMBERS))
     else:
         ot.draw(one, coins(rng, 1))
@@ -204,7 +210,8 @@ def trees(rng: Rng) -> None:
     count = int(rng.integers(1, 5))
     parents = [-1, *(int(rng.integers(-1, node + 1)) for node in range(1, count))]
     given = [-1, *(int(rng.integers(-1, 3)) for _ in range(count - 1))]
-    tree = ot.DraftTree(parents if rng.random() < 0.9 else pick(rng, ODD), given if rng.random() < 0.9 else pick(rng, ODD))
+    parents, given = (kept if rng.random() < 0.9 else pick(rng, ODD) for kept in (parents, given))
+    tree = ot.DraftTree(parents, given)
     rule = ot.verifier(pick(rng, list(ot.list_verifiers(2, kind="tree"))), 2)
     rule.conditional(tree, law(rng, 3, (count,)), law(rng, 3, (count,)))
 
@@ -270,17 +277,17 @@ def traces(rng: Rng) -> None:
 
 def headers(rng: Rng) -> None:
     """Trace files with a header of valid JSON that lies."""
-    values: tuple[Any, ...] = (None, 0, -1, 7, 2**40, "F16", "F8", [], [0, 12], [12, 0], [2, 3], [0], {}, "x", True, [-2, 3],
-                               [2**33, 3], ["a", 3], [1.5, 3], {"a": 1})
+    values: tuple[Any, ...] = (None, 0, -1, 7, 2**40, "F16", "F8", [], [0, 12], [12, 0], [2, 3], [0], {}, "x", True,
+                               [-2, 3], [2**33, 3], ["a", 3], [1.5, 3], {"a": 1})
     entry = {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}
-    stated: Any = {"__metadata__": {"format": "otspec trace 1", "provenance": "{}", "transforms": "[]", "fingerprint": "0"},
+    stated: Any = {"__metadata__": {"format": FORMAT, "provenance": "{}", "transforms": "[]", "fingerprint": "0"},
                    "target": dict(entry), "draft": entry | {"data_offsets": [12, 24]}}
     for _ in range(int(rng.integers(1, 3))):
         part = pick(rng, (*stated, "new"))
         if part in stated and isinstance(stated[part], dict) and stated[part] and rng.random() < 0.8:
-            stated[part][pick(rng, (*stated[part], "other"))] = pick(rng, values)
+            stated[part][pick(rng, (*stated[part], "other"))] = copy.deepcopy(pick(rng, values))
         else:
-            stated[part] = pick(rng, values)
+            stated[part] = copy.deepcopy(pick(rng, values))
     text = json.dumps(pick(rng, (stated, stated, stated, [stated], 3, None))).encode()
     broken = _FOLDER / "header.safetensors"
     broken.write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
@@ -289,13 +296,15 @@ def headers(rng: Rng) -> None:
 
 def shell(rng: Rng) -> None:
     """The command line, as it is typed."""
-    texts = ("0.5,0.5", "1,0", "0.2,0.3,0.5", "", ",", "a,b", "1", "-1,2", "nan,1", "0.5;0.5", "1e400,0", "/none.npy", ".",
-             "2,3", "--", "0,0", "\0", "ö")
-    flags = ("--json", "--quiet", "--normalize", "--scheme=hub", "--scheme=greedy", "--scheme=independent", "-k=2", "-k", "3",
-             "-k=0", "-k=99", "--tv-budget=0.1", "--tv-budget=2", "--rules=naive", "--rules=", "--rules=x", "--threads=1",
-             "--threads=0", "--trace=none", "--lists=2", "--seed=-1", "--contexts=0", "--out=/none/x.csv", "--nothing")
+    texts = ("0.5,0.5", "1,0", "0.2,0.3,0.5", "", ",", "a,b", "1", "-1,2", "nan,1", "0.5;0.5", "1e400,0", "/none.npy",
+             ".", "2,3", "--", "0,0", "\0", "ö")
+    flags = ("--json", "--quiet", "--normalize", "--scheme=hub", "--scheme=greedy", "--scheme=independent", "-k=2",
+             "-k", "3", "-k=0", "-k=99", "--tv-budget=0.1", "--tv-budget=2", "--rules=naive", "--rules=", "--rules=x",
+             "--threads=1", "--threads=0", "--trace=none", "--lists=2", "--seed=-1", "--contexts=0",
+             "--out=/none/x.csv", "--nothing")
     arguments = [pick(rng, ("bound", "compare", "bound", "compare", "", "none", "models")),
-                 *(word for name in ("--target", "--draft") if rng.random() < 0.95 for word in (name, pick(rng, texts))),
+                 *(word for name in ("--target", "--draft") if rng.random() < 0.95
+                   for word in (name, pick(rng, texts))),
                  *(pick(rng, flags) for _ in range(int(rng.integers(0, 4))))]
     if arguments[0] == "compare" and not any(flag.startswith("--rules") for flag in arguments):
         arguments.append("--rules=naive")
@@ -309,9 +318,9 @@ def shell(rng: Rng) -> None:
 
 #: entries with their share of the inputs: those that are soon done are asked more often
 ENTRIES: dict[str, tuple[Callable[[Rng], None], float]] = {
-    "laws": (laws, 30), "schemes": (schemes, 20), "numbers": (numbers, 10), "bounds": (bounds, 10), "rules": (rules, 10),
-    "blocks": (blocks, 6), "trees": (trees, 4), "couplings": (couplings, 3), "traces": (traces, 2), "headers": (headers, 2),
-    "models": (models, 1), "tables": (tables, 1), "shell": (shell, 1),
+    "laws": (laws, 44), "schemes": (schemes, 25), "numbers": (numbers, 10), "bounds": (bounds, 3), "rules": (rules, 4),
+    "blocks": (blocks, 4), "trees": (trees, 4), "couplings": (couplings, 3), "traces": (traces, 1),
+    "headers": (headers, 1), "models": (models, 0.5), "tables": (tables, 0.4), "shell": (shell, 0.1),
 }
 
 
@@ -373,7 +382,8 @@ def main() -> int:
     if given.at is not None:
         print(*one(given.entry, given.seed, given.at, show=True))
         return 0
-    made, outcomes, findings = run(given.n, given.seed, given.entry, given.seconds, lambda text: print(text, flush=True))
+    made, outcomes, findings = run(given.n, given.seed, given.entry, given.seconds,
+                                   lambda text: print(text, flush=True))
     by_class: collections.Counter = collections.Counter()
     for (_, outcome), count in outcomes.items():
         by_class[outcome] += count

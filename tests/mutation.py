@@ -3,10 +3,11 @@
 A mutant is a module of the package with one change: a comparison, an arithmetic or logical operator, a number, a
 condition, ``minimum`` for ``maximum``. It is killed when the doctests of its module or one of the test files that
 belong to it fail, in this order: the mirror of the module, the files that import it, the contracts of its room. The
-score is the share of killed mutants in a random sample; survivors are listed, to be judged by hand.
+score is the share of killed mutants among those of a random sample that were killed or survived; survivors are listed,
+to be judged by hand, and those past the time limit are counted apart.
 
 Every mutant runs in a fork of a process that has loaded the libraries, but no line of the package. Modules of compiled
-scans get a cache of their own, since numba's does not see a changed constant. A mutant past the time limit counts as killed.
+scans get a cache of their own, since numba's does not see a changed constant.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="mutants to judge")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=300, help="seconds for one mutant; longer counts as a timeout")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for one mutant")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
     parser.add_argument("--out", help="file of JSON lines; what is in it is not judged again")
     parser.add_argument("--only", default="", help="only modules whose name contains this")
@@ -232,11 +233,12 @@ def main() -> int:
             lines.write(json.dumps({**mutant._asdict(), "fate": fate, "said": said}) + "\n")
         print(f"{len(done):4d} {time.monotonic() - begun:6.0f} s  {fate:8s} {mutant.module}:{mutant.line}  "
               f"{mutant.text}", flush=True)
-    fates = [done[mutant[:3]] for mutant in sample if done.get(mutant[:3], "broken") != "broken"]
-    count = {fate: fates.count(fate) for fate in ("killed", TIMEOUT, "survived")}
-    score = (count["killed"] + count[TIMEOUT]) / max(1, len(fates))
-    stderr = math.sqrt(score * (1 - score) / max(1, len(fates)))
-    print(f"score {100 * score:.1f} % (standard error {100 * stderr:.1f}) of {len(fates)} judged: {count}; {out}")
+    fates = [done[mutant[:3]] for mutant in sample if mutant[:3] in done]
+    killed, survived = fates.count("killed"), fates.count("survived")
+    score = killed / max(1, killed + survived)
+    stderr = math.sqrt(score * (1 - score) / max(1, killed + survived))
+    print(f"score {100 * score:.1f} % (standard error {100 * stderr:.1f}): {killed} killed, {survived} survived, "
+          f"{fates.count(TIMEOUT)} past the time limit, {fates.count('broken')} broken; {out}")
     return 0
 
 

@@ -11,11 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from otspec.core.errors import BadFile
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error."""
+    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
+
+    Raises
+    ------
+    BadFile
+        A device, a pipe or a folder stands there, which a file would replace.
+    """
     final = Path(path)
+    if final.exists() and not final.is_file():
+        raise BadFile(f"{path}: stands for no file that could be written. Fix: give the name of a new or old file.")
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
     os.close(handle)

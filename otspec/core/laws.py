@@ -210,6 +210,8 @@ def draw(law: Array, uniform: Array) -> Array:
             raise TypeError("dtype")
         cdf = cumulative_sum(law)
         mass = cdf[..., -1:]
+        if is_numpy_namespace(xp) and not np.isfinite(mass).all():  # elsewhere a device would have to wait
+            raise NotALaw("law: NaN or infinite masses. Fix: pass a law, finite and of sum one.")
         level = xp.astype(uniform, xp.float64)[..., None] * mass
         # `cdf < mass` keeps a level that rounded up to the total from running past the last positive token
         return xp.sum(xp.astype((cdf <= level) & (cdf < mass), xp.int64), axis=-1)
@@ -274,6 +276,8 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
     if dtype not in SUM_TOLERANCE:
         raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}.")
+    if logits.ndim == 0 or 0 in logits.shape or not xp.isdtype(logits.dtype, ("real floating", "integral")):
+        raise NotALaw(f"logits: {logits.dtype} of shape {tuple(logits.shape)}. Fix: numbers, [*batch V] with V >= 1.")
     peak = xp.max(logits, axis=-1, keepdims=True)
     if not bool(xp.all(xp.isfinite(peak))):  # NaN and +inf are maxima too, so one pass finds all
         raise _no_law(xp, peak)

@@ -298,7 +298,8 @@ def _open_folder(folder: Path, request: dict[str, Any], total: int) -> dict[str,
     """Return the index to go on from; refuse a folder that holds anything else."""
     if folder.exists() and not folder.is_dir():
         raise BadFile(f"{folder}: a file, not a folder. Fix: give a folder, or a name that ends in .safetensors.")
-    if folder.is_dir() and any(folder.iterdir()):
+    # a file that a run was writing when it was killed has a name that begins with a dot
+    if folder.is_dir() and any(not found.name.startswith(".") for found in folder.iterdir()):
         if not (folder / INDEX).is_file():
             raise BadFile(f"{folder}: holds files but no recording. Fix: give an empty or new folder.")
         index = read_index(folder)

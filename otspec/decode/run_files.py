@@ -40,10 +40,15 @@ def read_run(path: str | os.PathLike[str]) -> DecodeRun:
     arrays, metadata = map_arrays(path)
     if metadata.get("format") != FORMAT:
         raise BadFile(f"{path}: format {metadata.get('format')!r}, not {FORMAT!r}. Fix: give a file of DecodeRun.save.")
-    ends = np.cumsum(arrays["lengths"])[:-1]
-    tokens = [text.tolist() for text in np.split(np.asarray(arrays["tokens"]), ends)]
-    predicted = np.array(arrays["predicted"]) if "predicted" in arrays else None
-    return DecodeRun(tokens, np.array(arrays["accepted"], dtype=np.int64), predicted, **json.loads(metadata["run"]))
+    try:
+        ends = np.cumsum(arrays["lengths"])
+        if ends.size and (np.diff(ends, prepend=0).min() < 0 or ends[-1] != len(arrays["tokens"])):
+            raise ValueError("lengths of the texts")
+        tokens = [text.tolist() for text in np.split(np.asarray(arrays["tokens"]), ends[:-1])]
+        predicted = np.array(arrays["predicted"]) if "predicted" in arrays else None
+        return DecodeRun(tokens, np.array(arrays["accepted"], dtype=np.int64), predicted, **json.loads(metadata["run"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadFile(f"{path}: altered: {error} do not belong to a run. Fix: copy the file again.") from None
 
 
 def _plain(value: Any) -> Any:
