@@ -139,7 +139,7 @@ def _contradicted(ask: Ask, whole: list[tuple[np.ndarray, np.ndarray, Answer]], 
     points = rng.random((PROBES, dimension))
     answers = ask(points)
     lows, highs = (np.stack([box[part] for box in whole]) for part in (0, 1))
-    bad = {}
+    bad: dict[int, list[np.ndarray]] = {}
     for point, answer in zip(points, answers, strict=True):
         inside = np.flatnonzero(((lows <= point) & (point < highs)).all(axis=1))
         if inside.size and whole[inside[0]][2] != answer:

@@ -97,8 +97,8 @@ def token_residual(target: Rows, draft: Rows, tokens: Rows) -> Rows:
 def row_before(target: Rows, draft: Rows, tokens: Rows) -> Rows:
     """Chances from the row that proposed the token instead of the row after it."""
     w = weights(target, draft, tokens)
-    shifted = [np.concatenate([rows[:1], rows[:-1]]) for rows in (target[: len(draft)], draft)]
-    return stopped(last_success(chances(*shifted, w)), w, target, draft)
+    early, late = (np.concatenate([rows[:1], rows[:-1]]) for rows in (target[: len(draft)], draft))
+    return stopped(last_success(chances(early, late, w)), w, target, draft)
 
 
 def _token_wise(target: Rows, draft: Rows, tokens: Rows, laws: list[np.ndarray], bonus: np.ndarray) -> Rows:
