@@ -19,8 +19,8 @@ from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
-from otspec.transport.programme.block_lp import Tree, dual, solve, tree
-from otspec.transport.programme.block_mixture import solve_mixture
+from otspec.transport.programme.block_lp import BlockSolution, Tree, dual, solve, tree
+from otspec.transport.programme.block_mixture import MixtureSolution, solve_mixture
 
 Array = Any
 KINDS = ("stateless", "one_call")
@@ -95,7 +95,7 @@ class BlockBound(AcceptanceBound):
 
     def __str__(self) -> str:
         """Interval and gap in one line."""
-        used = self.cut.fronts if self.cut else [one.weights for one in self.mixture]
+        used = self.cut.fronts if self.cut else [one.weights for one in self.mixture or ()]
         return (f"optimal tokens per call {self.lower:.6f} (gap {self.gap:.1e}; {sum(map(len, used))} "
                 f"{'priced fronts' if self.cut else 'orders'} in {len(used)} contexts)")
 
@@ -160,15 +160,16 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     for row, price, nodes, solution in zip(passing, prices, trees, solutions, strict=True):
         row[nodes.label] = solution.passing
         price[:] = _unreachable(nodes, size, length, stateless=stateless)
-        price[nodes.label] = solution.prices if method == "frank_wolfe" else \
+        price[nodes.label] = solution.prices if isinstance(solution, MixtureSolution) else \
             dual(nodes, solution.fronts, solution.prices, stateless=stateless)
     lower, upper = (1.0 + float(law @ [getattr(s, end) for s in solutions]) for end in ("lower", "upper"))
     if method == "frank_wolfe":
         mixture = tuple(OrderMixture(s.weights, _labelled(s.ranks, nodes, int(prefixes)))
-                        for nodes, s in zip(trees, solutions, strict=True))
+                        for nodes, s in zip(trees, solutions, strict=True) if isinstance(s, MixtureSolution))
         return BlockBound(lower, upper, None, contexts=contexts, context_law=law, passing=passing, dual=prices,
                           mixture=mixture)
-    fronts = tuple([nodes.label[u] for u in s.fronts] for nodes, s in zip(trees, solutions, strict=True))
+    fronts = tuple([nodes.label[u] for u in s.fronts] for nodes, s in zip(trees, solutions, strict=True)
+                   if isinstance(s, BlockSolution))
     cut = BlockCut(upper, fronts, tuple(s.prices for s in solutions))
     return BlockBound(lower, upper, cut, contexts=contexts, context_law=law, passing=passing, dual=prices)
 

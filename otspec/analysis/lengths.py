@@ -212,7 +212,8 @@ def row_parts(source: Trace | Rows) -> Iterable[Rows]:
     if not isinstance(source, tuple) or len(source) != 3:
         raise BadArgument(f"source: {type(source).__name__} is no trace. Fix: a Trace with rows along blocks, or "
                           f"(target_rows, draft_rows, tokens).")
-    yield tuple(np.asarray(array) for array in checked_rows(*source))
+    target_rows, draft_rows, tokens = (np.asarray(array) for array in checked_rows(*source))
+    yield target_rows, draft_rows, tokens
 
 
 def _part(rows: Rows, rule: BlockVerifier | TokenVerifier) -> dict[str, np.ndarray]:

@@ -134,7 +134,7 @@ def keyed_rejection(target: Array, draft: Array, noise: Noise) -> tuple[np.ndarr
     ([0, 0, 0], [True, True, True])
     """
     target, draft = (np.asarray(law) for law in exact_pair(target, draft))
-    drafted = fastest(draft, noise, 1, first=KEPT)
+    drafted: np.ndarray = fastest(draft, noise, 1, first=KEPT)
     other = fastest(normalized_or(positive_part(target - draft), target), noise, 1, first=REFUSED)
     target, draft = (np.broadcast_to(law, (*drafted.shape[:-1], law.shape[-1])) for law in (target, draft))
     kept = noise.coins(1) * at(draft, drafted) < at(target, drafted)

@@ -117,6 +117,8 @@ def drafter(scheme: DraftScheme, draft: np.ndarray) -> np.ndarray | None:
 class TokenCase(Case):
     """One position: drafts of a scheme, one emitted token."""
 
+    chance: np.ndarray
+
     def __init__(self, name: str, target: np.ndarray, draft: np.ndarray, scheme: DraftScheme, show: Shown) -> None:
         self.name, self.scheme = name, scheme
         self._target, self.target = show(target, "target")

@@ -13,6 +13,7 @@ from otspec.auditing.engine import Finding, Refused, sample
 from otspec.auditing.evidence import log_evidence, pooled_evidence
 from otspec.auditing.exact import exactly, lawfully
 from otspec.auditing.mistakes import Mistake, known_mistakes
+from otspec.auditing.mistakes.registry import Rule
 from otspec.auditing.subjects import Subject
 from otspec.auditing.texts import START, BlockCase, TextCase, TreeCase, tree_prefixes
 
@@ -25,14 +26,15 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     """Law of the outcomes of a mistake on a case; None where its cases are too many to list."""
     if case.chance is None or mistake.law is None:
         return None
+    rule = mistake.law
     if isinstance(case, TokenCase):
-        laws = [mistake.law(case.target, case.draft, tokens) for tokens in case.tokens]
+        laws = [rule(case.target, case.draft, tokens) for tokens in case.tokens]
         return case.chance @ np.stack(laws)
     if isinstance(case, TextCase) and case.length == 1:  # nothing drafted, nothing to get wrong
         return case.law
     emitted: dict[tuple[int, ...], float] = {}
     for number, chance in enumerate(case.chance):
-        prefixes, mass = _masses(mistake, case, number)
+        prefixes, mass = _masses(rule, case, number)
         for node, token in np.argwhere(mass > 0).tolist():
             answer = (*prefixes[node], token)
             emitted[answer] = emitted.get(answer, 0.0) + chance * mass[node, token]
@@ -40,16 +42,15 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     return sum((mass * case.completed(answer) for answer, mass in emitted.items()), np.zeros(case.law.shape))
 
 
-def _masses(mistake: Mistake, case: Case, number: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
+def _masses(rule: Rule, case: Case, number: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """Drafted prefixes of a question and the mass ``[N V]`` of (prefix kept, next token)."""
     question = case.question(number)
-    assert mistake.law is not None
     if question.tree is not None:
         last = np.where(question.tree.tokens < 0, START, question.tree.tokens)
-        return tree_prefixes(question.tree), mistake.law(question.tree, case.target[last], case.draft[last])
+        return tree_prefixes(question.tree), rule(question.tree, case.target[last], case.draft[last])
     path = np.concatenate([[START], question.tokens])
     prefixes = [tuple(question.tokens[:count].tolist()) for count in range(len(path))]
-    return prefixes, mistake.law(case.target[path], case.draft[path[:-1]], question.tokens)
+    return prefixes, rule(case.target[path], case.draft[path[:-1]], question.tokens)
 
 
 def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) -> list[Mistake]:

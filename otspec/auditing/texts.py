@@ -31,6 +31,8 @@ class TextCase(Case):
         How the function sees laws.
     """
 
+    chance: np.ndarray
+
     def __init__(self, name: str, target: np.ndarray, draft: np.ndarray, length: int, show: Shown) -> None:
         self.name, self.length = name, length
         self._target, self.target = show(target, "target")

@@ -12,7 +12,6 @@ tokens does not matter), ``list`` (the drafter may send several tokens).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from otspec.core.coupling import Coupling
@@ -86,7 +85,7 @@ def coupling(name: str | Coupling, **params: Any) -> Coupling:
     return factory(**params)
 
 
-def list_couplings(kind: str | None = None) -> Mapping[str, Entry]:
+def list_couplings(kind: str | None = None) -> Registry:
     """Names of the couplings, with their entries.
 
     Parameters

@@ -118,7 +118,8 @@ class MinimumEntropy(JointCoupling):
             chosen = draw(np.broadcast_to(cells.mass, (rows.size, cells.mass.size)), coins[rows])
             pairs[:, rows] = cells.target[chosen], cells.draft[chosen]
         xp = namespace(target)
-        return Coupled(*(xp.asarray(side.reshape(batch), device=target.device) for side in pairs), None)
+        ours, theirs = (xp.asarray(side.reshape(batch), device=target.device) for side in pairs)
+        return Coupled(ours, theirs, None)
 
     def _each(self, target: Array, draft: Array, what: Any) -> Array:
         """Stack what is found for every pair of a batch."""

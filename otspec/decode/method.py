@@ -63,7 +63,7 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     if verifier is None:
         return None, PlainJudge()
     if isinstance(verifier, Coupling):
-        return _coupled(verifier, scheme, draft_length)
+        return _coupled(verifier, as_scheme(scheme), draft_length)
     check_positive("draft_length", draft_length)
     if isinstance(verifier, BlockVerifier):
         _one_path(verifier, scheme)
@@ -85,7 +85,7 @@ def _refuse_lossy_name(verifier: Any) -> None:
                           f"verifier=otspec.lossy({verifier!r}, scheme), which decodes and marks the run.")
 
 
-def _coupled(rule: Coupling, scheme: DraftScheme | int, length: int) -> tuple[Drafter | None, Judge]:
+def _coupled(rule: Coupling, scheme: DraftScheme, length: int) -> tuple[Drafter | None, Judge]:
     """Drafts of a coupling, and the judge that selects the target's tokens with the same noise."""
     if isinstance(rule, JointCoupling):
         raise SchemeMismatch(f"{rule!r} needs both laws where it draws, and the drafter has only its own. "

@@ -49,8 +49,8 @@ class PairPrefixes(Prefixes):
             for start in range(0, len(tokens), step):
                 nodes, above = (torch.from_numpy(np.ascontiguousarray(array[None, start : start + step])).to(device)
                                 for array in (tokens, parents))
-                for rows, side in zip(found, (self._target_side, self._draft_side), strict=True):
-                    rows.append(_kept(side.after(nodes, above)[0]))
+                for rows, read in zip(found, (self._target_side.after, self._draft_side.after), strict=True):
+                    rows.append(_kept(read(nodes, above)[0]))
         return np.concatenate(found[0]), np.concatenate(found[1])
 
 

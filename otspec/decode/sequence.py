@@ -95,7 +95,7 @@ class _Series:
         # what a rule with a state gains in the first block of a text, later blocks pay for
         if self.going and not self.rule.stateful:
             tokens = 1.0 + np.concatenate(self.kept)
-            ratio = Estimate.from_ratio(bound.by_context, spread(tokens, len(bound.by_context)))
+            ratio = Estimate.from_ratio(bound.by_context, spread(list(tokens), len(bound.by_context)))
             room |= {"room_percent": 100 * (ratio.mean - 1), "room_stderr": 100 * ratio.stderr}
         return room
 

@@ -59,6 +59,8 @@ class Candidate:
     @property
     def method(self) -> Method:
         """What is measured."""
+        assert self.drafter is not None  # plain sampling keeps nothing
+        assert self.verifier is not None
         return Method(self.drafter, self.verifier)
 
     @property
@@ -132,14 +134,19 @@ def _plans(policy: str, table: AcceptanceTable, budget: int) -> list[TreePlan]:
 
 
 def _promise(plan: TreePlan, costs: Costs) -> float:
-    return costs.speedup(plan.tokens.mean, drafts=plan.num_nodes, steps=plan.depth)
+    return costs.speedup(_predicted(plan), drafts=plan.num_nodes, steps=plan.depth)
+
+
+def _predicted(plan: TreePlan) -> float:
+    assert plan.tokens is not None  # of a fixed shape
+    return plan.tokens.mean
 
 
 def _worth_its_steps(budget: int, tables: Tables, costs: Costs) -> bool:
     """Whether a tree that asks the draft model node after node could pay: it keeps `GAIN` more than a fixed one."""
     fixed = max(_promise(plan, costs) for plan in _plans("fitted", tables["traversal"], budget))
-    return GAIN * tree_policy("fitted").plan(tables["traversal"], budget).tokens.mean * costs.factor(
-        drafts=budget, steps=budget) > fixed
+    largest = _predicted(tree_policy("fitted").plan(tables["traversal"], budget))
+    return GAIN * largest * costs.factor(drafts=budget, steps=budget) > fixed
 
 
 def _heaps(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Candidate]:

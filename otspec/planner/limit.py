@@ -35,7 +35,7 @@ def shares_of_prefixes(pair: Any, prompts: Sequence[Sequence[int]], length: int,
         part = prompts[start : start + size]
         rows = laws_along(swapped, part, path, warp, drawn[start : start + len(part)], longest + length)
         draft, target, tokens = (array[:, 0].cpu().numpy() for array in rows)
-        found.append(tuple(_logs(law[:, :length], tokens) for law in (target, draft)))
+        found.append((_logs(target[:, :length], tokens), _logs(draft[:, :length], tokens)))
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
 

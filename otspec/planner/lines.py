@@ -77,8 +77,8 @@ def _named(drafter: Drafter) -> tuple[str, dict[str, Any]]:
     """Name of a drafter, and its parameters that are not the default ones."""
     name = next(name for name, entry in DRAFTERS.items() if entry.factory is type(drafter))
     given = {field.name: getattr(drafter, field.name) for field in fields(drafter)}  # type: ignore[arg-type]
-    return name, {key: asdict(value) if is_dataclass(value) else value for key, value in given.items()
-                  if value is not None}
+    return name, {key: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+                  for key, value in given.items() if value is not None}
 
 
 def _word(key: str, value: Any) -> str | None:

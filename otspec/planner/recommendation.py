@@ -88,8 +88,8 @@ class Recommendation:
         return python_line(self.choice.candidate, self.settings["temperature"])
 
     @property
-    def command(self) -> str:
-        """Command that decodes so."""
+    def command(self) -> str | None:
+        """Command that decodes so; None where the command line has no words for the drafts."""
         return command_line(self.choice.candidate, self.settings)
 
     @property

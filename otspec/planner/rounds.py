@@ -201,5 +201,5 @@ def _expected(judge: Judge, one: Round) -> np.ndarray:
             return ask(judge.rule._expected_paths, one.target_rows[:, None], one.draft.rows, one.draft.tokens[:, None],
                        uniforms, dtype=np.float64).numpy()
         blind = isinstance(judge, (PathsJudge, TreeJudge))  # their estimates do not look at a verdict
-        outcome = None if blind else judge.judge(one.target_rows, one.draft, uniforms, None)
+        outcome: Any = None if blind else judge.judge(one.target_rows, one.draft, uniforms, None)
         return np.asarray(judge.expected(one.target_rows, one.draft, outcome, uniforms), dtype=np.float64)

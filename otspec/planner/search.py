@@ -127,14 +127,16 @@ def _options(chosen: Mapping[str, Candidate], tested: Mapping[Candidate, np.ndar
 
 def _limit(prefixes: tuple[np.ndarray, np.ndarray] | None, budgets: Sequence[int], costs: Costs) -> Table:
     """Limit of independent paths at each budget, the best shape for tokens and the best for speed."""
-    rows = []
-    for budget in budgets if prefixes is not None else ():
+    if prefixes is None:
+        return Table([])
+    rows, (target, draft) = [], prefixes
+    for budget in budgets:
         shapes = [(paths, budget // paths) for paths in (1, *PATHS) if paths <= budget]
-        tokens = [Estimate.from_samples(path_limits(*prefixes, paths)[:, length - 1]) for paths, length in shapes]
+        tokens = [Estimate.from_samples(path_limits(target, draft, paths)[:, length - 1]) for paths, length in shapes]
         most = max(tokens, key=lambda one: one.mean)
         # shorter paths keep less and cost less: any length may be the fastest
         fastest = max(costs.speedup(float(mean), drafts=paths * length, steps=length) for paths, longest in shapes
-                      for length, mean in enumerate(path_limits(*prefixes, paths).mean(axis=0)[:longest], 1))
+                      for length, mean in enumerate(path_limits(target, draft, paths).mean(axis=0)[:longest], 1))
         rows.append({"budget": budget, "tokens": most.mean, "stderr": most.stderr, "speedup": fastest,
                      "contexts": most.n})
     return Table(rows)

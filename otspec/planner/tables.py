@@ -75,8 +75,11 @@ def acceptance_tables(pair: Any, prompts: Sequence[Sequence[int]], budget: int, 
                     both = node_masses(trees, one.target_rows.cpu().numpy(), draft, weighted)
                     masses[rule].append(tuple(part.reshape(-1, sets, part.shape[1]) for part in both))
     entropy, chance = (np.concatenate(parts) for parts in zip(*facts, strict=True))
-    return {rule: _table(rule, drafter, *(np.concatenate(parts) for parts in zip(*found, strict=True)), entropy, chance)
-            for rule, found in masses.items()}
+    tables = {}
+    for rule, found in masses.items():
+        passed, kept = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        tables[rule] = _table(rule, drafter, passed, kept, entropy, chance)
+    return tables
 
 
 def _facts(trees: Any, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +92,7 @@ def _facts(trees: Any, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _table(rule: str, drafter: FixedTree, passed: np.ndarray, kept: np.ndarray, entropy: np.ndarray,
            chance: np.ndarray) -> AcceptanceTable:
     """Table of masses ``[contexts sets N]``."""
+    assert drafter.counts is not None  # a measured tree is given by them
     parents, depths, ranks = numbered(drafter.counts)
     above = np.concatenate([np.ones_like(kept[..., :1]), kept], axis=-1)[..., parents[1:]]
     deep, rank = depths[1:] - 1, ranks[1:]
@@ -101,10 +105,10 @@ def _table(rule: str, drafter: FixedTree, passed: np.ndarray, kept: np.ndarray, 
             top, bottom = (part[..., here].sum(axis=-1).mean(axis=1) for part in (passed, above))
             found = Estimate.from_ratio(top, bottom)
             rates[place], stderr[place], seen[place] = found.mean, found.stderr, top.size
-    flat = [part.reshape(-1, part.shape[-1]) for part in (passed, kept, above)]
+    passed, kept, above = (part.reshape(-1, part.shape[-1]) for part in (passed, kept, above))
     return AcceptanceTable(_filled(rates), rule=rule, stderr=np.where(seen > 0, stderr, stderr.max(axis=0)),
                            observations=np.where(seen > 0, seen, seen.max(axis=0)),
-                           calibration=_calibration(*flat, rank, entropy, chance))
+                           calibration=_calibration(passed, kept, above, rank, entropy, chance))
 
 
 def _filled(rates: np.ndarray) -> np.ndarray:

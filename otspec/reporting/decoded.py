@@ -222,9 +222,9 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
     rows_out = []
     for (rule, length), estimates in found.items():
         whole = pooled(estimates)
-        chance = pooled(kept[rule, length]) if (rule, length) in kept else None
+        last = pooled(kept[rule, length]) if (rule, length) in kept else None
         rows_out.append({"rule": rule, "draft_length": length, "tokens_per_call": whole.mean, "stderr": whole.stderr,
-                         "blocks": whole.n, "kept": chance and chance.mean, "kept_stderr": chance and chance.stderr})
+                         "blocks": whole.n, "kept": last and last.mean, "kept_stderr": last and last.stderr})
     return rows_out
 
 

@@ -45,7 +45,8 @@ class _Half:
 
     def draft_limited(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the draft-limited nodes that rollouts must price: all but those of full depth."""
-        return np.nonzero(~self.walk.limited[:, :-1])
+        rows, columns = np.nonzero(~self.walk.limited[:, :-1])
+        return rows, columns
 
 
 def stateless(prefixes: Prefixes, drawn: Drawn, shapes: Sequence[tuple[int, int]], rollouts: int,

@@ -86,15 +86,15 @@ def number_trees(prefixes: Prefixes, tokens: np.ndarray, parents: np.ndarray, de
     """Trees ``[S N]`` as nodes of the prefixes that they share; ``parents`` count from 1, 0 being the root."""
     trees, size = tokens.shape
     numbers, depths = np.full((trees, size), -1, dtype=np.int64), np.zeros((trees, size), dtype=np.int64)
-    for node in range(size):
-        above = parents[:, node] - 1
+    for column in range(size):
+        above = parents[:, column] - 1
         root = above < 0
-        depths[:, node] = 1 + np.where(root, 0, depths[np.arange(trees), np.maximum(above, 0)])
+        depths[:, column] = 1 + np.where(root, 0, depths[np.arange(trees), np.maximum(above, 0)])
     for level in range(1, depth + 1):
         row, node = np.nonzero((depths == level) & (tokens >= 0))
         above = parents[row, node] - 1
-        start = np.where(above < 0, 0, numbers[row, np.maximum(above, 0)])
-        numbers[row, node] = prefixes.visit(start, tokens[row, node])
+        starts = np.where(above < 0, 0, numbers[row, np.maximum(above, 0)])
+        numbers[row, node] = prefixes.visit(starts, tokens[row, node])
     present = tokens >= 0
     begun = [trees, *((depths == level) & present for level in range(1, depth + 1))]
     count = [float(np.sum(part)) for part in begun]
@@ -182,7 +182,7 @@ def _evaluated(prefixes: Prefixes, drawn: DrawnTrees, cap: Callable[[np.ndarray]
     gain = np.zeros(present.shape)
     gain[rows, columns] = 1.0 + steps[place]
     total, each = np.zeros(present.shape), np.arange(len(gain))
-    for node in range(gain.shape[1]):
+    for node in range(drawn.parents.shape[1]):
         above = drawn.parents[:, node]
         total[:, node] = gain[:, node] + np.where(above >= 0, total[each, above], 0.0)
     # nodes of the best leaf carry the errors of their worths into the mean

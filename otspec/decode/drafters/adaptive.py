@@ -61,12 +61,12 @@ class Adaptive(Drafter):
     @property
     def num_nodes(self) -> int:
         """Most tokens of the chain."""
-        return self.policy.max_length
+        return length_policy(self.policy).max_length
 
     @property
     def depth(self) -> int:
         """Most tokens of the chain."""
-        return self.policy.max_length
+        return self.num_nodes
 
     @property
     def most_draws(self) -> int:
@@ -82,7 +82,7 @@ class Adaptive(Drafter):
         """Draw until every text has stopped."""
         import torch
 
-        law = speaker.start()
+        law, ahead = speaker.start(), length_policy(self.policy).looks_ahead
         size, device = len(law), law.device
         tokens = torch.full((size, self.depth), -1, dtype=torch.int64, device=device)
         parents = torch.arange(self.depth, device=device).expand(size, -1)
@@ -91,7 +91,7 @@ class Adaptive(Drafter):
         seen = {name: np.zeros((size, self.depth)) for name in ("confidence", "top", "entropy")}
         going = np.ones(size, dtype=bool)
         for n in range(self.depth):
-            if not self.policy.looks_ahead:
+            if not ahead:
                 going = going & ~self._stops(seen, n)
             if not going.any():
                 break
@@ -102,12 +102,13 @@ class Adaptive(Drafter):
             # the token is drawn already, but the policy is shown its row alone
             for name, values in features(host(law), host(token)).items():
                 seen[name][:, n] = values
-            if self.policy.looks_ahead:
+            if ahead:
                 going = going & ~self._stops(seen, n)
             tokens[:, n] = torch.where(on_device(going, device), token, -1)
         return Draft(tokens, parents, rows)
 
     def _stops(self, seen: dict[str, np.ndarray], drafted: int) -> np.ndarray:
-        rows = slice(0, drafted + self.policy.looks_ahead)
-        return self.policy.stops(Seen(drafted, seen["confidence"][:, :drafted], seen["top"][:, rows],
-                                      seen["entropy"][:, rows]))
+        policy = length_policy(self.policy)
+        rows = slice(0, drafted + policy.looks_ahead)
+        return policy.stops(Seen(drafted, seen["confidence"][:, :drafted], seen["top"][:, rows],
+                                 seen["entropy"][:, rows]))

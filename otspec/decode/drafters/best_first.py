@@ -69,7 +69,8 @@ def grow(speaker: Speaker, uniforms: Any, values: Values, *, depth: int, childre
         rest = normalized_or(left[each, best], rows[each, best])
         token = draw(rest, uniforms[:, n])
         worth[:, n + 1], offered = values.later(Place(
-            *(part[each, best] for part in (value, worth, kind, rank)), rest[each, token], rows[each, best, token]))
+            value[each, best], worth[each, best], kind[each, best], rank[each, best], rest[each, token],
+            rows[each, best, token]))
         tokens[:, n], parents[:, n] = torch.where(there, token, -1), best
         deep[:, n + 1] = deep[each, best] + 1
         left[each, best, token] = torch.where(there, 0.0, left[each, best, token])

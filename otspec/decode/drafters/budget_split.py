@@ -56,11 +56,12 @@ class BudgetSplit(Drafter):
         for name in ("max_depth", "max_children"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        object.__setattr__(self, "calibration", as_calibration(self.calibration))
+        calibration = as_calibration(self.calibration)
+        object.__setattr__(self, "calibration", calibration)
         known = AcceptanceTable(self.rates).num_ranks
-        if self.max_children is not None and self.max_children > min(known, self.calibration.num_ranks):
+        if self.max_children is not None and self.max_children > min(known, calibration.num_ranks):
             raise BadArgument(f"max_children: {self.max_children}, but rates are known for {known} ranks and "
-                              f"calibrated for {self.calibration.num_ranks}. Fix: no more than those.")
+                              f"calibrated for {calibration.num_ranks}. Fix: no more than those.")
 
     @property
     def num_nodes(self) -> int:
@@ -75,7 +76,7 @@ class BudgetSplit(Drafter):
     @property
     def most_draws(self) -> int:
         """Most children of a node."""
-        return min(self.nodes, self.max_children or self.nodes, self.calibration.num_ranks,
+        return min(self.nodes, self.max_children or self.nodes, as_calibration(self.calibration).num_ranks,
                    AcceptanceTable(self.rates).num_ranks)
 
     @property
@@ -86,7 +87,7 @@ class BudgetSplit(Drafter):
     @cached_property
     def splitting(self) -> Splitting:
         """Children and values by depth, entropy bin and budget."""
-        table = AcceptanceTable(self.rates, calibration=self.calibration)
+        table = AcceptanceTable(self.rates, calibration=as_calibration(self.calibration))
         return Splitting(table, self.nodes, self.depth, self.most_draws)
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
@@ -112,7 +113,7 @@ class _Budgets:
 
         size, nodes = uniforms.shape
         self.most, self.each = drafter.most_draws, torch.arange(size, device=law.device)
-        self.bins = Bins(drafter.calibration, uniforms)
+        self.bins = Bins(as_calibration(drafter.calibration), uniforms)
         self.widths, self.values = (uniforms.new_tensor(part) for part in (drafter.splitting.width,
                                                                           drafter.splitting.value))
         self.rows = law.new_zeros(size, nodes + 1, law.shape[1])

@@ -52,8 +52,9 @@ class CalibratedHeap(Drafter):
         for name in ("max_depth", "max_children"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        object.__setattr__(self, "calibration", as_calibration(self.calibration))
-        if self.calibration.by_width:
+        calibration = as_calibration(self.calibration)
+        object.__setattr__(self, "calibration", calibration)
+        if calibration.by_width:
             raise BadArgument("calibration: rates for each number of children, which a heap does not know before they "
                               "are drawn. Fix: by_entropy [R E] and by_chance [R C], or the drafter 'budget_split'.")
 
@@ -70,7 +71,7 @@ class CalibratedHeap(Drafter):
     @property
     def most_draws(self) -> int:
         """Most children of a node."""
-        return min(self.nodes, self.calibration.num_ranks, self.max_children or self.nodes)
+        return min(self.nodes, as_calibration(self.calibration).num_ranks, self.max_children or self.nodes)
 
     @property
     def branches(self) -> bool:
@@ -79,7 +80,7 @@ class CalibratedHeap(Drafter):
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw node after node; one call of the draft model each."""
-        values = _Measured(Bins(self.calibration, uniforms))
+        values = _Measured(Bins(as_calibration(self.calibration), uniforms))
         return grow(speaker, uniforms, values, depth=self.depth, children=self.most_draws)
 
 

@@ -92,6 +92,7 @@ class TrueThreshold(LengthPolicy):
 
     def stops(self, seen: Seen) -> np.ndarray:
         """Look at the target's chances of all tokens drafted so far."""
+        assert seen.chances is not None  # who asks knows the target
         return 1.0 - seen.chances.prod(axis=1) > self.threshold
 
 

@@ -196,8 +196,8 @@ class TreePolicy(ABC):
         return table.calibration.num_ranks
 
     @abstractmethod
-    def _plan(self, table: AcceptanceTable | None, budget: int, max_depth: int, max_children: int) -> TreePlan:
-        """Choose; arguments checked."""
+    def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
+        """Choose; arguments checked. A policy that reads the draft laws alone also takes None for a table."""
 
     def _fixed(self, table: AcceptanceTable, counts: tuple[int, ...]) -> TreePlan:
         """Plan of a fixed shape, children without replacement."""

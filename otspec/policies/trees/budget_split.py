@@ -19,7 +19,8 @@ class BudgetSplit(TreePolicy):
     name: ClassVar[str] = "budget_split"
     reads: ClassVar[str] = "calibration"
 
-    def _plan(self, table: AcceptanceTable | None, budget: int, max_depth: int, max_children: int) -> TreePlan:
+    def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
+        assert table.calibration is not None  # `plan` has asked for it
         most = min(max_children, table.num_ranks)
         parameters = {"nodes": budget, "rates": table.rates.tolist(), "calibration": asdict(table.calibration),
                       "max_depth": max_depth, "max_children": most}

@@ -20,7 +20,8 @@ class CalibratedHeap(TreePolicy):
     name: ClassVar[str] = "calibrated_heap"
     reads: ClassVar[str] = "calibration"
 
-    def _plan(self, table: AcceptanceTable | None, budget: int, max_depth: int, max_children: int) -> TreePlan:
+    def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
+        assert table.calibration is not None  # `plan` has asked for it
         if table.calibration.by_width:
             raise SchemeMismatch(f"table: {table!r} has rates for each number of children, which a heap does not know "
                                  f"before they are drawn. Fix: 'budget_split', or the table of a rule that tries child "

@@ -36,12 +36,12 @@ class Caterpillar(TreePolicy):
             value, width = _step(table, depth, value, max_children)
             widths.append(width)
         left, chain = budget, []
-        for width in reversed(widths):
-            chain.append(int(width[left]))
+        for choice in reversed(widths):
+            chain.append(int(choice[left]))
             left -= chain[-1]
         shape: Shape = ()
-        for width in reversed(chain):
-            shape = (shape, *[()] * (width - 1)) if width else ()
+        for count in reversed(chain):
+            shape = (shape, *[()] * (count - 1)) if count else ()
         return self._fixed(table, counts_of(shape))
 
 

@@ -61,7 +61,7 @@ class Prompts(TreePolicy):
         """Check the parameters."""
         check_positive("guesses", self.guesses)
 
-    def _plan(self, table: AcceptanceTable | None, budget: int, max_depth: int, max_children: int) -> TreePlan:
+    def _plan(self, table: AcceptanceTable, budget: int, max_depth: int, max_children: int) -> TreePlan:
         most = min(self.guesses, max_depth)
         chain = _Chain(table, budget, most, max_children)
         trees, (low, high) = chain.solve()
@@ -139,7 +139,8 @@ class _Chain:
 
     def _node(self, depth: int, budget: int, values: np.ndarray, below: list[np.ndarray]) -> tuple[list[int], int]:
         """Budgets below the children of a node, and its prompt tokens."""
-        best, kids, behind = -np.inf, [], 0
+        kids: list[int] = []
+        best, behind = -np.inf, 0
         for prompts in range(min(self.guesses, budget) + 1):
             for width in (0, *self._widths()) if below else (0,):
                 value, shares = self._option(depth, prompts, width, values, below)

@@ -47,9 +47,9 @@ class Calibration:
     """
 
     entropy_edges: Sequence[float]
-    by_entropy: Sequence[Any]
+    by_entropy: Sequence[Any] | np.ndarray
     chance_edges: Sequence[float]
-    by_chance: Sequence[Any]
+    by_chance: Sequence[Any] | np.ndarray
 
     def __post_init__(self) -> None:
         """Check the shapes, and keep plain tuples, which can be hashed and written down."""

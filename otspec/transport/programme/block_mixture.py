@@ -49,7 +49,8 @@ def solve_mixture(nodes: Tree, *, stateless: bool) -> MixtureSolution:
         The solver gave up.
     """
     count = nodes.target.size
-    laws, ranks = [], []
+    laws: list[np.ndarray] = []
+    ranks: list[np.ndarray] = []
     gain = np.ones(count)
     best = MixtureSolution(0.0, np.inf, np.zeros(count), np.zeros(count), np.zeros(0),
                            np.zeros((0, count + 1), dtype=np.int64))
