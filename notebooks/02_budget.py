@@ -21,8 +21,14 @@
 # Here: the pocket pair at temperature 1. Draft steps are almost free at first, so that tokens per call alone decide.
 
 # %%
+import warnings
+
+import matplotlib.pyplot as plt
+
 import otspec as ot
 
+plt.rcParams["figure.dpi"] = 110
+warnings.filterwarnings("ignore", message="IProgress not found")
 pair = ot.load_pair("pocket", device="cpu")
 contexts = ot.load_trace("pocket").prompts[:240]
 free = ot.recommend(pair, 16, draft_cost=0.001, prompts=contexts, curve=False)
@@ -60,7 +66,10 @@ dear = ot.recommend(pair, 16, draft_cost=0.1, prompts=contexts)
 print("\n".join(dear.lines()))
 assert dear.choice.candidate.steps < free.choice.candidate.steps
 assert dear.speedup.mean < free.speedup.mean
-dear.plot()
+figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+for panel, quantity in zip(panels, ("tokens", "speedup"), strict=True):
+    ot.plots.budget_curves(dear.drawn, panel, quantity=quantity)
+_ = figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %% [markdown]
 # If a draft step costs two target calls, nothing pays, and the planner says so.
