@@ -185,7 +185,9 @@ def test_whole_paths_share_their_drafts_on_the_pair(finished):
     table = finished.tables["sequences"]
     assert {(row["paths"], row["draft_length"], row["target_tokens"]) for row in table.rows} == {
         (1, 2, 2), (1, 4, 4), (2, 2, 4), (2, 4, 8)}
-    assert {row["rule"] for row in table.where(paths=2).rows} == set(list_verifiers(2, kind="tree"))
+    quick = {name for name, entry in list_verifiers(2, kind="tree").items() if "small_vocabulary" not in entry.claims}
+    assert {row["rule"] for row in table.where(paths=2).rows} == quick
+    assert all(row["bound"] >= 1 for row in table.rows)
     assert set(table.column("contexts")) == {6}
     assert all(1 <= row["efficiency"] <= 1 + row["draft_length"] for row in table.rows)
     assert set(table.where(rule="traversal").column("difference")) == {0.0}
