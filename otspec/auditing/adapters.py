@@ -15,6 +15,7 @@ import numpy as np
 from otspec.auditing.cases import BadAnswer, Question
 from otspec.auditing.subjects import Coins, Subject, import_torch, rows_of, seeded, shown
 from otspec.core.errors import BadArgument
+from otspec.core.schemes import WithoutReplacement
 
 Array = Any
 
@@ -119,7 +120,7 @@ class TreeSampler(Subject):
     dtype : {"float64", "float32", "bfloat16"}
     """
 
-    kind = "tree"
+    kind, scheme = "tree", WithoutReplacement(2)
 
     def __init__(self, fn: Callable[..., Any], *, draft_probs: bool = True, library: str = "numpy",
                  dtype: str = "float64") -> None:

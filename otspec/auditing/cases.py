@@ -145,11 +145,9 @@ class TokenCase(Case):
         return int(answer[0] in self.tokens[number])
 
     @property
-    def optimum(self) -> float:
-        """Largest acceptance."""
-        from otspec.transport.bounds import optimal_acceptance
-
-        return float(optimal_acceptance(self.target, self.draft, self.scheme))
+    def optimum(self) -> float | None:
+        """Largest acceptance; None for a scheme that the package has no optimum for."""
+        return _optimum(self.target, self.draft, self.scheme)
 
 
 class LargeCase(Case):
@@ -196,11 +194,19 @@ class LargeCase(Case):
         return int(question is not None and answer[0] in question.tokens)
 
     @property
-    def optimum(self) -> float:
-        """Largest acceptance."""
-        from otspec.transport.bounds import optimal_acceptance
+    def optimum(self) -> float | None:
+        """Largest acceptance; None for a scheme that the package has no optimum for."""
+        return _optimum(self.target, self.draft, self.scheme)
 
-        return float(optimal_acceptance(self.target, self.draft, self.scheme))
+
+def _optimum(target: np.ndarray, draft: np.ndarray, scheme: DraftScheme) -> float | None:
+    from otspec.core.errors import OtspecError
+    from otspec.transport.bounds import optimal_acceptance
+
+    try:
+        return float(optimal_acceptance(target, draft, scheme))
+    except OtspecError:
+        return None
 
 
 def token_of(answer: Answer, size: int) -> int:

@@ -1,8 +1,8 @@
 """A verifier in another process, in any language: one JSON object a line in, one a line out.
 
 A question is ``{"kind": ..., "target": ..., "draft": ..., "tokens": [...], "seed": ...}``, for a tree with
-``"parents"``; laws are lists of numbers. The answer is ``{"tokens": [...]}``, the emitted token or tokens. All chance
-must come from ``seed``, a whole number below 2^31.
+``"parents"`` and ``"copies"``, the paths merged in each node; laws are lists of numbers. The answer is
+``{"tokens": [...]}``, the emitted token or tokens. All chance must come from ``seed``, a whole number below 2^31.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class JsonLines(Subject):
         asked = {"kind": self.kind, "target": np.asarray(one.target).tolist(), "draft": np.asarray(one.draft).tolist(),
                  "tokens": one.tokens.tolist(), "seed": seed}
         if one.tree is not None:
-            asked |= {"parents": one.tree.parents.tolist(), "tokens": one.tree.tokens.tolist()}
+            asked |= {"parents": one.tree.parents.tolist(), "tokens": one.tree.tokens.tolist(),
+                      "copies": one.tree.multiplicity.tolist()}
         return asked
 
     def _read(self, line: str) -> Any:

@@ -101,7 +101,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
             raise BadArgument(f"{label}: {value} is outside (0, 1). Fix: {label}={0.99 if label == 'power' else 0.01}.")
     if check_number("seconds", seconds, "a positive time") <= 0:
         raise BadArgument(f"seconds: {seconds} is no time. Fix: seconds=60.")
-    plan = as_scheme(scheme if scheme is not None else 2 if subject.kind in ("multi", "tree") else 1)
+    usual = subject.scheme or (2 if subject.kind in ("multi", "tree") else 1)
+    plan = as_scheme(usual if scheme is None else scheme)
     if subject.kind == "token" and plan.num_drafts != 1:
         raise BadArgument(f"scheme: {plan} draws {plan.num_drafts} drafts, a token rule takes one. Fix: kind='multi'.")
     cases = build_cases(subject.kind, plan, check_positive("draft_length", draft_length), subject.show, seed,

@@ -17,6 +17,7 @@ import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Question
 from otspec.core.errors import BadArgument, MissingExtra, UnknownName
+from otspec.core.schemes import DraftScheme
 
 Array = Any
 #: what a subject tosses: a generator, or uniforms ``[n num_uniforms]`` that were tossed for it
@@ -48,6 +49,8 @@ class Subject(ABC):
         Whether questions of different lengths may stand in one batch.
     dtype : str
         Precision of the laws that it is given.
+    scheme : DraftScheme or None
+        How its drafts are drawn where an audit does not say.
     """
 
     kind: str = "token"
@@ -59,6 +62,7 @@ class Subject(ABC):
     dtype: str = "float64"
     inputs: str = "probabilities"
     library: str = "numpy"
+    scheme: DraftScheme | None = None
 
     @abstractmethod
     def answer(self, questions: Sequence[Question], coins: Coins) -> list[Any]:

@@ -1,6 +1,8 @@
 """The audit of functions: rules of the package pass, every way of asking works, and what cannot be judged says so."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -176,6 +178,13 @@ def test_a_row_that_depends_on_its_neighbour_fails():
         left = np.where(left.sum(axis=1, keepdims=True) > 0, left, target)
         return np.where(keep, tokens, ot.draw(left, rng.random(len(tokens))))
     assert ot.audit(leaking, kind="token", batch_size=64, large=False, explain=0).passed is False
+
+
+def test_an_audit_of_numpy_functions_loads_no_torch():
+    code = ("import sys, otspec as ot; print(ot.audit(lambda target, draft, token, rng: rng.choice(len(target), "
+            "p=target), kind='token', tv=0.2, large=False).passed, 'torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_too_little_time_or_too_few_calls_are_undecided():

@@ -87,6 +87,30 @@ def test_an_audit_names_every_tree_mistake(name):
     assert name in [one.name for one in report.mistakes]
 
 
+class TopK(ot.DraftScheme):
+    """The two likeliest tokens, always."""
+
+    num_drafts = 2
+
+    def count_lists(self, draft):
+        return 1.0
+
+    def _lists(self, draft):
+        return np.argsort(-draft, kind="stable")[None, :2], np.ones(1)
+
+    def _sample(self, draft, uniforms):
+        raise NotImplementedError
+
+
+def test_drafts_that_were_chosen_are_not_drawn_without_replacement():
+    """The worst mistake of the list: on the spread pair its bias is .543."""
+    law = TOKEN["top_k_as_without_replacement"].law
+    report = ot.audit(lambda target, draft, tokens, rng: law(target, draft, tokens), kind="multi", scheme=TopK(),
+                      explain=0, large=False)
+    assert report.passed is False
+    assert report.cases.where(case="spread").rows[0]["tv"] == pytest.approx(0.5433, abs=1e-4)
+
+
 def test_distinct_drafts_may_be_verified_as_drawn_without_replacement():
     """The repair of merged repeats: the next distinct token is a draw from what is left, whenever there is one."""
     def distinct(target, draft, tokens, rng):
