@@ -228,7 +228,7 @@ def main() -> int:
             continue
         fate = judge(mutant, given.limit, log)
         done[mutant[:3]] = fate
-        said = log.read_text(errors="replace").strip().splitlines()[-2:]
+        said = log.read_text(errors="replace").strip().splitlines()[-3:]
         with out.open("a") as lines:
             lines.write(json.dumps({**mutant._asdict(), "fate": fate, "said": said}) + "\n")
         print(f"{len(done):4d} {time.monotonic() - begun:6.0f} s  {fate:8s} {mutant.module}:{mutant.line}  "

@@ -127,16 +127,22 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 
 
 def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Target and draft law of every context of a batch, in NumPy; one draft law may serve all contexts."""
+    """Target and draft law of every context of a batch, in NumPy; one law may serve all contexts."""
     check_no_grad(target=target, draft=draft)
     target, draft = np.asarray(target), np.asarray(draft)
     tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
-    draft = np.broadcast_to(draft, (*target.shape[:-1], *tail))
+    batch = _batch(rule, target, draft)
+    target, draft = np.broadcast_to(target, (*batch, target.shape[-1])), np.broadcast_to(draft, (*batch, *tail))
     return zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)
+
+
+def _batch(rule: TokenVerifier, target: Array, draft: Array) -> tuple[int, ...]:
+    drafts = tuple(draft.shape[: draft.ndim - 1 - rule.scheme.draft_axes])
+    return np.broadcast_shapes(tuple(target.shape[:-1]), drafts)
 
 
 def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array) -> Array:
     """Apply ``solve`` to each context of a batch, in NumPy."""
-    batch = target.shape[:-1]
+    batch = _batch(rule, target, draft)
     result = np.asarray([solve(rule, *laws) for laws in contexts_of(rule, target, draft)])
     return result.reshape(*batch, *result.shape[1:]) if batch else result[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_no_grad, check_positive, on_host
+from otspec.core.checks import as_law, check_no_grad, check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 
 Array = Any
@@ -195,7 +195,10 @@ class MarkovModel:
 
 def _table(name: str, value: Array) -> np.ndarray:
     check_no_grad(**{name: value})
-    array = on_host(name, value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ShapeMismatch(f"{name}: no array of numbers. Fix: pass a NumPy array of floats.") from None
     if array.dtype.kind not in "fiu":
         raise ShapeMismatch(f"{name}: dtype {array.dtype} holds no probabilities. Fix: pass an array of floats.")
     array = array.astype(np.float64)

@@ -79,3 +79,12 @@ def test_seeds_and_sample_sizes_are_checked():
             ot.sampled_acceptance("k_seq", P, Q, 2, n=n, seed=0)
     with pytest.raises(ot.BadArgument, match="holds no context"):
         ot.compare(np.zeros((0, 3)), np.zeros((0, 3)), 2)
+
+
+def test_one_target_law_serves_several_draft_laws():
+    target, drafts = np.array([0.5, 0.3, 0.2]), np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+    for rule in ("naive", "lp"):
+        got = ot.acceptance(rule, target, drafts, 2)
+        assert got.tolist() == [pytest.approx(float(ot.acceptance(rule, target, draft, 2))) for draft in drafts]
+    assert ot.output_law("naive", target, drafts, 1).shape == (2, 3)
+    assert ot.acceptance("lp", target[None], np.zeros((0, 3)), 2).shape == (0,)

@@ -288,3 +288,12 @@ def test_cuda_tensors_stay_on_their_device(scheme, rng):
         assert np.abs(got.cpu().numpy() - expected).max() <= tolerance
     with pytest.raises(ot.BadArgument, match=r"\.cpu\(\)"):
         ot.optimal_acceptance(there[0], torch.stack([there[1]] * 2, dim=1), ot.Independent(2))
+
+
+@pytest.mark.parametrize("scheme", [ot.WithReplacement(2), ot.WithoutReplacement(2)], ids=str)
+def test_one_target_law_serves_several_draft_laws(scheme):
+    target, drafts = np.array([0.5, 0.3, 0.2]), np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+    bound = ot.acceptance_bound(target, drafts, scheme)
+    alone = [ot.acceptance_bound(target, draft, scheme) for draft in drafts]
+    assert bound.upper.tolist() == [float(one.upper) for one in alone]
+    np.testing.assert_allclose(bound.winner_law, [one.winner_law for one in alone], atol=1e-15)

@@ -73,6 +73,8 @@ def sort_laws(target: Array, draft: Array, draws: int | Array, *, race: bool, mo
     xp = array_namespace(target, draft)
     if race:
         draft = narrow_gaps(draft, _largest(draws, most))
+    if target.ndim != draft.ndim:
+        target, draft = xp.broadcast_arrays(target, draft)
     order = ratio_order(target, draft)
     target, draft = (xp.take_along_axis(law, order, axis=-1) for law in (target, draft))
     draft = draft / xp.sum(draft, axis=-1, keepdims=True)
