@@ -19,7 +19,7 @@ DRAFTERS = {"one path, `lookup`": [ot.drafter("paths"), ot.drafter("lookup")],
             "`heap`, `calibrated_heap`": [ot.drafter("heap"),
                                           ot.drafter("calibrated_heap", nodes=8, calibration=BINS)],
             "`rerank`, `likeliest`": [ot.drafter("rerank"), ot.drafter("likeliest")],
-            "`several`": [ot.drafter("several", models=3)]}
+            "`several`": [ot.drafter("several", models=3)], "`adaptive`": [ot.drafter("adaptive")]}
 
 
 def lawful(rule, drafter):
