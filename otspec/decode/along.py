@@ -36,8 +36,8 @@ def sides(pair: Any, texts: Sequence[Sequence[int]], warp: dict[str, Any], *, lo
     rows = list(range(len(repeated)))
     readers = [behaviour(getattr(pair, which), pair.vocab_size, longest, which, trees=branches).make(rows=len(rows))
                for which in ("target", "draft")]
-    target = TargetSide(readers[0], ModelLaws("target", warp))
-    draft = DraftSide(readers[1], pair.vocab_size, ModelLaws("draft", warp))
+    target = TargetSide(readers[0], ModelLaws("target", warp, at_once=True))
+    draft = DraftSide(readers[1], pair.vocab_size, ModelLaws("draft", warp, at_once=True))
     target.admit(rows, repeated)
     draft.admit(rows, repeated)
     ends, lengths = ends_of(repeated, torch.device(pair.device))

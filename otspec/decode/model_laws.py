@@ -66,6 +66,8 @@ class ModelLaws:
         Arguments of ``law_from_logits``.
     dtype : {"float64", "float32"}
         That the laws are kept in.
+    at_once : bool
+        Check also logits on a device at once, for callers that have no end of a round.
 
     Raises
     ------
@@ -73,8 +75,8 @@ class ModelLaws:
         Another dtype.
     """
 
-    def __init__(self, which: str, warp: dict[str, Any], dtype: str = "float64") -> None:
-        self.which, self._warp, self._dtype = which, warp, check_law_dtype(dtype)
+    def __init__(self, which: str, warp: dict[str, Any], dtype: str = "float64", *, at_once: bool = False) -> None:
+        self.which, self._warp, self._dtype, self._at_once = which, warp, check_law_dtype(dtype), at_once
         self._faults: Any = None
 
     def __call__(self, logits: Any) -> Any:
@@ -85,7 +87,7 @@ class ModelLaws:
         NoLaw
             The logits define none; on a device the round's `check` says so.
         """
-        if not waits_for_nobody(logits):
+        if not (self._at_once or waits_for_nobody(logits)):
             logits = self._without_faults(logits)
             return self._kept(logits, law_from_checked_logits)
         try:

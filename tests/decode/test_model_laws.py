@@ -82,6 +82,13 @@ def test_on_a_device_faults_are_told_at_the_end_of_the_round(logits, bad, code):
     whole.check(whole.faults(faults).numpy())  # told once
 
 
+@pytest.mark.usefixtures("device_like")
+def test_without_rounds_faults_are_told_at_once(logits):
+    logits[2, 0] = np.nan
+    with pytest.raises(NoLaw, match="row 2 of the batch"):
+        ModelLaws("target", PLAIN, at_once=True)(logits)
+
+
 @pytest.mark.parametrize("name", ["block", "optimal", "traversal", "lookahead_block", "winner_block"])
 def test_texts_and_predictions_hardly_change(name):
     pair = tiny.pair()
