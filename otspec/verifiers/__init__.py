@@ -103,7 +103,7 @@ REGISTRY = OpenRegistry(
           "winner at each level, then joint verification of its path", kind="tree"),
     _line("lookahead_block", LookaheadBlock, "block", "lossless",
           "winning cells survive whole and are thinned by later tokens", kind="tree"),
-    _line("layer_block", LayerBlock, "layer-verification", "lossless small_vocabulary",
+    _line("layer_block", LayerBlock, "layer-verification", "lossless small_vocabulary numpy_only",
           "winners at each level, all choices weighed at once and decided layer by layer", kind="tree"),
     _line("vertex_block", VertexBlock, "gbv", "lossless",
           "draft of largest ratio at each level, then joint verification of its path", kind="tree"),
