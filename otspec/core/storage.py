@@ -49,8 +49,8 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadFile(f"{path}: no safetensors file, or cut off in its header ({error}). "
                       f"Fix: copy the trace again, or record it again.") from None
-    if size != 8 + length + end:
-        raise BadFile(f"{path}: {size} bytes, but its header promises {8 + length + end}: truncated or altered. "
+    if not isinstance(end, int) or size != 8 + length + end:
+        raise BadFile(f"{path}: {size} bytes, its header promises {8 + length} and {end!r}: truncated or altered. "
                       f"Fix: copy the trace again, or record it again.")
     arrays: dict[str, np.ndarray] = {}
     for name, entry in header.items():

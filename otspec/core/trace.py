@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, as_tokens, check_temperature
+from otspec.core.checks import as_law, as_tokens, check_temperature, on_host
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
@@ -90,7 +90,7 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
                                 f"Fix: one row per context, one vocabulary.")
         arrays = {"target": log_probabilities(target, dtype), "draft": log_probabilities(draft, dtype)}
         if contexts is not None:
-            arrays["contexts"] = _as_contexts(contexts, len(target))
+            arrays["contexts"] = _as_contexts(contexts)
         return cls([arrays], provenance or {"created_by": "Trace.from_laws"})
 
     @classmethod
@@ -270,12 +270,11 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         return law
 
 
-def _as_contexts(contexts: Any, count: int) -> np.ndarray:
-    array = as_tokens(contexts)
-    if np.asarray(array).dtype.kind not in "iu" or array.ndim != 2 or len(array) != count:
-        raise ShapeMismatch(f"contexts: {array.dtype} of shape {tuple(array.shape)} for {count} laws. "
+def _as_contexts(contexts: Any) -> np.ndarray:
+    array = on_host("contexts", as_tokens(contexts))
+    if array.dtype.kind not in "iu" or array.ndim != 2:
+        raise ShapeMismatch(f"contexts: {array.dtype} of shape {tuple(array.shape)}. "
                             f"Fix: whole numbers [n T], padded with -1 on the left.")
-    array = np.asarray(array)
     if array.size and not -1 <= array.min() <= array.max() < 1 << 31:
         raise BadArgument(f"contexts: run from {array.min()} to {array.max()}. Fix: token ids, and -1 for padding.")
     return array.astype(np.int32)

@@ -29,7 +29,7 @@ def test_the_best_prefix_may_end_inside_a_bucket(k, spread):
 
 
 def test_a_prefix_that_ends_inside_a_bucket_is_found():
-    """Ratios 1.0001 and 1.0155 share a bucket and the best prefix parts them: at its ends the value is 4e-5 too high."""
+    """Ratios 1.0001 and 1.0155 share a bucket that the best prefix parts: at its ends the value is 4e-5 too high."""
     draft = np.array([0.5005, 0.0005, 0.00675, 0.0])
     target = draft * np.array([0.0, 1.0001, 1.0155, 0.0])
     draft[3], target[3] = 1 - draft.sum(), 1 - target.sum()
