@@ -13,7 +13,7 @@ from otspec.decode.method import method
 DRAFTERS = {"one path, `lookup`": [ot.drafter("paths"), ot.drafter("lookup")],
             "`paths`, K > 1": [ot.drafter("paths", scheme=3)], "`tree`": [ot.drafter("tree", widths=(3, 2))],
             "`heap`": [ot.drafter("heap")], "`rerank`": [ot.drafter("rerank")],
-            "`several`": [ot.drafter("several", models=3)]}
+            "`several`": [ot.drafter("several", models=3)], "`adaptive`": [ot.drafter("adaptive")]}
 
 
 def lawful(rule, drafter):
