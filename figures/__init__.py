@@ -43,25 +43,27 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def own(name: str, description: str, data: Callable[[bool], Table], draw: Callable[[Table], Any],
-        arguments: Sequence[str] | None = None) -> int:
-    """Make a figure that needs no trace and stands in no report; return the exit code.
+def own(name: str, description: str | None, data: Callable[[Any], Table], draw: Callable[[Table], Any],
+        arguments: Sequence[str] | None = None,
+        options: Callable[[argparse.ArgumentParser], None] | None = None) -> int:
+    """Make a figure that stands in no report; return the exit code.
 
-    ``data`` is told whether to be quick; ``draw`` sees the CSV alone.
+    ``data`` is told whether to be quick or, where the script has ``options`` of its own, all that was given; ``draw``
+    sees the CSV alone and returns a figure.
     """
     parser = argparse.ArgumentParser(prog=f"python -m figures.{name}", description=description,
                                      epilog=f"example: python -m figures.{name} --out figures-out --quick")
     parser.add_argument("--out", default=".", help="folder of the files (default: here)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs")
     parser.add_argument("--from-csv", metavar="FILE", help="draw again from the CSV of an earlier run")
+    if options is not None:
+        options(parser)
     given = parser.parse_args(arguments)
     try:
-        if given.from_csv:
-            csv = Path(given.from_csv)
-        else:
-            csv = Path(given.out) / f"{name}.csv"
+        csv = Path(given.from_csv or Path(given.out) / f"{name}.csv")
+        if not given.from_csv:
             csv.parent.mkdir(parents=True, exist_ok=True)
-            data(given.quick).to_csv(csv)
+            data(given.quick if options is None else given).to_csv(csv)
         files = {kind: csv.with_suffix(f".{kind}") for kind in METADATA}
         save(draw(Table.from_csv(csv)), files)
     except (OtspecError, OSError) as error:

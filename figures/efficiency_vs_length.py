@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
 NAME = "efficiency_vs_length"
 ALIASES = ("hierarchical",)  # drawn under their other name
@@ -22,26 +21,13 @@ PATHS, SAMPLES = 4, 128
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and draw, or draw from the data of an earlier run; return the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
-                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of measuring")
-    parser.add_argument("--contexts", type=int, default=256, help="contexts of the pocket trace")
-    parser.add_argument("--quick", action="store_true", help="8 contexts, drafts of up to 3 tokens")
-    given = parser.parse_args(arguments)
-    try:
-        if given.from_csv:
-            csv = Path(given.from_csv)
-        else:
-            csv = Path(given.out) / f"{NAME}.csv"
-            csv.parent.mkdir(parents=True, exist_ok=True)
-            data(8 if given.quick else given.contexts, 3 if given.quick else 8).to_csv(csv)
-        files = draw(Table.from_csv(csv), csv)
-    except (OtspecError, OSError) as error:
-        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, [csv, *files])))
-    return 0
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--contexts", type=int, default=256, help="contexts of the pocket trace; 8 if quick")
+
+    def compute(given: argparse.Namespace) -> Table:
+        return data(8 if given.quick else given.contexts, 3 if given.quick else 8)
+
+    return own(NAME, __doc__, compute, draw, arguments, options)
 
 
 def data(contexts: int, longest: int) -> Table:
@@ -80,7 +66,7 @@ def toy(longest: int) -> list[dict[str, object]]:
     return rows
 
 
-def draw(table: Table, csv: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """Three panels side by side, as PDF and PNG beside the data."""
     from matplotlib.figure import Figure
 
@@ -104,9 +90,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
             panel = table.where(panel="toy") if ax is exact else pocket
             ax.set_xticks(sorted(set(panel.column("draft_length"))))
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=5)
-        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        return figure
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
 NAME = "goodput"
 MEASURED = Path(__file__).parents[1] / "tests" / "bench" / "results" / "goodput_steps.csv"
@@ -25,27 +25,12 @@ SCALES = (1, 20)  # cost of the target's calls, in those measured
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compute and draw, or draw from the data of an earlier run; return the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
-                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--steps", metavar="FILE", default=str(MEASURED),
-                        help="table of measured steps (default: that of the benchmark)")
-    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of computing it")
-    parser.add_argument("--quick", action="store_true", help="a coarse grid")
-    given = parser.parse_args(arguments)
-    try:
-        if given.from_csv:
-            csv = Path(given.from_csv)
-        else:
-            csv = Path(given.out) / f"{NAME}.csv"
-            csv.parent.mkdir(parents=True, exist_ok=True)
-            data(Table.from_csv(given.steps), quick=given.quick).to_csv(csv)
-        files = draw(Table.from_csv(csv), csv)
-    except (OtspecError, OSError) as error:
-        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, [csv, *files])))
-    return 0
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--steps", metavar="FILE", default=str(MEASURED),
+                            help="table of measured steps (default: that of the benchmark)")
+
+    return own(NAME, __doc__, lambda given: data(Table.from_csv(given.steps), quick=given.quick), draw, arguments,
+               options)
 
 
 def data(steps: Table, *, quick: bool = False) -> Table:
@@ -69,7 +54,7 @@ def data(steps: Table, *, quick: bool = False) -> Table:
     return Table(rows, {**steps.metadata, "context": CONTEXT, "max_length": LONGEST, "pair_acceptance": own})
 
 
-def draw(table: Table, csv: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """One panel per target, as PDF and PNG beside the data."""
     from matplotlib.figure import Figure
 
@@ -89,9 +74,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
         axes[0].annotate("pocket pair", (1, own), xycoords=("axes fraction", "data"), xytext=(-3, 2),
                          textcoords="offset points", ha="right", va="bottom", color="white", fontsize=7)
         figure.suptitle("draft length of most tokens per second")
-        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        return figure
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
 NAME = "length_policies"
 COSTS = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -23,25 +21,7 @@ COLUMNS = ("policy", "parameters", "tokens_per_call", "drafts_per_call", "speedu
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and draw, or draw from the data of an earlier run; return the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
-                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of measuring")
-    parser.add_argument("--quick", action="store_true", help="32 short contexts, drafts of up to 4 tokens, two costs")
-    given = parser.parse_args(arguments)
-    try:
-        if given.from_csv:
-            csv = Path(given.from_csv)
-        else:
-            csv = Path(given.out) / f"{NAME}.csv"
-            csv.parent.mkdir(parents=True, exist_ok=True)
-            data(quick=given.quick).to_csv(csv)
-        files = draw(Table.from_csv(csv), csv)
-    except (OtspecError, OSError) as error:
-        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, [csv, *files])))
-    return 0
+    return own(NAME, __doc__, lambda quick: data(quick=quick), draw, arguments)
 
 
 def data(*, quick: bool = False) -> Table:
@@ -68,7 +48,7 @@ def data(*, quick: bool = False) -> Table:
     return Table(rows, {**about, "pair": "pocket", "seed": 0, "otspec": ot.__version__})
 
 
-def draw(table: Table, csv: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """One panel per temperature, as PDF and PNG beside the data."""
     from matplotlib.figure import Figure
 
@@ -85,9 +65,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
             ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
         drawn, names = axes[0].get_legend_handles_labels()
         figure.legend(drawn, names, loc="outside lower center", ncols=2 * len(temperatures))
-        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        return figure
 
 
 if __name__ == "__main__":

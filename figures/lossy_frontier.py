@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
 NAME = "lossy_frontier"
 SWEEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -26,25 +24,12 @@ SWEEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compute and draw, or draw from the data of an earlier run; return the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
-                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--trace", default="pocket", help="recorded laws (default: the bundled trace)")
-    parser.add_argument("--contexts", type=int, default=400, help="contexts of the trace, evenly spaced")
-    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of computing")
-    parser.add_argument("--quick", action="store_true", help="24 contexts")
-    given = parser.parse_args(arguments)
-    try:
-        csv = Path(given.from_csv or Path(given.out) / f"{NAME}.csv")
-        if not given.from_csv:
-            csv.parent.mkdir(parents=True, exist_ok=True)
-            data(given.trace, 24 if given.quick else given.contexts).to_csv(csv)
-        files = draw(Table.from_csv(csv), csv)
-    except (OtspecError, OSError) as error:
-        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, [csv, *files])))
-    return 0
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--trace", default="pocket", help="recorded laws (default: the bundled trace)")
+        parser.add_argument("--contexts", type=int, default=400, help="contexts, evenly spaced; 24 if quick")
+
+    return own(NAME, __doc__, lambda given: data(given.trace, 24 if given.quick else given.contexts), draw, arguments,
+               options)
 
 
 def data(trace: str, contexts: int) -> Table:
@@ -77,7 +62,7 @@ def _stderr(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size))
 
 
-def draw(table: Table, csv: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """One panel per number of drafts, as PDF and PNG beside the data."""
     from matplotlib.figure import Figure
 
@@ -94,9 +79,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
             drawn, names = ax.get_legend_handles_labels()
             handles |= dict(zip(names, drawn, strict=True))
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
-        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        return figure
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
 NAME = "tree_shapes"
 MEASURED = Path(__file__).parents[1] / "tests" / "bench" / "results" / "tree_rates.csv"
@@ -26,28 +25,15 @@ TITLES = {"sequoia": "Sequoia", "fitted": "fitted to its rule", "caterpillar": "
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plan and draw, or draw from the data of an earlier run; return the exit code."""
-    parser = argparse.ArgumentParser(prog=f"python -m figures.{NAME}", description=__doc__,
-                                     epilog=f"example: python -m figures.{NAME} --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--from-csv", metavar="FILE", help="draw this table instead of planning")
-    parser.add_argument("--rates", default=str(MEASURED), help="rates of python -m tests.bench.tree_policies")
-    parser.add_argument("--budget", type=int, default=16, help="drafted tokens")
-    parser.add_argument("--text", type=int, default=0, help="text of the pocket trace that the last four are drawn for")
-    parser.add_argument("--quick", action="store_true", help="8 drafted tokens")
-    given = parser.parse_args(arguments)
-    try:
-        if given.from_csv:
-            csv = Path(given.from_csv)
-        else:
-            csv = Path(given.out) / f"{NAME}.csv"
-            csv.parent.mkdir(parents=True, exist_ok=True)
-            data(Table.from_csv(given.rates), 8 if given.quick else given.budget, given.text).to_csv(csv)
-        files = draw(Table.from_csv(csv), csv)
-    except (OtspecError, OSError) as error:
-        print(f"figures.{NAME}: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, [csv, *files])))
-    return 0
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--rates", default=str(MEASURED), help="rates of python -m tests.bench.tree_policies")
+        parser.add_argument("--budget", type=int, default=16, help="drafted tokens; 8 if quick")
+        parser.add_argument("--text", type=int, default=0, help="text of the pocket trace for the last four trees")
+
+    def compute(given: argparse.Namespace) -> Table:
+        return data(Table.from_csv(given.rates), 8 if given.quick else given.budget, given.text)
+
+    return own(NAME, __doc__, compute, draw, arguments, options)
 
 
 def acceptance(rates: Table, rule: str, temperature: float = 1.0) -> Any:
@@ -156,7 +142,7 @@ class Speaker:
         return torch.softmax(logits.double(), dim=-1)
 
 
-def draw(table: Table, csv: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """Two rows of trees: fixed ones, and those that follow the text."""
     from matplotlib.figure import Figure
 
@@ -179,9 +165,7 @@ def draw(table: Table, csv: Path) -> list[Path]:
         bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.7, aspect=25, extend="min")
         bar.set_ticks([0.01, 0.03, 0.1, 0.3, 1.0], labels=["1 %", "3 %", "10 %", "30 %", "100 %"])
         bar.minorticks_off()
-        files = {kind: csv.with_suffix(f".{kind}") for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        return figure
 
 
 if __name__ == "__main__":

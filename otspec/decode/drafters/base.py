@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from otspec.core.checks import check_positive
 from otspec.core.errors import SchemeMismatch
 
 
@@ -120,3 +121,39 @@ class Drafter(ABC):
     def mismatch(self, rule: Any, why: str) -> SchemeMismatch:
         """Error of a rule that these drafts cannot be verified by."""
         return SchemeMismatch(f"drafter: {self!r} cannot be verified by {rule!r}: {why}.")
+
+
+class GrownTree(Drafter):
+    """Base of drafters that grow ``nodes`` nodes, at most ``max_depth`` deep, at most `most_draws` below one node.
+
+    A subclass is a frozen dataclass with these fields, and perhaps ``max_children``.
+    """
+
+    nodes: int
+    max_depth: int | None
+
+    def _check_sizes(self) -> None:
+        check_positive("nodes", self.nodes)
+        for name in ("max_depth", "max_children"):
+            if getattr(self, name, None) is not None:
+                check_positive(name, getattr(self, name))
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes of a round."""
+        return self.nodes
+
+    @property
+    def depth(self) -> int:
+        """Depth of the deepest tree."""
+        return min(self.nodes, self.max_depth or self.nodes)
+
+    @property
+    def most_draws(self) -> int:
+        """Most children of a node."""
+        return min(self.nodes, getattr(self, "max_children", None) or self.nodes)
+
+    @property
+    def branches(self) -> bool:
+        """Whether it is more than a chain."""
+        return self.most_draws > 1

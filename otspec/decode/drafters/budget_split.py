@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, normalized_or
-from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.decode.drafters.base import Draft, GrownTree, Speaker
 from otspec.decode.drafters.calibrated_heap import Bins, as_calibration
 from otspec.policies.trees.splitting import Splitting
 from otspec.policies.trees.table import AcceptanceTable, Calibration
 
 
 @dataclass(frozen=True)
-class BudgetSplit(Drafter):
+class BudgetSplit(GrownTree):
     """Tree of at most ``nodes`` drafts, budget by budget.
 
     Parameters
@@ -52,10 +51,7 @@ class BudgetSplit(Drafter):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_positive("nodes", self.nodes)
-        for name in ("max_depth", "max_children"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
+        self._check_sizes()
         calibration = as_calibration(self.calibration)
         object.__setattr__(self, "calibration", calibration)
         known = AcceptanceTable(self.rates).num_ranks
@@ -64,25 +60,10 @@ class BudgetSplit(Drafter):
                               f"calibrated for {calibration.num_ranks}. Fix: no more than those.")
 
     @property
-    def num_nodes(self) -> int:
-        """Nodes of a round."""
-        return self.nodes
-
-    @property
-    def depth(self) -> int:
-        """Depth of the deepest tree."""
-        return min(self.nodes, self.max_depth or self.nodes)
-
-    @property
     def most_draws(self) -> int:
         """Most children of a node."""
         return min(self.nodes, self.max_children or self.nodes, as_calibration(self.calibration).num_ranks,
                    AcceptanceTable(self.rates).num_ranks)
-
-    @property
-    def branches(self) -> bool:
-        """Whether it is more than a chain."""
-        return self.most_draws > 1
 
     @cached_property
     def splitting(self) -> Splitting:

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
-from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.decode.drafters.base import Draft, GrownTree, Speaker
 from otspec.decode.drafters.best_first import Place, grow
 from otspec.policies.trees.table import Calibration
 
 
 @dataclass(frozen=True)
-class CalibratedHeap(Drafter):
+class CalibratedHeap(GrownTree):
     """Tree of ``nodes`` drafts, grown where measured rates are largest.
 
     Parameters
@@ -48,10 +47,7 @@ class CalibratedHeap(Drafter):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_positive("nodes", self.nodes)
-        for name in ("max_depth", "max_children"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
+        self._check_sizes()
         calibration = as_calibration(self.calibration)
         object.__setattr__(self, "calibration", calibration)
         if calibration.by_width:
@@ -59,24 +55,9 @@ class CalibratedHeap(Drafter):
                               "are drawn. Fix: by_entropy [R E] and by_chance [R C], or the drafter 'budget_split'.")
 
     @property
-    def num_nodes(self) -> int:
-        """Nodes of a round."""
-        return self.nodes
-
-    @property
-    def depth(self) -> int:
-        """Depth of the deepest tree."""
-        return min(self.nodes, self.max_depth or self.nodes)
-
-    @property
     def most_draws(self) -> int:
         """Most children of a node."""
         return min(self.nodes, as_calibration(self.calibration).num_ranks, self.max_children or self.nodes)
-
-    @property
-    def branches(self) -> bool:
-        """Whether it is more than a chain."""
-        return self.most_draws > 1
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw node after node; one call of the draft model each."""

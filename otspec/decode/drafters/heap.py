@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from otspec.core.checks import check_positive
-from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.decode.drafters.base import Draft, GrownTree, Speaker
 from otspec.decode.drafters.best_first import Place, grow
 
 
 @dataclass(frozen=True)
-class Heap(Drafter):
+class Heap(GrownTree):
     """Tree of ``nodes`` drafts, grown best first, at most ``max_depth`` deep.
 
     Parameters
@@ -39,24 +38,7 @@ class Heap(Drafter):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_positive("nodes", self.nodes)
-        if self.max_depth is not None:
-            check_positive("max_depth", self.max_depth)
-
-    @property
-    def num_nodes(self) -> int:
-        """Nodes of a round."""
-        return self.nodes
-
-    @property
-    def depth(self) -> int:
-        """Depth of the deepest tree."""
-        return min(self.nodes, self.max_depth or self.nodes)
-
-    @property
-    def branches(self) -> bool:
-        """Whether it is more than a chain."""
-        return self.nodes > 1
+        self._check_sizes()
 
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw node after node; one call of the draft model each."""

@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from otspec.core.checks import check_positive
-from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.decode.drafters.base import Draft, GrownTree, Speaker
 
 
 @dataclass(frozen=True)
-class Likeliest(Drafter):
+class Likeliest(GrownTree):
     """The ``nodes`` likeliest nodes, at most ``max_depth`` deep.
 
     Examples
@@ -33,30 +32,7 @@ class Likeliest(Drafter):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        check_positive("nodes", self.nodes)
-        for name in ("max_depth", "max_children"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
-
-    @property
-    def num_nodes(self) -> int:
-        """Nodes of a round."""
-        return self.nodes
-
-    @property
-    def depth(self) -> int:
-        """Depth of the deepest tree."""
-        return min(self.nodes, self.max_depth or self.nodes)
-
-    @property
-    def most_draws(self) -> int:
-        """Most children of a node."""
-        return min(self.nodes, self.max_children or self.nodes)
-
-    @property
-    def branches(self) -> bool:
-        """Whether it is more than a chain."""
-        return self.most_draws > 1
+        self._check_sizes()
 
     @property
     def num_uniforms(self) -> int:
