@@ -144,8 +144,9 @@ def test_compare_on_small_models_is_exact(tmp_path, capsys, monkeypatch):
     out = tmp_path / "toys.csv"
     asked = ["compare", "--pair", "toys", "--out", str(out)]
     assert main(asked) == 0
-    assert "no rule above the certified optimum of its drafts: yes; 22 comparisons" in capsys.readouterr().out
-    assert Table.from_csv(out).rows == whole(2).rows
+    rows = whole(2).rows
+    assert f"no rule above the certified optimum of its drafts: yes; {len(rows)} comparisons" in capsys.readouterr().out
+    assert Table.from_csv(out).rows == rows
     assert "no --trace" in refused(capsys, *asked, "--rules", "block")
     assert "num_paths: 1" in refused(capsys, *asked, "-k", "1")
     monkeypatch.setattr(sequences, "LIMIT", -1.0)  # every rule counts as above its optimum

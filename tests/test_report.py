@@ -79,7 +79,7 @@ def test_all_parts_are_there_and_every_check_holds(finished):
     assert {f"tables/{table}.csv" for table in finished.tables} <= names
     page = (finished.out / "report.md").read_text(encoding="utf-8")
     assert all(f"figures/{figure}.png" in page for figure in figures)
-    assert page.count("What to see: ") == 8
+    assert page.count("What to see: ") == 9
 
 
 def test_the_json_holds_all_numbers(finished):

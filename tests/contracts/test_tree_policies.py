@@ -82,7 +82,7 @@ def test_a_plan_and_the_decoder_accept_the_same_rules(name):
 
 LAWFUL = {"dyspec": {"traversal", "recursive_walk"}, "eagle2": {"traversal"}}
 LAWFUL |= {"calibrated_heap": LAWFUL["dyspec"], "likeliest": LAWFUL["eagle2"], "ppd": LAWFUL["eagle2"]}
-FIXED = {"nss", "naive", "recursive_wor", "optimal", "lp", "winner_block", "vertex_block", "traversal",
+FIXED = {"nss", "naive", "recursive_wor", "optimal", "lp", "winner_block", "layer_block", "vertex_block", "traversal",
          "grouped_traversal", "recursive_walk", "optimal_walk"}
 
 
