@@ -47,7 +47,8 @@ def test_drafters_choose_their_rule(prompts, tmp_path, capsys):
     assert [row["verifier"] for row in rows] == ["traversal", "block"]
 
 
-@pytest.mark.parametrize("drafts", [one for group in DRAFTERS.values() for one in group], ids=lambda one: repr(one)[:30])
+@pytest.mark.parametrize("drafts", [one for group in DRAFTERS.values() for one in group],
+                         ids=lambda one: repr(one)[:30])
 def test_the_usual_rule_is_lawful(drafts):
     method(usual_verifier(drafts), 1, 1, drafts)
 
