@@ -7,6 +7,7 @@ windows, where the tokens per call of a run stand beside what its own laws predi
 
 from __future__ import annotations
 
+import argparse
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,8 +25,8 @@ from otspec.planner.rounds import tokens_per_call
 from otspec.train.corpus import build_corpus, heldout_windows
 from tests.bench.harness import save
 
-TEMPERATURES, BUDGETS = (1.0, 0.6), (8, 16, 32)
-DRAFT_COST = 1e-3
+BUDGETS = (8, 16, 32)
+DRAFT_COST, SETS = 1e-6, 2
 FRESH, DECODED, NEW_TOKENS, SEED = 512, 96, 40, 5
 
 
@@ -39,7 +40,8 @@ def fresh_contexts(pair: Any) -> list[list[int]]:
 def planned(pair: Any, texts: list[list[int]], budget: int, temperature: float) -> Iterator[dict[str, object]]:
     """Choice, Sequoia and the default: predicted on the planner's held-out contexts, measured on fresh ones."""
     start = time.process_time()
-    answer = ot.recommend(pair, budget, draft_cost=DRAFT_COST, temperature=temperature, curve=False, seed=SEED)
+    answer = ot.recommend(pair, budget, draft_cost=DRAFT_COST, temperature=temperature, curve=False, sets=SETS,
+                          seed=SEED)
     seconds = time.process_time() - start
     rivals = [one for one in answer.runners_up if one.candidate.family in ("sequoia", "default")]
     shown = [answer.choice, *rivals]
@@ -70,14 +72,18 @@ def decoded(pair: Any, texts: list[list[int]], one: Any, temperature: float) -> 
 
 
 def main() -> None:
-    """Measure both temperatures and all budgets."""
+    """Measure both temperatures and all budgets, or those that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.6])
+    parser.add_argument("--out", default="planner")
+    given = parser.parse_args()
     pair = ot.load_pair("pocket", device="cpu")
     texts = fresh_contexts(pair)
     rows: list[dict[str, object]] = []
-    for warmth in TEMPERATURES:
+    for warmth in given.temperatures:
         for budget in BUDGETS:
             rows += planned(pair, texts, budget, warmth)
-            save("planner", rows, "torch")  # what is finished is kept
+            save(given.out, rows, "torch")  # what is finished is kept
 
 
 if __name__ == "__main__":
