@@ -219,11 +219,8 @@ assert max(rules.values()) <= best.upper + 1e-9
 #
 # * *Layers of winner and block* (`layer_block`, the exact winner law inside Layer Verification's lift): mean gap to the
 #   stateless optimum 1.77 → 1.70, 1.38 → 1.36 and 1.39 → 1.33 % at (tokens, length, paths) = (2, 4, 2), (2, 3, 3),
-#   (3, 3, 2), and nothing at length 2. On the pocket pair, 4 paths of 8 tokens, +.137 ± .105 tokens over winner and block
-#   on the same paths (100 contexts): not significant.
+#   (3, 3, 2), and nothing at length 2. On the pocket pair, 4 paths of 8 tokens, +.137 ± .105 tokens over winner and
+#   block on the same paths (100 contexts): not significant.
 # * *Layers of look-ahead* (the index among survivors is uniform given the drafts so far, so the lift is lossless):
 #   1.051 → .992, 1.059 → 1.046, but .796 → .802. It can lose where the weight of a path and $p/L$ are correlated, so it
 #   is not a rule of the registry.
-#
-# Both use the rows of drafted nodes alone. The price function of the optimum does not: whether a node is limited by the
-# target depends on how much of its *continuation* will be, which no row of the node shows.
