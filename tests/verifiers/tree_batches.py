@@ -17,7 +17,8 @@ WITHOUT = [name for name in RULES if list_verifiers()[name].supports(WithoutRepl
 WITH = [name for name in RULES if list_verifiers()[name].supports(WithReplacement(2))]
 PAIRS = [(name, kind) for names, kinds in ((WITHOUT, ("without_replacement",)), (WITH, ("branches", "paths")))
          for name in names for kind in kinds if (name, kind) != ("lookahead_block", "branches")]
-FAST = [pair for pair in PAIRS if pair[0] not in ("grouped_traversal", "lookahead_block", "layer_block")]  # no loop over rows
+LOOPS = ("grouped_traversal", "lookahead_block", "layer_block")  # over rows
+FAST = [pair for pair in PAIRS if pair[0] not in LOOPS]
 
 
 def scheme_of(kind):
