@@ -24,6 +24,7 @@ from otspec.core.errors import ShapeMismatch
 from otspec.decode.recorded import Recorder
 
 ROWS = 64  # texts of one length that a whole pass reads together
+PART = 256  # tokens of a text that are read in one call
 STEP = 64  # slots by which the width of recorded calls grows
 
 
@@ -123,11 +124,15 @@ class TreeReader:
         self._most = max(self._most, width)
         if width == 0:
             return
-        slots = torch.arange(width, device=device)
-        seen = (slots <= slots[:, None])[None].expand(len(texts), -1, -1)
-        places = slots.expand(len(texts), -1)
+        tokens = torch.from_numpy(padded).to(device)
         whole = len(rows) == self._cache.rows and list(rows) == list(range(len(rows)))
-        self._call(torch.from_numpy(padded).to(device), places, places, seen, 1, None if whole else chosen)
+        # part by part, so that the scores of a long text are never all in memory
+        for start in range(0, width, PART):
+            slots = torch.arange(start, min(start + PART, width), device=device)
+            seen = (torch.arange(int(slots.shape[0]) + start, device=device) <= slots[:, None])[None]
+            places = slots.expand(len(texts), -1)
+            self._call(tokens[:, start : start + PART], places, places, seen.expand(len(texts), -1, -1), 1,
+                       None if whole else chosen)
 
     def read(self, tokens: Any, parents: Any, last: int = 0) -> Any:
         """Logits after nodes; see `Reader`."""
