@@ -14,7 +14,7 @@ from typing import Any
 
 from otspec.core.errors import OtspecError
 from otspec.core.table import Table
-from otspec.decode.record import load_trace
+from otspec.recording.record import load_trace
 from otspec.reporting import settings
 from otspec.reporting.pictures import METADATA, PICTURES, make, redraw, save
 from otspec.reporting.study import Study

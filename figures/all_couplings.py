@@ -15,7 +15,7 @@ from otspec.analysis.instances import random_pair
 from otspec.core.laws import total_variation
 from otspec.core.table import Table
 from otspec.couplings import coupling
-from otspec.decode.record import load_trace
+from otspec.recording.record import load_trace
 
 NAME, TITLE = "all_couplings", "Agreement of all couplings against total variation"
 SEED, VOCABULARY, SAMPLES = 0, 12, 4_000

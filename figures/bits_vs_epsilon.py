@@ -15,7 +15,7 @@ from otspec.analysis.instances import random_pair
 from otspec.core.laws import overlap
 from otspec.core.table import Table
 from otspec.couplings import coupling
-from otspec.decode.record import load_trace
+from otspec.recording.record import load_trace
 
 NAME, TITLE = "bits_vs_epsilon", "Bits exchanged against the agreement that may be lost"
 SEED, LARGE = 0, 151_936

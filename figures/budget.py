@@ -13,9 +13,9 @@ from pathlib import Path
 from otspec.core.errors import OtspecError
 from otspec.core.table import Table
 from otspec.decode.models import load_pair
-from otspec.decode.record import load_trace
 from otspec.planner.recommend import recommend
 from otspec.plots import budget_figure
+from otspec.recording.record import load_trace
 from otspec.reporting.pictures import save
 
 QUICK, FULL = (72, 4), (512, 16)  # contexts and budget

@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def data(contexts: int, longest: int) -> Table:
     """Rows of the pocket pair (1 and 4 paths, lengths to ``longest``, the bound), then those of the toy (2 paths)."""
     from otspec.decode.models import load_pair
-    from otspec.decode.path_bound import path_bounds
-    from otspec.decode.record import load_trace
-    from otspec.decode.sequence import compare_sequences
+    from otspec.recording.path_bound import path_bounds
+    from otspec.recording.record import load_trace
+    from otspec.recording.sequence import compare_sequences
 
     pair, trace, lengths = load_pair("pocket", device="cpu"), load_trace("pocket"), range(1, longest + 1)
     # with one path block verification reaches the bound

@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def data(trace: str, contexts: int) -> Table:
     """One row per number of drafts, rule and parameter: exact means over contexts, with their standard errors."""
-    from otspec.decode.record import load_trace
     from otspec.lossy_rules import list_lossy, lossy
+    from otspec.recording.record import load_trace
     from otspec.reporting.exact import evenly
     from otspec.transport.bounds import optimal_acceptance
 

@@ -108,7 +108,7 @@ class Speaker:
 
     def __init__(self, text: int) -> None:
         from otspec.decode.models import load_pair
-        from otspec.decode.record import load_trace
+        from otspec.recording.record import load_trace
 
         self._pair, self._text = load_pair("pocket", device="cpu"), list(load_trace("pocket").prompts[text])
         self.begin()

@@ -16,7 +16,7 @@ from otspec.core.laws import overlap
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.table import Table
 from otspec.couplings import coupling
-from otspec.decode.record import load_trace
+from otspec.recording.record import load_trace
 from otspec.transport.bounds import optimal_acceptance
 
 NAME, TITLE = "watermark", "Strength of a watermark against acceptance"

@@ -82,13 +82,7 @@ from otspec.decode.loop import generate as generate
 from otspec.decode.measure import DecodeRun as DecodeRun
 from otspec.decode.models import Pair as Pair
 from otspec.decode.models import load_pair as load_pair
-from otspec.decode.path_bound import PathBound as PathBound
-from otspec.decode.path_bound import path_bound as path_bound
-from otspec.decode.paths import record_paths as record_paths
 from otspec.decode.reading.behaviour import SlowReading as SlowReading
-from otspec.decode.record import load_trace as load_trace
-from otspec.decode.record import record as record
-from otspec.decode.sequence import compare_sequences as compare_sequences
 from otspec.decode.step_times import measure_steps as measure_steps
 from otspec.decode.streams import text_noise as text_noise
 from otspec.decode.sweep import Sweep as Sweep
@@ -128,6 +122,12 @@ from otspec.policies.trees import TreePlan as TreePlan
 from otspec.policies.trees import TreePolicy as TreePolicy
 from otspec.policies.trees import list_tree_policies as list_tree_policies
 from otspec.policies.trees import tree_policy as tree_policy
+from otspec.recording.path_bound import PathBound as PathBound
+from otspec.recording.path_bound import path_bound as path_bound
+from otspec.recording.paths import record_paths as record_paths
+from otspec.recording.record import load_trace as load_trace
+from otspec.recording.record import record as record
+from otspec.recording.sequence import compare_sequences as compare_sequences
 from otspec.registration import register as register
 from otspec.registration import unregister as unregister
 from otspec.report import Report as Report

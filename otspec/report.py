@@ -25,7 +25,7 @@ from otspec.core.trace import Trace
 from otspec.decode.arguments import check_seed
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, Pair
-from otspec.decode.record import load_trace, record
+from otspec.recording.record import load_trace, record
 from otspec.reporting import settings as sizes
 from otspec.reporting.decoded import changed_since, spread
 from otspec.reporting.exact import agreement_summary, quantile_table

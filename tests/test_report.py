@@ -12,9 +12,9 @@ from otspec.core.errors import BadArgument, BadFile, VersionWarning
 from otspec.core.schemes import Greedy, Hub, WithoutReplacement, WithReplacement
 from otspec.core.table import Table
 from otspec.core.trace import Trace
-from otspec.decode import record as recording
 from otspec.decode.models import load_pair
-from otspec.decode.record import load_trace, record
+from otspec.recording import record as recording
+from otspec.recording.record import load_trace, record
 from otspec.report import _laws, build_report
 from otspec.reporting import exact, study
 from otspec.reporting.decoded import ThreadLimit, changed_since, check_pair, spread

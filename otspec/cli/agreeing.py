@@ -51,7 +51,7 @@ def _laws(given: Any) -> tuple[Any, Any]:
         return tuple(read_law(f"--{name}", getattr(given, name), given.normalize) for name in ("target", "draft"))
     if given.target or given.draft:
         raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")
-    from otspec.decode.record import load_trace
+    from otspec.recording.record import load_trace
     from otspec.reporting.exact import evenly
 
     trace = load_trace(given.trace)

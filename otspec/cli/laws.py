@@ -104,7 +104,7 @@ def _compare(given: Any) -> int:
 
     scheme = read_scheme(given.scheme, given.k)
     if given.trace is not None:
-        from otspec.decode.record import load_trace
+        from otspec.recording.record import load_trace
 
         if given.target or given.draft:
             raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")

@@ -23,7 +23,7 @@ def add_record(commands: Any) -> None:
 
 
 def _record(given: Any) -> None:
-    from otspec.decode.record import record
+    from otspec.recording.record import record
 
     prompts = read_prompts(given.prompts)
     trace = record(named_pair(given, "pocket"), prompts, out=given.out, temperature=given.temperature,

@@ -75,8 +75,8 @@ def _check(given: Any) -> None:
 def _costs(given: Any, pair: Any, prompts: Any) -> tuple[dict[str, Any], list[str]]:
     """Arguments of ``recommend``, and what they rest on."""
     if given.measure_costs:
-        from otspec.decode.record import load_trace
         from otspec.planner.measured import measure_costs
+        from otspec.recording.record import load_trace
 
         texts = prompts if prompts is not None else load_trace("pocket").prompts
         sizes = sorted({1, 8, 32, given.batch_size})

@@ -50,7 +50,7 @@ def add_figures(commands: Any) -> None:
 
 def _figures(given: Any) -> None:
     from otspec.core.errors import BadArgument, UnknownName
-    from otspec.decode.record import load_trace
+    from otspec.recording.record import load_trace
     from otspec.reporting import settings
     from otspec.reporting.pictures import PICTURES, make
     from otspec.reporting.study import Study

@@ -210,8 +210,11 @@ def draw(law: Array, uniform: Array) -> Array:
             raise TypeError("dtype")
         cdf = cumulative_sum(law)
         mass = cdf[..., -1:]
-        if is_numpy_namespace(xp) and not np.isfinite(mass).all():  # elsewhere a device would have to wait
-            raise NotALaw("law: NaN or infinite masses. Fix: pass a law, finite and of sum one.")
+        if is_numpy_namespace(xp):  # elsewhere a device would have to wait
+            if not np.isfinite(mass).all():
+                raise NotALaw("law: NaN or infinite masses. Fix: pass a law, finite and of sum one.")
+            if not np.isfinite(uniform).all():
+                raise BadArgument("uniform: NaN or infinite. Fix: numbers in [0, 1), such as Generator.random gives.")
         level = xp.astype(uniform, xp.float64)[..., None] * mass
         # `cdf < mass` keeps a level that rounded up to the total from running past the last positive token
         return xp.sum(xp.astype((cdf <= level) & (cdf < mass), xp.int64), axis=-1)

@@ -89,7 +89,8 @@ def clipped_ratio(numerator: Array, denominator: Array) -> Array:
     xp = namespace(numerator)
     one = xp.ones_like(numerator)
     sure = (numerator > 0) & (numerator >= denominator)
-    return xp.where(sure, one, numerator / xp.where(denominator > 0, denominator, one))
+    # the quotient of what is sure is not used, and may overflow
+    return xp.where(sure, one, numerator / xp.where((denominator > 0) & ~sure, denominator, one))
 
 
 def row_at(rows: Array, index: Array) -> Array:

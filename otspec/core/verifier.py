@@ -110,6 +110,9 @@ class TokenVerifier(ABC):
         """
         target, draft, tokens = self._checked(target, draft, tokens)
         check_uniforms(uniforms, self.num_uniforms, target=target)
+        if tuple(uniforms.shape[:-1]) != tuple(tokens.shape[:-1]):
+            raise ShapeMismatch(f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of the drafts, "
+                                f"{tuple(tokens.shape[:-1])}. Fix: one row of {self.num_uniforms} numbers per list.")
         token = self._draw(target, draft, tokens, uniforms)
         return Verdict(token, slot_of(token, tokens))
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from otspec.decode.along import laws_along
 from otspec.decode.drafters.paths import Paths
 from otspec.planner.rounds import ENTRIES, chances, places_of
+from otspec.recording.along import laws_along
 
 
 def shares_of_prefixes(pair: Any, prompts: Sequence[Sequence[int]], length: int, warp: dict[str, Any], *,

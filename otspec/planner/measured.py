@@ -16,10 +16,10 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 from otspec.core.table import Table
-from otspec.decode.along import sides
 from otspec.decode.arguments import as_token_lists, check_warp
 from otspec.decode.measure import progress_bar
 from otspec.planner.costs import Costs
+from otspec.recording.along import sides
 
 REPEATS = 7
 DRAFTS = (0, 1, 2, 4, 8, 16, 32)

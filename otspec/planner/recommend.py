@@ -91,7 +91,7 @@ def recommend(pair_or_trace: Any, budget: int, *, draft_cost: float, verify_cost
 
 
 def _pocket_contexts(pair: Pair) -> Any:
-    from otspec.decode.record import load_trace
+    from otspec.recording.record import load_trace
 
     if not pair.target_name.startswith("pocket/"):
         raise BadArgument("prompts: none were given. Fix: prompts=texts, at least 48 of the kind that will be decoded, "

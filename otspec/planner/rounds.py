@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.drafted import DraftedTrees
-from otspec.decode.along import sides
 from otspec.decode.asking import ask, on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.paths import Paths
@@ -25,6 +24,7 @@ from otspec.decode.judges import ChainJudge, Judge, PathsJudge
 from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
 from otspec.decode.tree_judge import TreeJudge
+from otspec.recording.along import sides
 
 ENTRIES = 1 << 23  # of the laws of a batch: 64 MB of float64
 Key = tuple[Any, ...]

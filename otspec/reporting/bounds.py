@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from otspec.core.errors import BadFile
 from otspec.core.table import Table
 from otspec.decode.models import Pair
-from otspec.decode.path_bound import PathBound, Shape, path_bounds
+from otspec.recording.path_bound import PathBound, Shape, path_bounds
 
 FILE = "data/pocket/path_bound.json"
 SAMPLES = 256  # of the bounds at hand

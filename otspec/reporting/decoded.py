@@ -22,8 +22,8 @@ from otspec.core.estimate import Estimate
 from otspec.decode.identity import identity
 from otspec.decode.loop import generate
 from otspec.decode.models import Pair, load_pair
-from otspec.decode.record import record
 from otspec.decode.workers.hire import hired
+from otspec.recording.record import record
 from otspec.reporting.profiles import kept_at
 from otspec.reporting.settings import Run, Settings
 

@@ -15,8 +15,8 @@ from otspec.core.errors import BadArgument
 from otspec.core.estimate import critical
 from otspec.core.table import Table
 from otspec.decode.models import Pair, load_pair
-from otspec.decode.record import load_trace
-from otspec.decode.sequence import compare_sequences
+from otspec.recording.record import load_trace
+from otspec.recording.sequence import compare_sequences
 from otspec.reporting.bounds import report_bounds, room_sentence
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import Settings

@@ -13,7 +13,7 @@ import sys
 import time
 
 import otspec as ot
-from otspec.decode.path_bound import KINDS, path_bounds
+from otspec.recording.path_bound import KINDS, path_bounds
 from tests.bench.harness import save
 
 SHAPES = tuple((paths, length) for length in (4, 8) for paths in (1, 2, 4, 8))

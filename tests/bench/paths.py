@@ -16,8 +16,8 @@ import numpy as np
 
 import otspec as ot
 from otspec.analysis.instances import random_models
-from otspec.decode.paths import PathBatch, record_paths, shorter
 from otspec.decode.streams import streams
+from otspec.recording.paths import PathBatch, record_paths, shorter
 from tests.bench.harness import save
 
 SHAPES = ((2, 4), (2, 8), (4, 4), (4, 8))

@@ -57,6 +57,7 @@ def test_lists_are_welcome():
 def test_clipped_ratio_at_its_corners():
     numerator, denominator = np.array([0.2, 0.3, 0.0, 0.5, 0.0]), np.array([0.4, 0.2, 0.5, 0.0, 0.0])
     assert clipped_ratio(numerator, denominator).tolist() == [0.5, 1.0, 0.0, 1.0, 0.0]
+    assert clipped_ratio(np.array([0.5]), np.array([5e-324])).tolist() == [1.0]  # no overflow on the way
 
 
 def test_rows_and_masses_are_gathered_by_index():

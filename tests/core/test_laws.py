@@ -108,3 +108,9 @@ def test_absent_tokens_have_no_mass_and_no_indicator(convert):
     xp = array_api_compat.array_namespace(law)
     np.testing.assert_array_equal(np.asarray(laws.at(law, tokens)), [0.75, 0.0])
     np.testing.assert_array_equal(np.asarray(laws.one_hot(tokens, 2, xp.float64, xp)), [[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("uniform", [np.nan, np.inf])
+def test_draws_from_numbers_that_are_none_are_refused(uniform):
+    with pytest.raises(ot.BadArgument, match="uniform: NaN or infinite"):
+        ot.draw(np.array([0.0, 0.0]), np.array(uniform))

@@ -5,7 +5,7 @@ from otspec.core.errors import BadArgument
 from otspec.decode.arguments import as_token_lists, check_seed, check_stop_tokens, check_warp
 from otspec.decode.loop import generate
 from otspec.decode.models import load_pair
-from otspec.decode.record import record
+from otspec.recording.record import record
 
 torch = pytest.importorskip("torch")
 NAN, INF = float("nan"), float("inf")

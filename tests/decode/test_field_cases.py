@@ -12,7 +12,7 @@ from otspec.core.errors import BadArgument  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import Pair  # noqa: E402
 from otspec.decode.reading.behaviour import SlowReading  # noqa: E402
-from otspec.decode.record import record  # noqa: E402
+from otspec.recording.record import record  # noqa: E402
 from otspec.verifiers import verifier  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 from tests.decode.strange import SHORT, strange  # noqa: E402

@@ -20,7 +20,7 @@ from otspec.decode.drafters import coupled, paths  # noqa: E402
 from otspec.decode.drafters.tree import FixedTree  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.models import load_pair  # noqa: E402
-from otspec.decode.record import load_trace  # noqa: E402
+from otspec.recording.record import load_trace  # noqa: E402
 from otspec.verifiers import list_verifiers, verifier  # noqa: E402
 from otspec.verifiers.token.rejection import keep_probability  # noqa: E402
 from tests.decode import tiny  # noqa: E402

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 from otspec.core.errors import BadArgument, NotALaw, TooLarge  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
 from otspec.decode.model_laws import NoLaw  # noqa: E402
-from otspec.decode.record import record  # noqa: E402
+from otspec.recording.record import record  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 
 PROMPTS = [[5, 6, 7, 8, 9], [1], [3, 2, 60], [11, 12], [4, 4], [9]]

@@ -72,7 +72,7 @@ def test_unreadable_weights_are_refused_by_name(folder, damage):
 RECORD = """
 import json, os, signal, sys
 from pathlib import Path
-from otspec.decode import record as recording
+from otspec.recording import record as recording
 from tests.decode.tiny import pair
 
 recording.SHARD_BYTES = 1  # a shard for every batch

@@ -8,7 +8,7 @@ pytest.importorskip("transformers")
 
 import otspec as ot
 from otspec.core.table import Table
-from otspec.decode import path_bound as module
+from otspec.recording import path_bound as module
 from otspec.reporting.bounds import FEW, SAMPLES, report_bounds, room_sentence
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import full

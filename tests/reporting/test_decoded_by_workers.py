@@ -40,7 +40,7 @@ def test_decoding_and_recording(tmp_path, monkeypatch):
 
 
 def test_workers_are_sent_what_they_decode(tmp_path):
-    from otspec.decode.record import record
+    from otspec.recording.record import record
 
     pair = small.load(small.folders(tmp_path))
     trace = record(pair, small.PROMPTS, progress=False)

@@ -130,4 +130,4 @@ def test_fitting_on_the_evaluating_paths_would_be_too_low():
 
 
 def test_public_names():
-    assert ot.path_bound.__module__ == "otspec.decode.path_bound"
+    assert ot.path_bound.__module__ == "otspec.recording.path_bound"

@@ -15,7 +15,7 @@ from otspec.decode.reading.alone import AloneReader  # noqa: E402
 from otspec.decode.reading.behaviour import SlowReading, behaviour, positions  # noqa: E402
 from otspec.decode.reading.readers import TreeReader, WholeReader  # noqa: E402
 from otspec.decode.reading.trial import told  # noqa: E402
-from otspec.decode.record import record  # noqa: E402
+from otspec.recording.record import record  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 from tests.decode.strange import SHORT, strange  # noqa: E402
 

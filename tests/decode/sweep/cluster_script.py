@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 
-from otspec.decode.record import record
 from otspec.decode.sweep import shards
 from otspec.decode.sweep.shards import Shards
+from otspec.recording.record import record
 from tests.decode.sweep import small
 
 

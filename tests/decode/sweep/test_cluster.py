@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("distributed")
 
 from otspec.core.errors import BadFile
-from otspec.decode.record import record
 from otspec.decode.sweep import Sweep
+from otspec.recording.record import record
 from tests.decode.sweep import small
 
 ROOT = Path(__file__).parents[3]

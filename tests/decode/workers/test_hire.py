@@ -10,12 +10,12 @@ pytest.importorskip("transformers")
 
 from otspec.core.errors import BadArgument, WorkFailed  # noqa: E402
 from otspec.core.files import sha256  # noqa: E402
-from otspec.decode import record as module  # noqa: E402
 from otspec.decode.loop import generate  # noqa: E402
-from otspec.decode.record import record  # noqa: E402
 from otspec.decode.sweep import decode_sweep  # noqa: E402
 from otspec.decode.workers import drive  # noqa: E402
 from otspec.decode.workers.hire import hired  # noqa: E402
+from otspec.recording import record as module  # noqa: E402
+from otspec.recording.record import record  # noqa: E402
 from tests.decode.sweep import small  # noqa: E402
 
 record = functools.partial(record, **small.RECORDED)

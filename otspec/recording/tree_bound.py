@@ -10,9 +10,9 @@ import numpy as np
 from otspec.analysis.dual.sampled import Bounded
 from otspec.analysis.dual.trees import deterministic, number_trees, sampled_trees
 from otspec.core.errors import SchemeMismatch
-from otspec.decode.along import sides
 from otspec.decode.drafters.base import Drafter
-from otspec.decode.prefixes import PairPrefixes
+from otspec.recording.along import sides
+from otspec.recording.prefixes import PairPrefixes
 
 COPIES = 64  # trees that are drafted side by side, each behind a copy of the text
 ROOT_ROLLOUTS = 32  # times those of a node: the root's worth enters every tree

@@ -24,9 +24,9 @@ from otspec.core.trace import Trace
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.walk import TokenWalk
 from otspec.decode.arguments import as_token_lists
-from otspec.decode.path_bound import PathBound, path_bounds
-from otspec.decode.paths import PathBatch, record_paths, shorter, spread
 from otspec.decode.streams import streams
+from otspec.recording.path_bound import PathBound, path_bounds
+from otspec.recording.paths import PathBatch, record_paths, shorter, spread
 from otspec.verifiers import list_verifiers, verifier
 from otspec.verifiers.block.chosen_path import ChosenPath
 

@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from otspec.core.laws import draw  # noqa: E402
-from otspec.decode.along import laws_after, laws_along  # noqa: E402
 from otspec.decode.drafters.paths import Paths  # noqa: E402
+from otspec.recording.along import laws_after, laws_along  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 
 TEXTS = [[1], [2, 3], [5, 6, 7, 8, 9], [4, 4, 4]]

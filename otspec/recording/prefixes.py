@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.dual.prefixes import Prefixes
-from otspec.decode.along import sides
+from otspec.recording.along import sides
 
 ENTRIES = 1 << 24  # of the laws of one model call: 128 MB of float64
 

@@ -28,7 +28,6 @@ from otspec.core.files import sha256, write_json
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other
-from otspec.decode.along import laws_after, laws_along
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.identity import identity
@@ -37,6 +36,7 @@ from otspec.decode.models import POCKET, load_pair
 from otspec.decode.room import check_room
 from otspec.decode.streams import streams
 from otspec.decode.workers.hire import hired
+from otspec.recording.along import laws_after, laws_along
 
 POCKET_TRACE = POCKET / "trace.safetensors"
 POCKET_DRAFTS = {"draft": "pocket", "draft-small": "pocket-small"}

@@ -9,9 +9,9 @@ pytest.importorskip("transformers")
 from otspec.analysis.blocks import block_efficiency
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
-from otspec.decode.path_bound import path_bounds
-from otspec.decode.sequence import COINS, compare_sequences
 from otspec.decode.streams import streams
+from otspec.recording.path_bound import path_bounds
+from otspec.recording.sequence import COINS, compare_sequences
 from otspec.verifiers import list_verifiers
 from otspec.verifiers.tree.traversal import Traversal
 from tests.decode import tiny

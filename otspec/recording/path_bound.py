@@ -26,16 +26,16 @@ from otspec.core.estimate import Estimate
 from otspec.core.schemes import WithReplacement
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
-from otspec.decode.bound_store import Store
 from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.identity import identity
 from otspec.decode.measure import progress_bar
-from otspec.decode.paths import spread
-from otspec.decode.prefixes import PairPrefixes
 from otspec.decode.room import SHARE, check_room, free_memory
 from otspec.decode.streams import streams
-from otspec.decode.tree_bound import after_tree, check_drafter
+from otspec.recording.bound_store import Store
+from otspec.recording.paths import spread
+from otspec.recording.prefixes import PairPrefixes
+from otspec.recording.tree_bound import after_tree, check_drafter
 from otspec.transport.bounds import optimal_acceptance
 
 KINDS = ("stateless", "one_call", "level")

@@ -14,10 +14,10 @@ pytest.importorskip("transformers")
 from otspec.core.errors import BadArgument, BadFile, NotALaw, UnknownName, VersionWarning
 from otspec.core.laws import draw, total_variation
 from otspec.core.trace import Trace
-from otspec.decode import record as module
 from otspec.decode.models import POCKET, load_pair
-from otspec.decode.record import load_trace, record
 from otspec.decode.streams import streams
+from otspec.recording import record as module
+from otspec.recording.record import load_trace, record
 from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10], [11, 12]]

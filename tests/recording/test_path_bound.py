@@ -11,12 +11,12 @@ pytest.importorskip("transformers")
 import otspec as ot
 from otspec.core.errors import BadArgument, BadFile, SchemeMismatch, TooLarge
 from otspec.core.trace import Trace
-from otspec.decode import path_bound as module
-from otspec.decode.along import laws_after
 from otspec.decode.arguments import check_warp
-from otspec.decode.path_bound import path_bound, path_bounds
-from otspec.decode.paths import record_paths
-from otspec.decode.prefixes import PairPrefixes
+from otspec.recording import path_bound as module
+from otspec.recording.along import laws_after
+from otspec.recording.path_bound import path_bound, path_bounds
+from otspec.recording.paths import record_paths
+from otspec.recording.prefixes import PairPrefixes
 from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10], [3, 3, 1]]
@@ -34,7 +34,7 @@ def blocks(pair):
 
 
 def test_prefixes_have_the_laws_of_plain_passes(pair, monkeypatch):
-    monkeypatch.setattr("otspec.decode.prefixes.ENTRIES", 30)  # two prefixes a call
+    monkeypatch.setattr("otspec.recording.prefixes.ENTRIES", 30)  # two prefixes a call
     prefixes = PairPrefixes(pair, [1, 2], check_warp(0.8, None, None), 20)
     first = prefixes.visit(np.array([0, 0, 0, 0]), np.array([3, 5, 3, 7]))
     assert first.tolist() == [1, 2, 1, 3]

@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.trace import Trace
-from otspec.decode.paths import record_paths, shorter
+from otspec.recording.paths import record_paths, shorter
 from tests.decode import tiny
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10]]
