@@ -206,7 +206,8 @@ def _chance(over: Array, under: Array) -> Array:
     """``min(1, over / under)``, 1 also for 0/0."""
     xp = namespace(over)
     one = xp.ones_like(over)
-    return xp.where(over < under, over / xp.where(under > 0, under, one), one)
+    less = over < under  # elsewhere the quotient is not used, and may overflow
+    return xp.where(less, over / xp.where(less, under, one), one)
 
 
 def _check_state(state: State, length: int) -> None:
