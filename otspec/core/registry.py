@@ -73,12 +73,20 @@ class Entry:
         SchemeMismatch, BadArgument
             Not proved for the scheme; a parameter that the rule does not have.
         """
-        known = list(inspect.signature(self.factory).parameters)[1:]
-        unknown = sorted(set(params) - set(known))
-        if unknown:
-            raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}. Fix: "
-                              + (f"it takes {', '.join(known)}." if known else "it takes none."))
+        self.check_parameters(params, given=1)
         return self.factory(as_scheme(1 if scheme is None else scheme), **params)
+
+    def check_parameters(self, params: Mapping[str, Any], *, given: int = 0) -> None:
+        """Refuse parameters that the factory does not have; its first ``given`` ones are not the caller's to set.
+
+        Raises
+        ------
+        BadArgument
+        """
+        known = list(inspect.signature(self.factory).parameters)[given:]
+        if unknown := sorted(set(params) - set(known)):
+            raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}. "
+                              f"Fix: it takes {', '.join(known) or 'none'}.")
 
 
 class Registry(Mapping[str, Entry]):
@@ -107,6 +115,24 @@ class Registry(Mapping[str, Entry]):
         """Return the number of entries."""
         return len(self._entries)
 
+    def made(self, kind: type, name: Any, params: Mapping[str, Any], *, argument: str = "name") -> Any:
+        """Make what a name stands for; an object of ``kind``, which is made already, is returned as it is.
+
+        Raises
+        ------
+        UnknownName, BadArgument
+            ``argument`` is what the caller calls the name.
+        """
+        if isinstance(name, kind):
+            refuse_parameters_of_made(name, params)
+            return name
+        if not isinstance(name, str):
+            raise BadArgument(f"{argument}: {name!r} is neither a name nor a {self._what}. "
+                              f"Fix: one of {', '.join(self)}.")
+        entry = self[name]
+        entry.check_parameters(params)
+        return entry.factory(**params)
+
     def to_table(self) -> Table:
         """Names, kinds and summaries, one row per entry."""
         return Table([{"name": entry.name, "kind": entry.kind, "summary": entry.summary}
@@ -118,3 +144,14 @@ class Registry(Mapping[str, Entry]):
 
     def _repr_html_(self) -> str:
         return self.to_table()._repr_html_()
+
+
+def refuse_parameters_of_made(made: Any, params: Mapping[str, Any]) -> None:
+    """Refuse parameters beside an object that has its own.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if params:
+        raise BadArgument(f"{', '.join(sorted(params))}: {made!r} is made already. Fix: give its name instead.")

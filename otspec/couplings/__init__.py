@@ -11,12 +11,11 @@ tokens does not matter), ``list`` (the drafter may send several tokens).
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument
-from otspec.core.registry import Entry, Registry, Source
+from otspec.core.registry import Entry, Registry, Source, refuse_parameters_of_made
 from otspec.couplings.communicated import Communicated
 from otspec.couplings.entropy import MinimumEntropy
 from otspec.couplings.gumbel import Gumbel
@@ -74,15 +73,11 @@ def coupling(name: str | Coupling, **params: Any) -> Coupling:
     (Gumbel(), ListGumbel(num_drafts=2))
     """
     if isinstance(name, Coupling):
-        if params:
-            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
+        refuse_parameters_of_made(name, params)
         return name
-    factory = REGISTRY[name].factory
-    known = list(inspect.signature(factory).parameters)
-    if unknown := sorted(set(params) - set(known)):
-        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. "
-                          f"Fix: it takes {', '.join(known) or 'none'}.")
-    return factory(**params)
+    entry = REGISTRY[name]
+    entry.check_parameters(params)
+    return entry.factory(**params)
 
 
 def list_couplings(kind: str | None = None) -> Registry:

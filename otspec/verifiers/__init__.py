@@ -18,7 +18,7 @@ from typing import Any
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.open_registry import OpenRegistry
-from otspec.core.registry import Entry, Registry, Source
+from otspec.core.registry import Entry, Registry, Source, refuse_parameters_of_made
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
 from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.greedy_block import GreedyBlock
@@ -183,8 +183,7 @@ def verifier(name: Any, scheme: DraftScheme | int | None = None, **params: Any) 
 def _checked_object(rule: Any, scheme: DraftScheme | int | None, params: dict[str, Any]) -> Any:
     if not hasattr(rule, "scheme"):
         raise BadArgument(f"name: {rule!r} is neither a name nor a verifier. Fix: one of {', '.join(REGISTRY)}.")
-    if params:
-        raise BadArgument(f"{', '.join(sorted(params))}: {rule!r} is made already. Fix: give its name instead.")
+    refuse_parameters_of_made(rule, params)
     if scheme is not None and as_scheme(scheme) != rule.scheme:
         raise SchemeMismatch(f"{rule!r} is bound to {rule.scheme}; got {as_scheme(scheme)}. "
                              f"Fix: make it for that scheme, otspec.verifier(name, scheme).")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from otspec.core.errors import BadArgument
 from otspec.core.registry import Entry, Registry, Source
 from otspec.decode.drafters.adaptive import Adaptive
 from otspec.decode.drafters.base import Draft, Drafter
@@ -68,18 +66,7 @@ def drafter(name: Any, **params: Any) -> Drafter:
     >>> drafter("heap", nodes=16)
     Heap(nodes=16, max_depth=None)
     """
-    if isinstance(name, Drafter):
-        if params:
-            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
-        return name
-    if not isinstance(name, str):
-        raise BadArgument(f"drafter: {name!r} is neither a name nor a drafter. Fix: one of {', '.join(DRAFTERS)}.")
-    entry = DRAFTERS[name]
-    known = list(inspect.signature(entry.factory).parameters)
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: it takes {', '.join(known)}.")
-    return entry.factory(**params)
+    return DRAFTERS.made(Drafter, name, params, argument="drafter")
 
 
 __all__ = ["DRAFTERS", "Draft", "Drafter", "drafter", "list_drafters"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otspec.core.errors import BadArgument
 from otspec.core.open_registry import OpenRegistry
 from otspec.core.registry import Entry, Source
 from otspec.policies.length.base import LengthPolicy, Prediction
@@ -76,18 +75,7 @@ def length_policy(name: Any, **params: Any) -> LengthPolicy:
     >>> length_policy("fixed", length=3)
     FixedLength(length=3)
     """
-    if isinstance(name, LengthPolicy):
-        if params:
-            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
-        return name
-    if not isinstance(name, str):
-        raise BadArgument(f"name: {name!r} is neither a name nor a length policy. Fix: one of {', '.join(REGISTRY)}.")
-    entry = REGISTRY[name]
-    known = list(getattr(entry.factory, "__dataclass_fields__"))  # noqa: B009 (not every factory has them)
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: it takes {', '.join(known)}.")
-    return entry.factory(**params)
+    return REGISTRY.made(LengthPolicy, name, params)
 
 
 __all__ = ["REGISTRY", "BestLength", "Blocks", "Clairvoyant", "Confidence", "EntropyBound", "FixedLength", "Goodput",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from otspec.core.errors import BadArgument
 from otspec.core.open_registry import OpenRegistry
 from otspec.core.registry import Entry, Source
 from otspec.policies.trees.base import AcceptanceTable, Calibration, TreePlan, TreePolicy
@@ -70,19 +68,7 @@ def tree_policy(name: Any, **params: Any) -> TreePolicy:
     >>> tree_policy("sequoia").plan([0.6, 0.3], 4)
     TreePlan(sequoia, 4 nodes, without_replacement, (2 .), 2.476 tokens per call)
     """
-    if isinstance(name, TreePolicy):
-        if params:
-            raise BadArgument(f"{', '.join(sorted(params))}: {name!r} is made already. Fix: give its name instead.")
-        return name
-    if not isinstance(name, str):
-        raise BadArgument(f"name: {name!r} is neither a name nor a tree policy. Fix: one of {', '.join(REGISTRY)}.")
-    entry = REGISTRY[name]
-    known = list(inspect.signature(entry.factory).parameters)
-    unknown = sorted(set(params) - set(known))
-    if unknown:
-        takes = f"it takes {', '.join(known)}" if known else "it takes none"
-        raise BadArgument(f"{', '.join(unknown)}: no parameter of {name!r}. Fix: {takes}.")
-    return entry.factory(**params)
+    return REGISTRY.made(TreePolicy, name, params)
 
 
 __all__ = ["REGISTRY", "AcceptanceTable", "Calibration", "TreePlan", "TreePolicy", "list_tree_policies", "tree_policy"]
