@@ -288,7 +288,7 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
 
 
 def law_from_checked_logits(logits: Array, *, temperature: float = 1.0, top_k: int | None = None,
-                            top_p: float | None = None, dtype: str = "float64", peak: Array = None) -> Array:
+                            top_p: float | None = None, dtype: str = "float64", peak: Array | None = None) -> Array:
     """`law_from_logits` of logits that are known to define laws and settings that are known to be good.
 
     Examples
@@ -300,7 +300,6 @@ def law_from_checked_logits(logits: Array, *, temperature: float = 1.0, top_k: i
     number = getattr(xp, dtype)
     if temperature == 0:
         return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], number, xp)
-    peak = xp.max(logits, axis=-1, keepdims=True) if peak is None else peak
     top_k, top_p = check_cut(top_k, top_p)
     return keep_top(_softmax(xp, logits, peak, temperature, number), top_k, top_p, ours=True)
 
@@ -314,10 +313,11 @@ def _no_law(xp: Any, peak: Array) -> NotALaw:
     return NotALaw(f"logits: NaN or +inf found in {row}. Fix: check the model's output (half-precision overflow?).")
 
 
-def _softmax(xp: Any, logits: Array, peak: Array, temperature: float, dtype: Any) -> Array:
-    """Softmax of checked logits, ``[*batch V]``, in memory of its own."""
+def _softmax(xp: Any, logits: Array, peak: Array | None, temperature: float, dtype: Any) -> Array:
+    """Softmax of checked logits, ``[*batch V]``, in memory of its own; the peak is found only where it is needed."""
     if is_torch_namespace(xp) and temperature == 1:
         return xp.softmax(logits, -1, dtype=dtype)
+    peak = xp.max(logits, axis=-1, keepdims=True) if peak is None else peak
     # the peak first: a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
     weights = xp.astype(logits, dtype) - xp.astype(peak, dtype)
     if temperature != 1:
