@@ -33,6 +33,7 @@ from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
 from otspec.decode.recorded import Recorder
+from otspec.decode.survivors import Survivors
 
 ESTIMATES = 16  # independent noises of one prediction
 
@@ -131,25 +132,19 @@ class TokenWalkJudge(_OnPaths):
         import torch
 
         target, rows, tokens = target_rows, draft.rows, self._tokens(draft)
-        each = torch.arange(len(tokens), device=tokens.device)
-        alive = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
-        reached = torch.ones_like(each, dtype=torch.bool)
-        accepted, token, first = torch.zeros_like(each), torch.zeros_like(each), torch.zeros_like(each)
-        width, trail = self.rule.num_uniforms, []
+        walk, width = Survivors(tokens), self.rule.num_uniforms
+        each, token, trail = walk.each, torch.zeros_like(walk.each), []
         for depth in range(self.length):
             # survivors share their prefix, hence their laws; the first one's rows stand for all
-            node = first + (depth - 1) * self.paths + 1 if depth else first
-            here = Depth(target[each, node], rows[each, first, depth], _compact(tokens[:, :, depth], alive), reached)
+            node = walk.first + (depth - 1) * self.paths + 1 if depth else walk.first
+            here = Depth(target[each, node], rows[each, walk.first, depth], _compact(tokens[:, :, depth], walk.alive),
+                         walk.reached)
             trail.append(here)
             emitted = self._emitted(here, uniforms[:, depth * width : (depth + 1) * width])
-            hit = alive & (tokens[:, :, depth] == emitted[:, None])
-            token = torch.where(reached, emitted, token)
-            reached = reached & hit.any(dim=1)
-            accepted = accepted + reached
-            alive = torch.where(reached[:, None], hit, alive)
-            first = alive.int().argmax(dim=1)
-        bonus = draw(target[each, first + (self.length - 1) * self.paths + 1], uniforms[:, -1])
-        return self._outcome(accepted, torch.where(reached, bonus, token), first, trail)
+            token = torch.where(walk.reached, emitted, token)
+            walk.step(depth, emitted)
+        bonus = draw(target[each, walk.first + (self.length - 1) * self.paths + 1], uniforms[:, -1])
+        return self._outcome(walk.accepted, torch.where(walk.reached, bonus, token), walk.first, trail)
 
     def _emitted(self, here: Depth, coins: Any) -> Any:
         """Token of every row; on the CPU the rule is spared the rows that were decided before."""
@@ -267,24 +262,19 @@ class CoupledJudge(_OnPaths):
         import torch
 
         tokens = self._tokens(draft) if self.length else draft.tokens[:, None]
-        each = torch.arange(len(tokens), device=tokens.device)
-        alive = each.new_ones(len(tokens), self.paths, dtype=torch.bool)
-        reached = torch.ones_like(each, dtype=torch.bool)
-        accepted, token, first, trail = each * 0, each * 0, each * 0, []
+        walk = Survivors(tokens)
+        each, token, trail = walk.each, torch.zeros_like(walk.each), []
         for depth in range(self.length + 1):
-            node = first + (depth - 1) * self.paths + 1 if depth else first
+            node = walk.first + (depth - 1) * self.paths + 1 if depth else walk.first
             target = target_rows[each, node]
             chosen = ask(self.rule._select, target, noise(depth))
-            token = torch.where(reached, chosen, token)
+            token = torch.where(walk.reached, chosen, token)
             if depth == self.length:
                 break
-            trail.append(Depth(target, draft.rows[each, first, depth], _compact(tokens[:, :, depth], alive), reached))
-            hit = alive & (tokens[:, :, depth] == chosen[:, None])
-            reached = reached & hit.any(dim=1)
-            accepted = accepted + reached
-            alive = torch.where(reached[:, None], hit, alive)
-            first = alive.int().argmax(dim=1)
-        return self._outcome(accepted, token, first, trail)
+            trail.append(Depth(target, draft.rows[each, walk.first, depth],
+                               _compact(tokens[:, :, depth], walk.alive), walk.reached))
+            walk.step(depth, chosen)
+        return self._outcome(walk.accepted, token, walk.first, trail)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Agreement of the coupling at every depth reached, with as many drafts as there were survivors."""

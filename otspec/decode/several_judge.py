@@ -12,6 +12,7 @@ from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
 from otspec.decode.judges import Depth, Outcome, _OnPaths, bound_to, chance_of
+from otspec.decode.survivors import Survivors
 from otspec.verifiers import verifier
 
 
@@ -32,28 +33,20 @@ class SeveralJudge(_OnPaths):
 
         tokens = self._tokens(draft)
         target = shared_targets(along_paths(target_rows, self.paths), tokens)
-        size, width = len(tokens), self.rule.num_uniforms
-        each = torch.arange(size, device=tokens.device)
-        alive = torch.ones_like(tokens[:, :, 0], dtype=torch.bool)
-        reached = torch.ones_like(each, dtype=torch.bool)
-        accepted, token, trail = torch.zeros_like(each), torch.zeros_like(each), []
+        walk, width = Survivors(tokens), self.rule.num_uniforms
+        token, trail = torch.zeros_like(walk.each), []
         for depth in range(self.length):
-            first = alive.int().argmax(dim=1)
             coins = uniforms[:, depth * width : (depth + 1) * width]
             emitted = token.clone()
-            for survivors, rows in _alike(alive, reached):
-                here = (target[rows, first[rows], depth], draft.rows[rows][:, survivors, depth],
+            for survivors, rows in _alike(walk.alive, walk.reached):
+                here = (target[rows, walk.first[rows], depth], draft.rows[rows][:, survivors, depth],
                         tokens[rows][:, survivors, depth])
                 trail.append((rows, *here))
                 emitted[rows] = self._ask(here, coins[rows])
-            hit = alive & (tokens[:, :, depth] == emitted[:, None])
-            token = torch.where(reached, emitted, token)
-            reached = reached & hit.any(dim=1)
-            accepted = accepted + reached
-            alive = torch.where(reached[:, None], hit, alive)
-        first = alive.int().argmax(dim=1)
-        bonus = draw(target[each, first, self.length], uniforms[:, -1])
-        return self._outcome(accepted, torch.where(reached, bonus, token), first, trail)
+            token = torch.where(walk.reached, emitted, token)
+            walk.step(depth, emitted)
+        bonus = draw(target[walk.each, walk.first, self.length], uniforms[:, -1])
+        return self._outcome(walk.accepted, torch.where(walk.reached, bonus, token), walk.first, trail)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Acceptance of the rule at every depth reached; without a formula, the mass of the drafts at hand."""
