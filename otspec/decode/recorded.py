@@ -23,6 +23,7 @@ class Recorder:
     def __init__(self) -> None:
         self._calls: dict[Any, Any] = {}
         self._pool: Any = None
+        self._kept = 0
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, key: Any = None) -> Any:
         """Call a function of tensors on a CUDA device, which gives a tensor or a tuple of them.
@@ -41,15 +42,19 @@ class Recorder:
             return call.replay(arguments)
         if call is None:
             return function(*arguments)
-        if call < WARM or len(self._calls) >= MOST:
+        if call < WARM or self._kept >= MOST:  # a call that was only seen costs nothing and takes no place
             self._calls[known] = min(call + 1, WARM)
             return function(*arguments)
         self._calls[known] = made = self._record(function, arguments)
-        return function(*arguments) if made is None else made.replay(arguments)
+        if made is None:
+            return function(*arguments)
+        self._kept += 1
+        return made.replay(arguments)
 
     def forget(self) -> None:
         """Drop all recordings: what they read or write has moved."""
         self._calls.clear()
+        self._kept = 0
         self._pool = None  # an empty pool cannot be used again
 
     def _record(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> _Recording | None:

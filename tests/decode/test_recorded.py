@@ -69,7 +69,19 @@ def test_no_more_is_kept_than_stated(made, monkeypatch):
     for size in range(1, 5):
         for _ in range(recorded.WARM + 2):
             recorder(twice.double, torch.ones(size))
-    assert len(made) <= 2
+    assert len(made) == 2
+
+
+def test_shapes_seen_once_take_no_place(made, monkeypatch):
+    monkeypatch.setattr(recorded, "MOST", 1)
+    recorder, twice = Recorder(), Doubling()
+    for size in (*range(1, 9), 9, 9, 9):
+        recorder(twice.double, torch.ones(size))
+    assert [replay.replays for replay in made] == [1]
+    recorder.forget()
+    for _ in range(recorded.WARM + 1):
+        recorder(twice.double, torch.ones(1))
+    assert len(made) == 2
 
 
 def test_names():
