@@ -44,7 +44,8 @@ def data(quick: bool) -> ot.Table:
     rows = [{"knot": knot, "x": float(x[knot]), "capacity": float(capacity[knot]), "winner": float(winner[knot]),
              "target": float(cumulative(p)[knot]), "level": float(level[knot]), "vertex": bool(knot in vertices),
              "drafts": int((drawn == knot).sum()), "wins": bool(low <= knot < high)} for knot in range(x.size)]
-    return ot.Table(rows, {"T": T, "k": drawn.size, "acceptance": float(ot.optimal_acceptance(target, draft, drawn.size)),
+    best = float(ot.optimal_acceptance(target, draft, drawn.size))
+    return ot.Table(rows, {"T": T, "k": drawn.size, "acceptance": best,
                            "seed": "none", "otspec": ot.__version__, **installed(("numpy",))})
 
 
