@@ -143,10 +143,10 @@ class Speaker:
 
 
 def draw(table: Table) -> Any:
-    """Two rows of trees: fixed ones, and those that follow the text."""
+    """Two trees in a row: fixed ones above, those that follow the text below."""
     from matplotlib.figure import Figure
 
-    from otspec.plots.style import context
+    from otspec.plots.style import WIDTH, context
     from otspec.plots.trees import places, tree_shape
 
     trees = {name: table.where(policy=name) for name in TITLES}
@@ -155,14 +155,16 @@ def draw(table: Table) -> Any:
     rows = [max(line for name in names for _, line in spots[name]) for names in ([name for name, _ in FIXED],
                                                                                 TO_THE_TEXT)]
     with context():
-        figure = Figure(figsize=(6.8, 3.4), layout="constrained")
-        axes = figure.subplots(2, 4, height_ratios=[lines + 3 for lines in rows])
+        lines = [rows[0], rows[0], rows[1], rows[1]]
+        figure = Figure(figsize=(WIDTH, 2.6 + 0.1 * sum(lines)), layout="constrained")
+        axes = figure.subplots(4, 2, height_ratios=[count + 2 for count in lines])
         for (name, tree), ax in zip(trees.items(), axes.flat, strict=True):
             dots = tree_shape(tree, ax, deepest=deepest, lines=rows[name in TO_THE_TEXT])
             tokens = tree.rows[0]["tokens"]
             note = f"{tokens:.2f} tokens per call" if tokens else "follows the text"
             ax.set_title(f"{TITLES[name]}\n{note}", fontsize=7.5)
-        bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.7, aspect=25, extend="min")
+        bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.9, aspect=35, extend="min",
+                              location="bottom")
         bar.set_ticks([0.01, 0.03, 0.1, 0.3, 1.0], labels=["1 %", "3 %", "10 %", "30 %", "100 %"])
         bar.minorticks_off()
         return figure

@@ -27,13 +27,17 @@ def acceptance_figure(table: Table) -> Any:
         for place, (ax, group) in enumerate(zip(axes, groups, strict=True)):
             acceptance_vs_k(Table([row for row in table.rows if row["scheme"] in group]), ax)
             ax.set_xlim(min(table.column("k")) / 1.15, max(table.column("k")) * 1.15)
-            ax.set_title(" and ".join(scheme_name(scheme) for scheme in group))
+            ax.set_title(" and ".join(scheme_name(scheme) for scheme in group).replace(" drafts and", " and"))
             ax.set_ylabel("mean acceptance" if place % 2 == 0 else "")
         for ax in axes:
             # the wide grey line is the optimum; rules of one draft have a point, where all others meet
             names = {"single_draft": ""} | {label: "" for label in ax.get_legend_handles_labels()[1]
                                             if label.startswith("optimum")}
             label_ends(ax, rename=names)
+        if len(axes) % 2 and len(axes) > 1:  # the spare cell
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend([handles[labels.index("optimum")]], ["optimum of the drafts"], loc="center",
+                          bbox_to_anchor=(0.75, 0.5 / (len(axes) // 2 + 1)))
         return figure
 
 
@@ -82,6 +86,9 @@ def toys_figure(table: Table) -> Any:
             lengths = " or ".join(str(length) for length in sorted(set(part.column("draft_length"))))
             ax.set_title(f"{paths} path{'s' * (paths > 1)} of {lengths} tokens")
             ax.set_xlabel(ax.get_xlabel() if ax is axes[-1] else "")
+        widest = max(ax.get_xlim()[1] for ax in axes)
+        for ax in axes:
+            ax.set_xlim(right=widest)
         return figure
 
 

@@ -37,7 +37,7 @@ def agreement_of_couplings(table: Table, ax: Axes) -> Axes:
                 label=LABELS.get((name, drafts), name), **style, **hollow)
     ax.plot(grid, 1 - grid, "-", color=OPTIMUM["color"], zorder=4, label="1 − TV: ceiling, maximal")
     ax.plot(grid, (1 - grid) / (1 + grid), "--", color=OPTIMUM["color"], zorder=4, label="(1 − TV)/(1 + TV): promise")
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="total variation TV of target and draft law",
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="TV of target and draft law",
            ylabel="Pr[target's token was drafted]")
     return ax
 
@@ -61,8 +61,10 @@ def bits_against_epsilon(table: Table, ax: Axes) -> Axes:
     for name, part, style in _series(table):
         ax.plot(part.column("epsilon"), part.column("bits"), ls="-", ms=3, label=name, **style)
         ax.plot(part.column("epsilon"), part.column("bound"), ls="--", color=style["color"])
-    ax.plot([], [], "--", color=INK, label="2 log₂V + 2 log₂(V/ε) + 7")
+    ax.plot([], [], "--", color=INK, label="bound 2 log₂V + 2 log₂(V/ε) + 7; ε on the right")
     ax.set(xscale="log", ylim=(0, None), xlabel="agreement that may be lost, ε", ylabel="expected bits per token")
+    ax.set_xticks([1e-6, 1e-4, 1e-2, 1])
+    ax.minorticks_off()
     return ax
 
 
@@ -76,6 +78,8 @@ def loss_against_epsilon(table: Table, ax: Axes) -> Axes:
     ax.plot(ends, ends, "--", color=INK, label="ε")
     ax.set(xscale="log", yscale="log", xlabel="agreement that may be lost, ε",
            ylabel="agreement lost, 1 − TV − Pr[same]")
+    ax.set_xticks([1e-6, 1e-4, 1e-2, 1])
+    ax.minorticks_off()
     return ax
 
 

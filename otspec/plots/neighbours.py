@@ -127,7 +127,7 @@ def best_of_n_acceptance(table: Table, ax: Any) -> Any:
         ax.plot(part.column("k"), part.column("acceptance"), label=f"target: best of {n}", **line(place))
         ax.plot([n], [1.0], "o", mfc="none", mec=INK, ms=9, mew=1.0, clip_on=False)
     ax.plot([], [], "o", mfc="none", mec=INK, ms=7, ls="none", label="k = n: no rejection")
-    ax.set(xlabel="number of drafts k", ylabel="largest acceptance of any verifier", title="n drafts reach best-of-n")
+    ax.set(xlabel="number of drafts k", ylabel="optimal acceptance", title="n drafts reach best-of-n")
     ax.set_xticks(range(1, 11))
     return ax
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.table import Table
+from otspec.plots.layout import legend_below, panels
 from otspec.plots.palette import TONES
-from otspec.plots.style import INK, WIDTH, context, rule_style
+from otspec.plots.style import INK, context, rule_style
 
 Axes = Any
 #: label, the rule whose look the family has, and whether the planner may recommend it (a full line); of the three
@@ -59,6 +60,9 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
         limit = table.where(family="limit")
         ax.plot(limit.column("budget"), limit.column(quantity), ":", color=INK, lw=1.2,
                 label="limit of any rule on K paths", zorder=2)
+        top = 1.08 * max(limit.column(quantity))
+        ax.fill_between(limit.column("budget"), limit.column(quantity), top, color="#EEEEEE", lw=0, zorder=0)
+        ax.set_ylim(top=top)
     budgets = sorted(set(table.column("budget")))
     ax.set_xscale("log", base=2)
     ax.set_xticks(budgets, [str(budget) for budget in budgets])
@@ -76,15 +80,11 @@ def budget_figure(table: Table, title: str | None = None) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     with context():
-        figure = Figure(figsize=(2 * WIDTH, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = panels(2, height=3.7)
         budget_curves(table, left)
         budget_curves(table, right, quantity="speedup")
         if title:
-            figure.suptitle(title, fontsize=9)
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+            figure.suptitle(title, fontsize=8.5, wrap=True)
+        legend_below(figure, [left], columns=2)
     return figure
