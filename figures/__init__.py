@@ -1,8 +1,7 @@
 """Figures: ``python -m figures.NAME --out DIR`` writes NAME.csv, NAME.pdf and NAME.png; ``README.md`` shows them all.
 
 ``python -m figures --all`` makes every one of them. The data step computes the CSV, with versions and seed in its
-header; the draw step reads nothing but that file, and
-``--from-csv`` runs it alone.
+header; the draw step reads nothing but that file, and ``--from-csv`` runs it alone.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def strength_against_acceptance(table: Table, ax: Axes) -> Axes:
              rule_style("gumbel")["color"]),
             ("keyed", "keyed rejection", (-62, -13), "s", "#0072B2"), ("plain", "plain rejection", (-64, 3), "^", INK)):
         ax.plot(*ends[what], marker, color=colour, ms=6)
-        ax.annotate(text, ends[what], xytext=at, textcoords="offset points", fontsize=7)
+        ax.annotate(text, ends[what], xytext=at, textcoords="offset points", fontsize=7.5)
     left, right = ends["gumbel"][0], ends["plain"][0]
     ax.set(xlim=(left - 0.15 * (right - left), right + 0.12 * (right - left)),
            ylim=(-0.05 * ends["gumbel"][1], 1.25 * ends["gumbel"][1]), title="one draft",
