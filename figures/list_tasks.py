@@ -45,7 +45,7 @@ def draw(table: ot.Table) -> Any:
         tasks_against_steps(table.where(panel="tasks"), left)
         long_shuffles(table.where(panel="long"), right)
         for ax in (left, right):
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18))
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         return figure
 
 

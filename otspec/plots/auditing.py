@@ -80,6 +80,7 @@ def bias_of_mistakes(table: Table, ax: Axes, kinds: dict[str, str]) -> Axes:
         place += 1
     ax.set_yticks(list(names), list(names.values()))
     ax.set(xlim=(-0.04, 1.04), ylim=(place - 0.4, -0.6))
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
     return ax

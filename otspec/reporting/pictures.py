@@ -23,6 +23,7 @@ from otspec.plots.composed import (
     sequences_figure,
     toys_figure,
 )
+from otspec.plots.files import write_png
 from otspec.plots.style import context
 from otspec.reporting.study import Study
 
@@ -68,7 +69,10 @@ def save(figure: Any, files: Mapping[str, str | os.PathLike[str]]) -> None:
     with context():
         for kind, path in files.items():
             with replacing(path) as temporary:
-                figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+                if kind == "png":
+                    write_png(figure, temporary)
+                else:
+                    figure.savefig(temporary, format=kind, metadata=METADATA[kind])
 
 
 def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Path]:
