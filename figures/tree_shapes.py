@@ -152,14 +152,13 @@ def draw(table: Table) -> Any:
     trees = {name: table.where(policy=name) for name in TITLES}
     spots = {name: places(tree.column("parent")) for name, tree in trees.items()}
     deepest = max(depth for found in spots.values() for depth, _ in found)
-    rows = [max(line for name in names for _, line in spots[name]) for names in ([name for name, _ in FIXED],
-                                                                                TO_THE_TEXT)]
+    deep = [max(line for _, line in found) for found in spots.values()]
+    rows = [max(pair) for pair in zip(deep[::2], deep[1::2], strict=True)]
     with context():
-        lines = [rows[0], rows[0], rows[1], rows[1]]
-        figure = Figure(figsize=(WIDTH, 2.6 + 0.1 * sum(lines)), layout="constrained")
-        axes = figure.subplots(4, 2, height_ratios=[count + 2 for count in lines])
-        for (name, tree), ax in zip(trees.items(), axes.flat, strict=True):
-            dots = tree_shape(tree, ax, deepest=deepest, lines=rows[name in TO_THE_TEXT])
+        figure = Figure(figsize=(WIDTH, 2.6 + 0.1 * sum(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), 2, height_ratios=[count + 2 for count in rows])
+        for place, ((name, tree), ax) in enumerate(zip(trees.items(), axes.flat, strict=True)):
+            dots = tree_shape(tree, ax, deepest=deepest, lines=rows[place // 2])
             tokens = tree.rows[0]["tokens"]
             note = f"{tokens:.2f} tokens per call" if tokens else "follows the text"
             ax.set_title(f"{TITLES[name]}\n{note}", fontsize=7.5)

@@ -98,7 +98,8 @@ def strength_against_acceptance(table: Table, ax: Axes) -> Axes:
     for what, text, at, marker, colour in (
             ("gumbel", "shared race (gumbel): text is a\nfunction of key and target", (-4, 7), "o",
              rule_style("gumbel")["color"]),
-            ("keyed", "keyed rejection", (-62, -13), "s", "#0072B2"), ("plain", "plain rejection", (-64, 3), "^", INK)):
+            ("keyed", "keyed\nrejection", (-38, -23), "s", "#0072B2"),
+            ("plain", "plain\nrejection", (-62, 0), "^", INK)):
         ax.plot(*ends[what], marker, color=colour, ms=6)
         ax.annotate(text, ends[what], xytext=at, textcoords="offset points", fontsize=7.5)
     left, right = ends["gumbel"][0], ends["plain"][0]
@@ -126,7 +127,7 @@ def lists_against_drafts(table: Table, ax: Axes) -> Axes:
         ax.plot(part.column("drafts"), part.column("acceptance"), label=label, **style)
     drafts = sorted(set(table.column("drafts")))
     ax.set(xscale="log", ylim=(0.4, 1.0), xlabel="number of drafts k", ylabel="acceptance at the first position",
-           title="lists: detected as surely as one draft")
+           title="lists of drafts")
     ax.set_xticks(drafts, [str(k) for k in drafts])
     ax.minorticks_off()
     return ax
