@@ -1,7 +1,7 @@
 """All figures, or some: ``python -m figures --all [--quick] [--out DIR]`` or ``python -m figures NAME ...``.
 
-Prints a line for each figure as it is done. A figure that fails says why, and the others are made; the exit code is
-then 1. The figures of the report share what they compute.
+Prints a line for each figure as it is done, two side by side. A figure that fails says why, and the others are made;
+the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import importlib
 import io
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 
 import figures
 from figures import names
-from otspec.core.errors import OtspecError
-from otspec.reporting.pictures import PICTURES, make
-from otspec.reporting.study import Study
+from otspec.reporting.pictures import PICTURES
+
+LONG = ("efficiency_vs_length", "jacobi_vs_window", "budget", "blockwise_lattice", "predicted_vs_measured")  # first
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every figure")
     parser.add_argument("--out", default="figures-out", help="folder of the files (default: figures-out)")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs: about a minute in all")
+    parser.add_argument("--jobs", type=int, default=2, help="figures made at once (default: 2)")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in names()]
     if unknown:
@@ -41,29 +43,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
               file=sys.stderr)
         return 2
     wanted = names() if given.all else given.names
-    study, began, failed = figures.study(given.quick), time.perf_counter(), 0
-    for place, name in enumerate(wanted, 1):
-        start = time.perf_counter()
-        problem = _made(name, study, given)
+    began, failed = time.perf_counter(), 0
+    for place, (name, problem, seconds) in enumerate(_results(wanted, given), 1):
         failed += problem is not None
-        seconds = time.perf_counter() - start
         print(f"[{place:2d}/{len(wanted)}] {name}: {problem or 'done'} ({seconds:.1f} s)", flush=True)
     print(f"{len(wanted) - failed} of {len(wanted)} figures in {given.out}, {time.perf_counter() - began:.0f} s")
     return int(failed > 0)
 
 
-def _made(name: str, study: Study, given: argparse.Namespace) -> str | None:
-    """Make one figure; return what went wrong, if anything."""
-    if name in PICTURES:
-        try:
-            make(PICTURES[name], study, Path(given.out))
-        except (OtspecError, OSError) as error:
-            return " ".join(str(error).split())
-        return None
-    said = io.StringIO()
+def _results(wanted: Sequence[str], given: argparse.Namespace) -> Iterator[tuple[str, str | None, float]]:
+    """Results as figures are done: in this process, or in several."""
+    if given.jobs <= 1:
+        yield from (_made(name, given.out, given.quick) for name in wanted)
+        return
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:  # a fork of threads may hang
+        ordered = sorted(wanted, key=lambda name: name not in LONG)
+        for one in as_completed([pool.submit(_made, name, given.out, given.quick) for name in ordered]):
+            yield one.result()
+
+
+def _made(name: str, out: str, quick: bool) -> tuple[str, str | None, float]:
+    """Make one figure; return its name, what went wrong, if anything, and the seconds."""
+    start, said, asked = time.perf_counter(), io.StringIO(), ["--out", out, *["--quick"] * quick]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        code = importlib.import_module(f"figures.{name}").main(["--out", given.out, *["--quick"] * given.quick])
-    return said.getvalue().strip() or f"exit code {code}" if code else None
+        code = figures.main(name, asked) if name in PICTURES else importlib.import_module(f"figures.{name}").main(asked)
+    problem = (said.getvalue().strip() or f"exit code {code}") if code else None
+    return name, problem, time.perf_counter() - start
 
 
 if __name__ == "__main__":

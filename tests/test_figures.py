@@ -294,7 +294,7 @@ CLAIMS = {"hull_sampler": hull_claims, "worst_case": worst_case_claims, "tempera
 
 def test_all_figures_are_made_by_one_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(everything, "names", lambda: ["agreement_vs_tv", "growth", "hull_sampler"])
-    assert everything.main(["--all", "--quick", "--out", str(tmp_path)]) == 0
+    assert everything.main(["--all", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["[ 1/3] agreement_vs_tv", "[ 2/3] growth",
                                                           "[ 3/3] hull_sampler"]
@@ -304,11 +304,18 @@ def test_all_figures_are_made_by_one_command(tmp_path, capsys, monkeypatch):
 
 def test_a_figure_that_fails_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(growth, "MEASURED", tmp_path / "none.csv")
-    assert everything.main(["growth", "hull_sampler", "--quick", "--out", str(tmp_path)]) == 1
+    assert everything.main(["growth", "hull_sampler", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 1
     first, second, last = capsys.readouterr().out.splitlines()
     assert "none.csv" in first
     assert "hull_sampler: done" in second
     assert last.startswith("1 of 2 figures")
+
+
+def test_figures_are_made_side_by_side(tmp_path, capsys):
+    assert everything.main(["growth", "hull_sampler", "--out", str(tmp_path)]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert {line.split()[2] for line in (first, second)} == {"growth:", "hull_sampler:"}
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 @pytest.mark.parametrize(("given", "says"), [([], "--all"), (["growht"], "'growht'"),
