@@ -47,9 +47,27 @@ def every_figure_is_readable_in_a_column(monkeypatch):
         small = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()
                  and text.get_fontsize() * shrunk < READABLE]
         assert [text.get_text() for text in small] == []
+        assert misplaced(figure) == []
 
     monkeypatch.setattr(pictures, "save", checked)
     monkeypatch.setattr(figures, "save", checked)
+
+
+def misplaced(figure):
+    """Words that the edge of the figure cuts, and titles and labels of axes that run into each other."""
+    figure.set_dpi(200)  # as it is written
+    figure.draw_without_rendering()
+    labels = [text for ax in figure.axes for text in (ax.title, ax.xaxis.label, ax.yaxis.label)
+              if text.get_visible() and text.get_text()]
+    words = [*labels, *(text for ax in figure.axes for text in ax.texts),
+             *(text for legend in [*figure.legends, *(ax.get_legend() for ax in figure.axes)] if legend
+               for text in legend.get_texts())]
+    edge = figure.bbox.padded(1.0)
+    boxes = [text.get_window_extent().padded(-0.5) for text in words]
+    cut = [text.get_text() for text, box in zip(words, boxes, strict=True)
+           if box.x0 < edge.x0 or box.y0 < edge.y0 or box.x1 > edge.x1 or box.y1 > edge.y1]
+    return cut + [f"{words[i].get_text()} on {words[j].get_text()}" for i in range(len(labels)) for j in range(i)
+                  if boxes[i].overlaps(boxes[j])]
 
 
 @pytest.fixture(scope="module")

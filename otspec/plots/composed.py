@@ -71,6 +71,8 @@ def decoding_figure(table: Table) -> Any:
         figure, (ax, beside) = panels(2, height=1.3 + 0.155 * len(table), sharey=True)
         predicted_vs_measured(table, ax)
         differences(table, beside)
+        beside.set_title(beside.get_title(), loc="center", fontsize="medium")
+        beside.locator_params(axis="x", nbins=3)
         legend_below(figure, [ax], columns=1, markerscale=0.8)
         return figure
 
@@ -102,7 +104,7 @@ def sequences_figure(table: Table) -> Any:
             ax.set_title(f"{paths} path{'s' * (paths > 1)}, against {'Traversal' if paths > 1 else 'block'}")
             ax.margins(x=0.1)
             ax.locator_params(axis="x", nbins=5)
-        axes[-1].set_xlabel("difference in tokens per target call (± 1 s.e.)")
+        axes[-1].set_xlabel("difference in tokens per call (± 1 s.e.)")
         lengths = sorted(set(table.column("draft_length")))
         for length in lengths:
             axes[0].plot([], [], "o", color=INK, mfc=INK if length == lengths[-1] else "white",

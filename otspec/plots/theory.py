@@ -96,9 +96,9 @@ def worst_ratio(table: Table, ax: Axes) -> Axes:
         ax.plot([row["k"] for row in rows], [row["ratio"] for row in rows], label=rule, **style)
     promises: dict[tuple[float, ...], list[str]] = {}
     for rule in dict.fromkeys(table.column("rule")):
-        bounds = [row["bound"] for row in table.where(rule=rule).rows]
-        if None not in bounds:
-            promises.setdefault(tuple(bounds), []).append(rule)
+        promised = tuple(row["bound"] for row in table.where(rule=rule).rows)
+        if None not in promised:
+            promises.setdefault(promised, []).append(rule)
     for bounds, rules in promises.items():
         ks = [row["k"] for row in table.where(rule=rules[0]).rows]
         colour = rule_style(rules[0])["color"] if len(rules) == 1 else INK
