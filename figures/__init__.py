@@ -1,7 +1,7 @@
-"""Scripts of the report's figures: ``python -m figures.NAME --out DIR`` writes NAME.csv, NAME.pdf and NAME.png.
+"""Figures: ``python -m figures.NAME --out DIR`` writes NAME.csv, NAME.pdf and NAME.png; ``README.md`` shows them all.
 
-The data step computes the CSV, with versions and seed in its header; the draw step reads nothing but that file, and
-``--from-csv`` runs it alone.
+``python -m figures --all`` makes every one of them. The data step computes the CSV, with versions and seed in its
+header; the draw step reads nothing but that file, and ``--from-csv`` runs it alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,22 @@ from otspec.reporting.pictures import METADATA, PICTURES, make, redraw, save
 from otspec.reporting.study import Study
 
 
+def names() -> list[str]:
+    """Names of all figures: one script each.
+
+    Examples
+    --------
+    >>> "acceptance_vs_k" in names()
+    True
+    """
+    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("__"))
+
+
+def study(quick: bool, trace: str = "pocket", seed: int = 0) -> Study:
+    """What the figures of the report are made from."""
+    return Study(load_trace(trace), (settings.quick if quick else settings.full)(seed))
+
+
 def main(name: str, arguments: Sequence[str] | None = None) -> int:
     """Make one figure from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog=f"python -m figures.{name}", description=PICTURES[name].title + ".",
@@ -34,8 +50,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> int:
         if given.from_csv:
             files = redraw(PICTURES[name], given.from_csv)
         else:
-            size = (settings.quick if given.quick else settings.full)(given.seed)
-            files = make(PICTURES[name], Study(load_trace(given.trace), size), Path(given.out))
+            files = make(PICTURES[name], study(given.quick, given.trace, given.seed), Path(given.out))
     except (OtspecError, OSError) as error:
         print(f"figures.{name}: error: {error}", file=sys.stderr)
         return 2

@@ -57,19 +57,17 @@ def _rows(panel: str, target: np.ndarray, draft: np.ndarray) -> list[dict[str, A
 
 def draw(table: Table) -> Any:
     """One panel per kind of laws."""
-    from matplotlib.figure import Figure
-
     from otspec.plots.couplings import agreement_of_couplings
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 3.6), layout="constrained")
-        panels = list(dict.fromkeys(table.column("panel")))
-        axes = figure.subplots(1, len(panels), sharey=True)
-        for ax, panel in zip(axes, panels, strict=True):
+        kinds = list(dict.fromkeys(table.column("panel")))
+        figure, axes = panels(len(kinds), height=3.4, sharey=True)
+        for ax, panel in zip(axes, kinds, strict=True):
             agreement_of_couplings(table.where(panel=panel), ax).set_title(panel)
         axes[1].set_ylabel("")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, markerscale=1.6)
+        legend_below(figure, axes[:1], columns=2, markerscale=1.6)
         return figure
 
 

@@ -41,16 +41,15 @@ def data(quick: bool) -> ot.Table:
 
 def draw(table: ot.Table) -> Any:
     """Left: divergence. Right: optimal acceptance of k drafts."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import panels
     from otspec.plots.neighbours import best_of_n_acceptance, best_of_n_divergence
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 3.1), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        best_of_n_divergence(table.where(panel="divergence"), left).legend(loc="upper left")
-        best_of_n_acceptance(table.where(panel="drafts"), right).legend(loc="lower right")
+        figure, (left, right) = panels(2, height=3.2)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        best_of_n_divergence(table.where(panel="divergence"), left).legend(**below)
+        best_of_n_acceptance(table.where(panel="drafts"), right).legend(**below)
         return figure
 
 

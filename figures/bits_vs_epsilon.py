@@ -44,16 +44,15 @@ def data(quick: bool) -> Table:
 
 def draw(table: Table) -> Any:
     """Bits on the left, what is lost on the right."""
-    from matplotlib.figure import Figure
-
     from otspec.plots.couplings import bits_against_epsilon, loss_against_epsilon
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        bits_against_epsilon(table, left).legend(loc="lower left")
-        loss_against_epsilon(table, right).legend(loc="upper left")
+        figure, (left, right) = panels(2, height=2.8)
+        bits_against_epsilon(table, left)
+        loss_against_epsilon(table, right)
+        legend_below(figure, [left], columns=2)
         return figure
 
 

@@ -33,18 +33,16 @@ def data(quick: bool) -> ot.Table:
 
 def draw(table: ot.Table) -> Any:
     """Left: verified prefix. Right: accuracy of the heads on held-out text."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import panels
     from otspec.plots.neighbours import head_accuracy, verified_against_width
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = panels(2, height=3.5)
         verified_against_width(table.where(panel="lattice"), left)
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         head_accuracy(table.where(panel="heads"), right)
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         return figure
 
 

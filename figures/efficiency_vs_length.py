@@ -17,13 +17,13 @@ NAME = "efficiency_vs_length"
 LEFT_OUT = ("hierarchical", "greedy_block")
 COLUMNS = ("rule", "paths", "draft_length", "efficiency", "stderr", "bound", "bound_monte_carlo", "room_percent",
            "room_stderr")
-PATHS, SAMPLES = 4, 128
+PATHS, SAMPLES, SETS = 4, 128, 3  # rules that toss coins need several sets of paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and draw, or draw from the data of an earlier run; return the exit code."""
     def options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--contexts", type=int, default=256, help="contexts of the pocket trace; 8 if quick")
+        parser.add_argument("--contexts", type=int, default=192, help="contexts of the pocket trace; 8 if quick")
 
     def compute(given: argparse.Namespace) -> Table:
         return data(8 if given.quick else given.contexts, 3 if given.quick else 8)
@@ -42,7 +42,7 @@ def data(contexts: int, longest: int) -> Table:
     # with one path block verification reaches the bound
     bounds = path_bounds(pair, trace, [(PATHS, length) for length in lengths], contexts=contexts, samples=SAMPLES)
     measured = compare_sequences(pair, trace, num_paths=(PATHS,), draft_lengths=lengths, contexts=contexts,
-                                 bound=bounds, progress=False)
+                                 sets=SETS, bound=bounds, progress=False)
     rows = [{"panel": "pocket", **{key: row[key] for key in COLUMNS}, "optimum": None} for row in measured.rows
             if row["rule"] not in LEFT_OUT]
     return Table(rows + toy(min(5, longest)), measured.metadata)
@@ -68,29 +68,21 @@ def toy(longest: int) -> list[dict[str, object]]:
 
 
 def draw(table: Table) -> Any:
-    """Three panels side by side, as PDF and PNG beside the data."""
-    from matplotlib.figure import Figure
-
+    """The pocket pair above, the toy below, as PDF and PNG beside the data."""
+    from otspec.plots.layout import label_ends, panels
     from otspec.plots.sequence import efficiency_vs_length, share_of_optimum
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(9.2, 3.3), layout="constrained")
-        one, four, exact = figure.subplots(1, 3)
+        figure, (above, below) = panels(2, height=2.7, columns=1)
         pocket = table.where(panel="pocket")
-        contexts = table.metadata["contexts"]
-        efficiency_vs_length(pocket.where(paths=1), one).set_title(f"pocket pair, 1 path, {contexts} contexts")
-        efficiency_vs_length(pocket.where(paths=PATHS), four).set_title(f"pocket pair, {PATHS} paths")
-        share_of_optimum(table.where(panel="toy"), exact).set_title("toy on two tokens, 2 paths, exact")
-        four.sharey(one)
-        four.set_ylabel("")
-        handles: dict[str, object] = {}
-        for ax in (one, four, exact):
-            drawn, names = ax.get_legend_handles_labels()
-            handles |= dict(zip(names, drawn, strict=True))
-            panel = table.where(panel="toy") if ax is exact else pocket
+        efficiency_vs_length(pocket, above).set_title(f"pocket pair, {PATHS} paths and 1")
+        share_of_optimum(table.where(panel="toy"), below).set_title("toy, 2 paths, exact")
+        for ax, panel in ((above, pocket), (below, table.where(panel="toy"))):
             ax.set_xticks(sorted(set(panel.column("draft_length"))))
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=5)
+        label_ends(above, rename={"no stateless rule above": "limit", **{
+            rule: f"{rule}, 1 path" for rule in pocket.where(paths=1).column("rule")}})
+        label_ends(below, rename={"optimum (certified)": "optimum"})
         return figure
 
 

@@ -56,23 +56,21 @@ def data(steps: Table, *, quick: bool = False) -> Table:
 
 def draw(table: Table) -> Any:
     """One panel per target, as PDF and PNG beside the data."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import panels
     from otspec.plots.length_policies import phase_diagram
-    from otspec.plots.style import WIDTH, context
+    from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(2 * WIDTH, 3.1), layout="constrained")
-        axes = figure.subplots(1, len(SCALES), sharey=True)
+        figure, axes = panels(len(SCALES), height=2.8, sharey=True)
         own = float(table.metadata["pair_acceptance"])
         for ax, scale in zip(axes, SCALES, strict=True):
             part = table.where(target_scale=scale)
             phase_diagram(part, ax, marked=own, most=LONGEST)
-            ax.set_title(f"{'pocket pair' if scale == 1 else f'target {scale} times as dear'}: "
+            ax.set_title(f"{'pocket pair' if scale == 1 else f'target {scale} times as dear'}:\n"
                          f"draft step = {part.rows[0]['draft_cost']:.2g} calls")
         axes[1].set_ylabel("")
         axes[0].annotate("pocket pair", (1, own), xycoords=("axes fraction", "data"), xytext=(-3, 2),
-                         textcoords="offset points", ha="right", va="bottom", color="white", fontsize=7)
+                         textcoords="offset points", ha="right", va="bottom", color="white", fontsize=7.5)
         figure.suptitle("draft length of most tokens per second")
         return figure
 

@@ -6,46 +6,35 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from otspec.core.errors import OtspecError
+from figures import own
 from otspec.core.table import Table
-from otspec.reporting.pictures import save
 
+NAME = "growth"
 MEASURED = Path(__file__).parents[1] / "tests" / "bench" / "results" / "sampler.csv"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw both panels; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m figures.growth", description="Time of one optimal draw.",
-                                     epilog="example: python -m figures.growth --out figures-out")
-    parser.add_argument("--out", default=".", help="folder of the files (default: here)")
-    parser.add_argument("--from-csv", metavar="FILE", default=str(MEASURED), help="table of the benchmark")
-    given = parser.parse_args(arguments)
-    try:
-        files = draw(Table.from_csv(given.from_csv), Path(given.out))
-    except (OtspecError, OSError) as error:
-        print(f"figures.growth: error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(map(str, files)))
-    return 0
+    """Draw the measured table, or the one of an earlier run; return the exit code."""
+    def options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--measured", metavar="FILE", default=str(MEASURED), help="table of the benchmark")
+
+    return own(NAME, __doc__, lambda given: Table.from_csv(given.measured), draw, arguments, options)
 
 
-def draw(table: Table, out: Path) -> list[Path]:
+def draw(table: Table) -> Any:
     """Both panels side by side, as PDF and PNG."""
-    from matplotlib.figure import Figure
-
     from otspec.plots.growth import growth_in_drafts, growth_in_vocabulary
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
+        figure, (left, right) = panels(2, height=2.8, sharey=True)
         growth_in_vocabulary(table, left)
         growth_in_drafts(table, right)
-        left.legend(loc="upper left")
-        files = {kind: out / f"growth.{kind}" for kind in ("pdf", "png")}
-        save(figure, files)
-        return list(files.values())
+        legend_below(figure, [left], columns=3)
+        return figure
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ PROMPT, LENGTH, SEED = 32, 32, 0
 def data(quick: bool) -> ot.Table:
     """Runs on a random Markov model and on the pocket pair: all couplings with one fill, all fills with one."""
     windows = (1, 4) if quick else (1, 2, 4, 8, 16)
-    count, prompts, length = (200, 2, 8) if quick else (4000, 48, LENGTH)
+    count, prompts, length = (200, 2, 8) if quick else (4000, 24, LENGTH)
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(3)
     target = ot.MarkovModel(rng.dirichlet(np.full(8, 0.3), 8))
@@ -42,22 +42,21 @@ def data(quick: bool) -> ot.Table:
 
 def draw(table: ot.Table) -> Any:
     """One panel per model for the couplings, one for the fills."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import label_ends, panels
     from otspec.plots.neighbours import jacobi_vs_window
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(9.0, 3.5), layout="constrained")
-        axes = figure.subplots(1, 3, sharey=True)
-        parts = (("toy", "fill", "random", "Markov model on 8 tokens, random fill"),
-                 ("pocket", "fill", "random", "pocket target, random fill"),
-                 ("pocket", "coupling", "maximal", "pocket target, maximal coupling"))
+        figure, axes = panels(3, height=2.3, sharey=True)
+        parts = (("toy", "fill", "random", "Markov model, 8 tokens"),
+                 ("pocket", "fill", "random", "pocket target"),
+                 ("pocket", "coupling", "maximal", "pocket, maximal coupling"))
         for ax, (model, fixed, value, title) in zip(axes, parts, strict=True):
             shown = table.where(model=model, **{fixed: value})
             jacobi_vs_window(shown, ax, by="fill" if fixed == "coupling" else "coupling").set_title(title)
-            ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+            ax.set_ylabel(ax.get_ylabel() if ax is not axes[1] else "")
+        for ax in axes:
+            label_ends(ax)
         return figure
 
 

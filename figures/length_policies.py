@@ -50,21 +50,18 @@ def data(*, quick: bool = False) -> Table:
 
 def draw(table: Table) -> Any:
     """One panel per temperature, as PDF and PNG beside the data."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.length_policies import speedup_of_policies
     from otspec.plots.style import context
 
     temperatures = list(dict.fromkeys(table.column("temperature")))
     with context():
-        figure = Figure(figsize=(0.6 + 3.0 * len(temperatures), 3.4), layout="constrained")
-        axes = figure.subplots(1, len(temperatures), sharey=True, squeeze=False)[0]
+        figure, axes = panels(len(temperatures), height=3.3, sharey=True)
         for ax, temperature in zip(axes, temperatures, strict=True):
             speedup_of_policies(table.where(temperature=temperature), ax)
             ax.set_title(f"pocket pair, T = {temperature:g}")
             ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-        drawn, names = axes[0].get_legend_handles_labels()
-        figure.legend(drawn, names, loc="outside lower center", ncols=2 * len(temperatures))
+        legend_below(figure, axes[:1], columns=2)
         return figure
 
 

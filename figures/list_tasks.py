@@ -36,18 +36,16 @@ def data(quick: bool) -> ot.Table:
 
 def draw(table: ot.Table) -> Any:
     """Left: all tasks on a short list. Right: shuffles of a long one, per item."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import panels
     from otspec.plots.neighbours import long_shuffles, tasks_against_steps
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 3.1), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = panels(2, height=3.3)
         tasks_against_steps(table.where(panel="tasks"), left)
         long_shuffles(table.where(panel="long"), right)
-        left.legend(loc="upper right")
-        right.legend(loc="lower left")
+        for ax in (left, right):
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         return figure
 
 

@@ -64,21 +64,17 @@ def _stderr(values: np.ndarray) -> float:
 
 def draw(table: Table) -> Any:
     """One panel per number of drafts, as PDF and PNG beside the data."""
-    from matplotlib.figure import Figure
-
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.lossy import lossy_frontier
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.6, 3.3), layout="constrained")
-        handles: dict[str, object] = {}
-        for ax, k in zip(figure.subplots(1, 2, sharey=True), (1, 3), strict=True):
+        figure, axes = panels(2, height=3.0, sharey=True)
+        for ax, k in zip(axes, (1, 3), strict=True):
             lossy_frontier(table.where(k=k), ax)
             ax.set_title(f"{k} draft{'s' * (k > 1)}, {table.metadata['contexts']} contexts")
             ax.set_ylabel(ax.get_ylabel() if k == 1 else "")
-            drawn, names = ax.get_legend_handles_labels()
-            handles |= dict(zip(names, drawn, strict=True))
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+        legend_below(figure, axes, columns=3)
         return figure
 
 

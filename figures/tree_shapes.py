@@ -143,26 +143,27 @@ class Speaker:
 
 
 def draw(table: Table) -> Any:
-    """Two rows of trees: fixed ones, and those that follow the text."""
+    """Two trees in a row: fixed ones above, those that follow the text below."""
     from matplotlib.figure import Figure
 
-    from otspec.plots.style import context
+    from otspec.plots.style import WIDTH, context
     from otspec.plots.trees import places, tree_shape
 
     trees = {name: table.where(policy=name) for name in TITLES}
     spots = {name: places(tree.column("parent")) for name, tree in trees.items()}
     deepest = max(depth for found in spots.values() for depth, _ in found)
-    rows = [max(line for name in names for _, line in spots[name]) for names in ([name for name, _ in FIXED],
-                                                                                TO_THE_TEXT)]
+    deep = [max(line for _, line in found) for found in spots.values()]
+    rows = [max(pair) for pair in zip(deep[::2], deep[1::2], strict=True)]
     with context():
-        figure = Figure(figsize=(6.8, 3.4), layout="constrained")
-        axes = figure.subplots(2, 4, height_ratios=[lines + 3 for lines in rows])
-        for (name, tree), ax in zip(trees.items(), axes.flat, strict=True):
-            dots = tree_shape(tree, ax, deepest=deepest, lines=rows[name in TO_THE_TEXT])
+        figure = Figure(figsize=(WIDTH, 2.6 + 0.1 * sum(rows)), layout="constrained")
+        axes = figure.subplots(len(rows), 2, height_ratios=[count + 2 for count in rows])
+        for place, ((name, tree), ax) in enumerate(zip(trees.items(), axes.flat, strict=True)):
+            dots = tree_shape(tree, ax, deepest=deepest, lines=rows[place // 2])
             tokens = tree.rows[0]["tokens"]
             note = f"{tokens:.2f} tokens per call" if tokens else "follows the text"
             ax.set_title(f"{TITLES[name]}\n{note}", fontsize=7.5)
-        bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.7, aspect=25, extend="min")
+        bar = figure.colorbar(dots, ax=axes, label="chance that the draft is kept", shrink=0.9, aspect=35, extend="min",
+                              location="bottom")
         bar.set_ticks([0.01, 0.03, 0.1, 0.3, 1.0], labels=["1 %", "3 %", "10 %", "30 %", "100 %"])
         bar.minorticks_off()
         return figure

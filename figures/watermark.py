@@ -59,16 +59,15 @@ def _row(panel: str, what: str, drafts: int, acceptance: float, strength: float,
 
 def draw(table: Table) -> Any:
     """One draft on the left, lists on the right."""
-    from matplotlib.figure import Figure
-
     from otspec.plots.couplings import lists_against_drafts, strength_against_acceptance
+    from otspec.plots.layout import legend_below, panels
     from otspec.plots.style import context
 
     with context():
-        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = panels(2, height=2.8)
         strength_against_acceptance(table.where(panel="one"), left)
-        lists_against_drafts(table.where(panel="lists"), right).legend(loc="lower right")
+        lists_against_drafts(table.where(panel="lists"), right)
+        legend_below(figure, [right], columns=2)
         return figure
 
 

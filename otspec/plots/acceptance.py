@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.table import Table
+from otspec.plots.palette import TONES
 from otspec.plots.style import INK, OPTIMUM, rule_style
 
 Axes = Any
@@ -94,6 +95,42 @@ def gap_by_context(table: Table, ax: Axes) -> Axes:
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("optimum − acceptance")
     ax.set_ylabel("share of contexts")
+    return ax
+
+
+DRAFTS = {"without": ("without replacement", OPTIMUM["color"], "-"),
+          "with": ("with replacement", OPTIMUM["color"], "--"),
+          "hybrid": ("top 1 + draws", TONES["blue"], "-"),
+          "greedy": ("top k−1 + a draw", rule_style("greedy")["color"], "-")}
+
+
+def acceptance_vs_temperature(table: Table, ax: Axes) -> Axes:
+    """Mean acceptance against temperature: the optimum of each kind of drafts, and published rules.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``drafts`` (one of `DRAFTS`), ``rule`` (``"optimum"`` or a name), ``temperature``, ``acceptance``,
+        ``monte_carlo`` (standard error of sampled drafts).
+    ax : matplotlib.axes.Axes
+
+    Returns
+    -------
+    Axes
+        The axes given.
+    """
+    for drafts, (label, colour, dashes) in DRAFTS.items():
+        rows = table.where(drafts=drafts, rule="optimum").rows
+        ax.plot([row["temperature"] for row in rows], [row["acceptance"] for row in rows], dashes, color=colour,
+                label=label)
+    for rule in dict.fromkeys(table.column("rule")):
+        if rule != "optimum":
+            rows = table.where(rule=rule).rows
+            ax.errorbar([row["temperature"] for row in rows], [row["acceptance"] for row in rows],
+                        [2 * row["monte_carlo"] for row in rows], elinewidth=0.8, markersize=3, label=rule,
+                        **rule_style(rule))
+    ax.locator_params(axis="x", steps=[1, 2, 4, 10])
+    ax.set(xlabel="temperature of both models", ylabel="mean acceptance Pr[token is a draft]")
     return ax
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.table import Table
 from otspec.plots.style import COLOURS, INK, WIDTH, context
 
 Axes = Any
@@ -48,6 +49,40 @@ def observed_against_expected(laws: dict[str, Any], ax: Axes) -> Axes:
     ax.set_ylim(0, max(observed[shown].max(), expected[shown].max()) * 1.35)
     ax.grid(axis="x", visible=False)
     ax.legend(loc="upper right", ncols=2, handlelength=1.2, columnspacing=1.0)
+    return ax
+
+
+def bias_of_mistakes(table: Table, ax: Axes, kinds: dict[str, str]) -> Axes:
+    """One line per known mistake: total variation of its law on the worst case and on the median case of an audit.
+
+    Parameters
+    ----------
+    table : Table
+        Columns ``mistake``, ``kind``, ``largest``, ``median``.
+    ax : matplotlib.axes.Axes
+    kinds : dict
+        Kinds to draw, in order, with their headings.
+
+    Returns
+    -------
+    Axes
+        The axes given.
+    """
+    names, place = {}, 0
+    for kind, heading in kinds.items():
+        rows = sorted(table.where(kind=kind).rows, key=lambda row: -row["largest"])
+        names[place] = f"{heading}:"
+        for place, row in enumerate(rows, place + 1):  # noqa: B020 (counts on)
+            ax.plot([row["median"], row["largest"]], [place, place], "-", color=COLOURS[5], lw=1.0, zorder=2)
+            ax.plot(row["median"], place, "o", color=COLOURS[5], mfc="white", zorder=3, clip_on=False)
+            ax.plot(row["largest"], place, "o", color=COLOURS[5], zorder=3, clip_on=False)
+            names[place] = row["mistake"].replace("_", " ")
+        place += 1
+    ax.set_yticks(list(names), list(names.values()))
+    ax.set(xlim=(-0.04, 1.04), ylim=(place - 0.4, -0.6))
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", visible=False)
     return ax
 
 

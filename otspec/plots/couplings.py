@@ -37,7 +37,7 @@ def agreement_of_couplings(table: Table, ax: Axes) -> Axes:
                 label=LABELS.get((name, drafts), name), **style, **hollow)
     ax.plot(grid, 1 - grid, "-", color=OPTIMUM["color"], zorder=4, label="1 − TV: ceiling, maximal")
     ax.plot(grid, (1 - grid) / (1 + grid), "--", color=OPTIMUM["color"], zorder=4, label="(1 − TV)/(1 + TV): promise")
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="total variation TV of target and draft law",
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="TV of target and draft law",
            ylabel="Pr[target's token was drafted]")
     return ax
 
@@ -61,8 +61,10 @@ def bits_against_epsilon(table: Table, ax: Axes) -> Axes:
     for name, part, style in _series(table):
         ax.plot(part.column("epsilon"), part.column("bits"), ls="-", ms=3, label=name, **style)
         ax.plot(part.column("epsilon"), part.column("bound"), ls="--", color=style["color"])
-    ax.plot([], [], "--", color=INK, label="2 log₂V + 2 log₂(V/ε) + 7")
+    ax.plot([], [], "--", color=INK, label="bound 2 log₂V + 2 log₂(V/ε) + 7; ε on the right")
     ax.set(xscale="log", ylim=(0, None), xlabel="agreement that may be lost, ε", ylabel="expected bits per token")
+    ax.set_xticks([1e-6, 1e-4, 1e-2, 1])
+    ax.minorticks_off()
     return ax
 
 
@@ -76,6 +78,8 @@ def loss_against_epsilon(table: Table, ax: Axes) -> Axes:
     ax.plot(ends, ends, "--", color=INK, label="ε")
     ax.set(xscale="log", yscale="log", xlabel="agreement that may be lost, ε",
            ylabel="agreement lost, 1 − TV − Pr[same]")
+    ax.set_xticks([1e-6, 1e-4, 1e-2, 1])
+    ax.minorticks_off()
     return ax
 
 
@@ -94,9 +98,10 @@ def strength_against_acceptance(table: Table, ax: Axes) -> Axes:
     for what, text, at, marker, colour in (
             ("gumbel", "shared race (gumbel): text is a\nfunction of key and target", (-4, 7), "o",
              rule_style("gumbel")["color"]),
-            ("keyed", "keyed rejection", (-62, -13), "s", "#0072B2"), ("plain", "plain rejection", (-64, 3), "^", INK)):
+            ("keyed", "keyed\nrejection", (-38, -23), "s", "#0072B2"),
+            ("plain", "plain\nrejection", (-62, 0), "^", INK)):
         ax.plot(*ends[what], marker, color=colour, ms=6)
-        ax.annotate(text, ends[what], xytext=at, textcoords="offset points", fontsize=7)
+        ax.annotate(text, ends[what], xytext=at, textcoords="offset points", fontsize=7.5)
     left, right = ends["gumbel"][0], ends["plain"][0]
     ax.set(xlim=(left - 0.15 * (right - left), right + 0.12 * (right - left)),
            ylim=(-0.05 * ends["gumbel"][1], 1.25 * ends["gumbel"][1]), title="one draft",
@@ -122,7 +127,7 @@ def lists_against_drafts(table: Table, ax: Axes) -> Axes:
         ax.plot(part.column("drafts"), part.column("acceptance"), label=label, **style)
     drafts = sorted(set(table.column("drafts")))
     ax.set(xscale="log", ylim=(0.4, 1.0), xlabel="number of drafts k", ylabel="acceptance at the first position",
-           title="lists: detected as surely as one draft")
+           title="lists of drafts")
     ax.set_xticks(drafts, [str(k) for k in drafts])
     ax.minorticks_off()
     return ax

@@ -66,8 +66,8 @@ def differences(table: Table, ax: Axes) -> Axes:
     for place, row in enumerate(rows):
         ax.errorbar(row["measured"] - row["predicted"], place, xerr=_bar(row), **_look(row))
     _separate(rows, ax)
-    ax.locator_params(axis="x", nbins=5)
-    ax.set_xlabel("measured − predicted tokens per target call")
+    ax.locator_params(axis="x", nbins=4)
+    ax.set_xlabel("measured − predicted")
     ax.set_title(f"{sum(map(_covers, rows))} of {len(rows)} bars cover zero")
     return ax
 

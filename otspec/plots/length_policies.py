@@ -48,14 +48,10 @@ def phase_diagram(table: Table, ax: Any, *, marked: float | None = None, most: i
     ax.pcolormesh(x, rates, grid, cmap="cividis", norm=BoundaryNorm(np.arange(most + 2) - 0.5, 256), shading="nearest",
                   rasterized=True)
     for length in range(most + 1):
-        inside = np.argwhere(grid == length)
-        if marked is not None and len(inside):  # the line must not run through the number
-            inside = inside[np.abs(np.array(rates)[inside[:, 0]] - marked) > 0.035 * (rates[-1] - rates[0])]
-        if len(inside) >= 0.01 * grid.size:  # smaller regions have no room for their number
-            # the cell of the region that is nearest to its middle
-            middle = inside[np.square((inside - inside.mean(axis=0)) / grid.shape).sum(axis=1).argmin()]
-            ax.text(x[middle[1]], rates[middle[0]], str(length), ha="center", va="center", fontsize=9,
-                    color="white" if length < 0.6 * most else "black")
+        spot = _inside(grid == length, rates, marked)
+        if spot is not None:
+            ax.text(x[spot[1]], rates[spot[0]], "0: no drafts" if length == 0 else str(length), ha="center",
+                    va="center", fontsize=8, color="white" if length < 0.6 * most else "black")
     if marked is not None:
         ax.axhline(marked, color="white", linestyle="--", linewidth=1.0)
     whole = range(int(x[0]), int(x[-1]) + 1)
@@ -63,6 +59,19 @@ def phase_diagram(table: Table, ax: Any, *, marked: float | None = None, most: i
     ax.grid(False)
     ax.set(xlabel="batch size (texts)", ylabel="acceptance rate of a draft")
     return ax
+
+
+def _inside(region: np.ndarray, rates: list[float], marked: float | None) -> tuple[int, int] | None:
+    """Cell of a region that is furthest from its edge; None where there is no room for a number."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    if marked is not None:  # the line must not run through the number
+        depth[np.abs(np.array(rates) - marked) < 0.035 * (rates[-1] - rates[0])] = 0
+    if region.sum() < 0.01 * region.size or not depth.any():
+        return None
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(row), int(column)
 
 
 def speedup_of_policies(table: Table, ax: Any) -> Any:

@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.table import Table
-from otspec.plots.style import COLOURS, INK, OPTIMUM
-
-STYLES = {"ensemble": (COLOURS[1], "s"), "cactus": (COLOURS[4], "v"), "top_k": (COLOURS[3], "D"),
-          "typical": (COLOURS[5], "^")}
+from otspec.plots.style import INK, OPTIMUM, rule_style
 
 
 def lossy_frontier(table: Table, ax: Any) -> Any:
@@ -38,11 +35,10 @@ def lossy_frontier(table: Table, ax: Any) -> Any:
     part = table.where(rule="frontier").rows
     ax.plot([row["price"] for row in part], [row["acceptance"] for row in part], linestyle="none", zorder=3,
             label="frontier rule", markersize=6, **OPTIMUM)
-    for rule, (colour, marker) in STYLES.items():
+    for rule in dict.fromkeys(row["rule"] for row in others):
         rows = table.where(rule=rule).rows
-        if rows:
-            ax.plot([row["price"] for row in rows], [row["acceptance"] for row in rows], "-", color=colour,
-                    marker=marker, label=rule, zorder=4)
+        ax.plot([row["price"] for row in rows], [row["acceptance"] for row in rows], "-", label=rule, zorder=4,
+                **rule_style(rule))
     ax.plot([0], [optimum], marker="o", color=INK, mfc="white", markersize=6, linestyle="none", zorder=5,
             label="lossless optimum", clip_on=False)
     ax.annotate("no rule", (0.03, 0.97), xycoords="axes fraction", va="top", color="#666666", fontsize=7.5)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.table import Table
-from otspec.plots.style import COLOURS, INK, MARKERS
-
-# colour and marker by name, the same in every panel
-JACOBI = {"independent": (1, "fresh redraw"), "maximal": (4, "maximal coupling"), "gumbel": (3, "Gumbel coupling"),
-          "random": (4, "random token"), "repeat": (5, "repeat the last"), "draft": (6, "draft model")}
+from otspec.plots.style import COLOURS, INK, MARKERS, rule_style
 
 
 def line(place: int) -> dict[str, str]:
     """Colour and marker by place, as keyword arguments of ``ax.plot``."""
     return {"color": COLOURS[place], "marker": MARKERS[place]}
+
+
+# look and label by name, the same in every panel
+JACOBI = {"independent": (line(1), "fresh redraw"), "maximal": (rule_style("maximal"), "maximal coupling"),
+          "gumbel": (rule_style("gumbel"), "Gumbel coupling"), "random": (rule_style("maximal"), "random token"),
+          "repeat": (line(5), "repeat the last"), "draft": (line(6), "draft model")}
 
 
 def jacobi_vs_window(table: Table, ax: Any, *, by: str = "coupling") -> Any:
@@ -33,9 +35,9 @@ def jacobi_vs_window(table: Table, ax: Any, *, by: str = "coupling") -> Any:
     """
     windows = sorted(set(table.column("window")))
     for name in dict.fromkeys(table.column(by)):
-        part, (place, label) = table.where(**{by: name}), JACOBI[name]
+        part, (style, label) = table.where(**{by: name}), JACOBI[name]
         ax.errorbar(part.column("window"), part.column("calls_per_token"), part.column("stderr"), elinewidth=0.8,
-                    label=label, **line(place))
+                    label=label, **style)
     ax.plot(windows, [1 / (window + 1) for window in windows], "--", color=INK, label="every draft kept")
     ax.set(xscale="log", xlabel="window W (tokens)", ylabel="target calls per token", ylim=(0, 1.02))
     ax.set_xticks(windows, [str(window) for window in windows])
@@ -127,7 +129,7 @@ def best_of_n_acceptance(table: Table, ax: Any) -> Any:
         ax.plot(part.column("k"), part.column("acceptance"), label=f"target: best of {n}", **line(place))
         ax.plot([n], [1.0], "o", mfc="none", mec=INK, ms=9, mew=1.0, clip_on=False)
     ax.plot([], [], "o", mfc="none", mec=INK, ms=7, ls="none", label="k = n: no rejection")
-    ax.set(xlabel="number of drafts k", ylabel="largest acceptance of any verifier", title="n drafts reach best-of-n")
+    ax.set(xlabel="number of drafts k", ylabel="optimal acceptance", title="n drafts reach best-of-n")
     ax.set_xticks(range(1, 11))
     return ax
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.table import Table
-from otspec.plots.style import COLOURS, INK, WIDTH, context
+from otspec.plots.layout import legend_below, panels
+from otspec.plots.palette import TONES
+from otspec.plots.style import INK, context, rule_style
 
 Axes = Any
-#: one look for each family: colour, marker, and whether the planner may recommend it
+#: label, the rule whose look the family has, and whether the planner may recommend it (a full line); of the three
+#: that Traversal judges, one has its look and the others the marker and tone of what they are drawn by
 LOOKS = {
-    "heap": ("calibrated heap, Traversal", COLOURS[5], "P", "-"),
-    "split": ("budget split, Traversal", COLOURS[6], "X", "-"),
-    "tree": ("fitted tree, Traversal", COLOURS[4], "s", "-"),
-    "lookahead": ("K paths, look-ahead", COLOURS[3], "D", "-"),
-    "winner": ("K paths, winner + block", COLOURS[2], "^", "-"),
-    "chain": ("chain, block", COLOURS[1], "o", "-"),
-    "sequoia": ("Sequoia", INK, "v", "--"),
-    "token_wise": ("chain, token by token", COLOURS[0], "<", "--"),
+    "heap": ("calibrated heap, Traversal", {"color": TONES["vermilion"], "marker": "P"}, "-"),
+    "split": ("budget split, Traversal", {"color": TONES["amber"], "marker": "X"}, "-"),
+    "tree": ("fitted tree, Traversal", rule_style("traversal"), "-"),
+    "lookahead": ("K paths, look-ahead", rule_style("lookahead_block"), "-"),
+    "winner": ("K paths, winner + block", rule_style("winner_block"), "-"),
+    "chain": ("chain, block", rule_style("block"), "-"),
+    "sequoia": ("Sequoia", {"color": TONES["brown"], "marker": "v"}, "--"),
+    "token_wise": ("chain, token by token", rule_style("token_wise"), "--"),
 }
 QUANTITIES = {"tokens": ("stderr", "tokens per target call"), "speedup": ("speedup_stderr", "speed-up over plain "
                                                                                              "sampling")}
@@ -42,21 +45,24 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
     error, label = QUANTITIES[quantity]
     families = set(table.column("family"))
     shown = [name for name in LOOKS if name in families]
-    best = max((name for name in shown if LOOKS[name][3] == "-"),
+    best = max((name for name in shown if LOOKS[name][2] == "-"),
                key=lambda name: table.where(family=name).rows[-1]["speedup"], default=None)
     for name in shown:
         rows = table.where(family=name).rows
-        text, colour, marker, line = LOOKS[name]
+        text, look, line = LOOKS[name]
         at, values = ([row[key] for row in rows] for key in ("budget", quantity))
-        ax.plot(at, values, line, color=colour, marker=marker, label=text, lw=1.8 if name == best else 1.0,
-                ms=4 if name == best else 3, zorder=4 if name == best else 3)
+        ax.plot(at, values, linestyle=line, label=text, lw=1.8 if name == best else 1.0,
+                ms=4 if name == best else 3, zorder=4 if name == best else 3, **look)
         if name == best:
             ax.fill_between(at, [row[quantity] - 2 * row[error] for row in rows],
-                            [row[quantity] + 2 * row[error] for row in rows], color=colour, alpha=0.15, lw=0)
+                            [row[quantity] + 2 * row[error] for row in rows], color=look["color"], alpha=0.15, lw=0)
     if "limit" in families:
         limit = table.where(family="limit")
         ax.plot(limit.column("budget"), limit.column(quantity), ":", color=INK, lw=1.2,
                 label="limit of any rule on K paths", zorder=2)
+        top = 1.08 * max(limit.column(quantity))
+        ax.fill_between(limit.column("budget"), limit.column(quantity), top, color="#EEEEEE", lw=0, zorder=0)
+        ax.set_ylim(top=top)
     budgets = sorted(set(table.column("budget")))
     ax.set_xscale("log", base=2)
     ax.set_xticks(budgets, [str(budget) for budget in budgets])
@@ -74,15 +80,11 @@ def budget_figure(table: Table, title: str | None = None) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     with context():
-        figure = Figure(figsize=(2 * WIDTH, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = panels(2, height=3.7)
         budget_curves(table, left)
         budget_curves(table, right, quantity="speedup")
         if title:
-            figure.suptitle(title, fontsize=9)
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+            figure.suptitle(title, fontsize=8.5, wrap=True)
+        legend_below(figure, [left], columns=2)
     return figure

@@ -47,7 +47,8 @@ def share_of_optimum(table: Table, ax: Any) -> Any:
     -------
     The same axes.
     """
-    ax.axhline(100, color=INK, linestyle="--", label="optimum (certified)")
+    lengths = table.column("draft_length")
+    ax.plot([min(lengths), max(lengths)], [100, 100], color=INK, linestyle="--", label="optimum (certified)")
     for rule, rows in _by_rule(table).items():
         ax.plot([row["draft_length"] for row in rows], [100 * row["efficiency"] / row["optimum"] for row in rows],
                 label=rule, **rule_style(rule))

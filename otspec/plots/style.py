@@ -1,8 +1,9 @@
 """One look for all figures: fonts, sizes and a fixed colour and marker for every algorithm.
 
-Colours are those of Okabe and Ito, which stay apart for colour-blind readers; the marker says the same again in
-black and white. An algorithm keeps both in every figure, because they follow from its line in the registry. The
-optimum, and the rule that attains it, are black.
+An algorithm keeps its colour and marker in every figure, because they follow from its line in the registry (see
+`otspec.plots.palette`); both stay apart for colour-blind readers, and the marker says the same again in black and
+white. The optimum, and the rule that attains it, are black. Series that are no algorithm take `COLOURS`, those of
+Okabe and Ito.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ import matplotlib as mpl
 
 from otspec.core.errors import UnknownName
 from otspec.couplings import list_couplings
+from otspec.lossy_rules import list_lossy
+from otspec.plots.palette import BLACK, allot
 from otspec.verifiers import list_verifiers
 
 INK = "#222222"
 COLOURS = ("#777777", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
-OPTIMUM = {"color": "#000000", "marker": "*"}
+OPTIMUM = {"color": BLACK, "marker": "*"}
+BEST = ("optimal", "optimum", "frontier")  # drawn as the optimum
 WIDTH = 3.4  # inches of one panel, a column of a two-column page
 RC: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.0,
-    "legend.fontsize": 7.0,
+    "legend.fontsize": 7.5,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "axes.spines.top": False,
@@ -56,7 +60,7 @@ def context() -> AbstractContextManager[Any]:
 
 
 def rule_style(name: str) -> dict[str, str]:
-    """Colour and marker of a verifier or coupling, as keyword arguments of ``ax.plot``.
+    """Colour and marker of a verifier, coupling or lossy rule, as keyword arguments of ``ax.plot``.
 
     Raises
     ------
@@ -68,10 +72,12 @@ def rule_style(name: str) -> dict[str, str]:
     >>> rule_style("optimal") == OPTIMUM
     True
     """
-    if name in ("optimal", "optimum"):
+    if name in BEST:
         return dict(OPTIMUM)
-    names = [known for known in (*list_verifiers(), *list_couplings()) if known != "optimal"]
-    if name not in names:
-        raise UnknownName(f"no verifier or coupling is called {name!r}. Fix: one of optimal, {', '.join(names)}.")
-    place = names.index(name)
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+    styles = allot(entry for registry in (list_verifiers(), list_couplings(), list_lossy())
+                   for entry in registry.values() if entry.name not in BEST)
+    if name not in styles:
+        raise UnknownName(f"no verifier, coupling or lossy rule is called {name!r}. "
+                          f"Fix: one of optimal, {', '.join(styles)}.")
+    colour, marker = styles[name]
+    return {"color": colour, "marker": marker}

@@ -15,10 +15,16 @@ from typing import Any
 from otspec.core.errors import BadArgument
 from otspec.core.files import replacing
 from otspec.core.table import Table
-from otspec.plots import acceptance_vs_k, agreement_vs_tv, context, differences, gap_by_context, predicted_vs_measured
-from otspec.plots.acceptance import scheme_name
-from otspec.plots.sequence import difference_to_reference, gap_on_toys
-from otspec.plots.style import INK, WIDTH
+from otspec.plots.composed import (
+    acceptance_figure,
+    agreement_figure,
+    decoding_figure,
+    gap_figure,
+    sequences_figure,
+    toys_figure,
+)
+from otspec.plots.files import write_png
+from otspec.plots.style import context
 from otspec.reporting.study import Study
 
 # dates and versions inside the files would make equal figures differ
@@ -46,122 +52,15 @@ class Picture:
     draw: Callable[[Table], Any]
 
 
-def _figure(panels: int, height: float = 2.9, width: float = WIDTH) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(panels * width, height), layout="constrained")
-    return figure, list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
-
-
-def _below(ax: Any, columns: int = 3) -> None:
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, columnspacing=1.0, handlelength=1.8)
-
-
-def draw_acceptance(table: Table) -> Any:
-    """One panel per scheme; a scheme with a single k joins the panel before it."""
-    groups: list[list[str]] = []
-    for scheme in dict.fromkeys(table.column("scheme")):
-        lone = len(set(table.where(scheme=scheme).column("k"))) == 1
-        if lone and groups and scheme == "Hub":
-            groups[-1].append(scheme)
-        else:
-            groups.append([scheme])
-    with context():
-        figure, axes = _figure(len(groups), 3.3, 2.5)
-        for ax, group in zip(axes, groups, strict=True):
-            acceptance_vs_k(Table([row for row in table.rows if row["scheme"] in group]), ax)
-            ax.set_xlim(min(table.column("k")) / 1.15, max(table.column("k")) * 1.15)
-            ax.set_title(" and ".join(scheme_name(scheme) for scheme in group))
-            ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-            _below(ax, 2)
-        return figure
-
-
-def draw_gaps(table: Table) -> Any:
-    """One panel per scheme and k; where some are exact throughout, those that were sampled are not drawn."""
-    groups = list(dict.fromkeys(zip(table.column("scheme"), table.column("k"), strict=True)))
-    exact = [one for one in groups if "sampled" not in table.where(scheme=one[0], k=one[1]).column("method")]
-    groups = exact or groups
-    with context():
-        figure, axes = _figure(len(groups), 3.1, 2.9)
-        for ax, (scheme, k) in zip(axes, groups, strict=True):
-            gap_by_context(table.where(scheme=scheme, k=k), ax)
-            ax.set_title(f"k = {k}, {scheme_name(scheme)}")
-            ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
-            _below(ax, 2)
-        return figure
-
-
-def draw_agreement(table: Table) -> Any:
-    """Points of every context between the bounds."""
-    with context():
-        figure, (ax,) = _figure(1, 3.2, 3.8)
-        agreement_vs_tv(table, ax)
-        ax.legend(loc="upper right", markerscale=1.8)
-        return figure
-
-
-def draw_decoding(table: Table) -> Any:
-    """One line per run: both numbers, and their difference on a scale of its own."""
-    with context():
-        figure, (ax, beside) = _figure(2, 1.1 + 0.2 * len(table), 4.2)
-        predicted_vs_measured(table, ax)
-        differences(table, beside)
-        handles, labels = ax.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, markerscale=0.8)
-        return figure
-
-
-def draw_toys(table: Table) -> Any:
-    """One panel per number of paths, the most paths first."""
-    with context():
-        sizes = sorted(set(table.column("paths")), reverse=True)
-        figure, axes = _rows_of_rules(table, sizes)
-        for ax, paths in zip(axes, sizes, strict=True):
-            part = table.where(paths=paths)
-            gap_on_toys(part, ax)
-            lengths = " or ".join(str(length) for length in sorted(set(part.column("draft_length"))))
-            ax.set_title(f"{paths} path{'s' * (paths > 1)} of {lengths} tokens")
-        return figure
-
-
-def draw_sequences(table: Table) -> Any:
-    """One panel per number of paths; open markers are the shorter paths."""
-    with context():
-        sizes = sorted(set(table.column("paths")))
-        figure, axes = _rows_of_rules(table, sizes)
-        for ax, paths in zip(axes, sizes, strict=True):
-            difference_to_reference(table.where(paths=paths), ax)
-            ax.set_title(f"{paths} path{'s' * (paths > 1)}, against {'Traversal' if paths > 1 else 'block'}")
-            ax.margins(x=0.1)
-            ax.locator_params(axis="x", nbins=5)
-        figure.supxlabel("difference in tokens per target call, same drafts (± 1 standard error)", fontsize="medium")
-        lengths = sorted(set(table.column("draft_length")))
-        for length in lengths:
-            axes[0].plot([], [], "o", color=INK, mfc=INK if length == lengths[-1] else "white",
-                         label=f"{length} tokens per path")
-        figure.legend(loc="outside lower right", ncols=len(lengths))
-        return figure
-
-
-def _rows_of_rules(table: Table, sizes: list[int]) -> tuple[Any, list[Any]]:
-    """Panels that do not share an axis, as high as the longest list of rules."""
-    from matplotlib.figure import Figure
-
-    most = max(len(set(table.where(paths=paths).column("rule"))) for paths in sizes)
-    figure = Figure(figsize=(0.95 * WIDTH * len(sizes), 0.9 + 0.24 * most), layout="constrained")
-    return figure, list(figure.subplots(1, len(sizes), squeeze=False)[0])
-
-
 PICTURES = {picture.name: picture for picture in (
-    Picture("acceptance_vs_k", "Acceptance against the number of drafts", Study.acceptance, draw_acceptance),
-    Picture("gap_by_context", "Distance to the optimum, context by context", Study.gap_by_context, draw_gaps),
-    Picture("agreement_vs_tv", "Agreement without communication", Study.agreement, draw_agreement),
+    Picture("acceptance_vs_k", "Acceptance against the number of drafts", Study.acceptance, acceptance_figure),
+    Picture("gap_by_context", "Distance to the optimum, context by context", Study.gap_by_context, gap_figure),
+    Picture("agreement_vs_tv", "Agreement without communication", Study.agreement, agreement_figure),
     Picture("predicted_vs_measured", "Predicted against measured tokens per target call", Study.decoding,
-            draw_decoding),
+            decoding_figure),
     Picture("gap_on_toys", "Distance of every sequence-level rule to the optimum on small models", Study.toys,
-            draw_toys),
-    Picture("rules_on_paths", "Every sequence-level rule on the same drafted paths", Study.sequences, draw_sequences),
+            toys_figure),
+    Picture("rules_on_paths", "Every sequence-level rule on the same drafted paths", Study.sequences, sequences_figure),
 )}
 
 
@@ -170,7 +69,10 @@ def save(figure: Any, files: Mapping[str, str | os.PathLike[str]]) -> None:
     with context():
         for kind, path in files.items():
             with replacing(path) as temporary:
-                figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+                if kind == "png":
+                    write_png(figure, temporary)
+                else:
+                    figure.savefig(temporary, format=kind, metadata=METADATA[kind])
 
 
 def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Path]:

@@ -13,7 +13,8 @@ from otspec import plots
 from otspec.core.errors import UnknownName
 from otspec.core.table import Table
 from otspec.couplings import list_couplings
-from otspec.plots.style import COLOURS, OPTIMUM, rule_style
+from otspec.plots.palette import TONES
+from otspec.plots.style import OPTIMUM, rule_style
 
 TARGET, DRAFT = [0.30, 0.25, 0.20, 0.15, 0.10], [0.05, 0.15, 0.20, 0.25, 0.35]
 
@@ -36,7 +37,7 @@ def test_every_rule_has_a_colour_and_a_marker_of_its_own():
     styles = [tuple(rule_style(name).values()) for name in names]
     assert len(set(styles)) == len(names)
     assert rule_style("optimal") == OPTIMUM
-    assert all(rule_style(name)["color"] in COLOURS for name in names if name != "optimal")
+    assert all(rule_style(name)["color"] in TONES.values() for name in names if name != "optimal")
 
 
 def test_unknown_rules_have_no_style():
