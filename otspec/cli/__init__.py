@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from otspec import __version__
 from otspec.cli.agreeing import add_agree
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from otspec.core.errors import OtspecError
 
     try:
-        given = _parser().parse_args(arguments)
+        parser = _parser()
+        parser.words = sys.argv[1:] if arguments is None else arguments
+        given = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has written its message
         return int(stop.code or 0)
     try:
@@ -66,9 +70,46 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
     print(f"otspec: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="otspec", description="Optimal transport for speculative decoding.",
-                                     epilog="example: otspec report --quick")
+class _Cite(argparse.Action):
+    """Prints the citation and leaves, as ``--version`` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print and leave."""
+        from otspec.citation import cite
+
+        print(cite(), end="")
+        parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors name the nearest command, choice or option."""
+
+    words: Sequence[str] = ()  # what is parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and leave with exit code 2."""
+        from otspec.core.errors import did_you_mean
+
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            message += f".{did_you_mean(found[1], re.findall(r'[^, ]+', found[2].replace(chr(39), '')))}"
+        elif found := re.match("unrecognized arguments: (-[^ =]+)", message):
+            message += f".{did_you_mean(found[1], self._options())}"
+        super().error(message.removesuffix("."))
+
+    def _options(self) -> list[str]:
+        """Options of the parser and of the subcommand that was called."""
+        own = list(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                own += [name for word, parser in action.choices.items() if word in self.words
+                        for name in parser._option_string_actions]
+        return own
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="otspec", description="Optimal transport for speculative decoding.",
+                     epilog="example: otspec report --quick")
+    parser.add_argument("--cite", action=_Cite, nargs=0, help="print how to cite otspec (BibTeX) and exit")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (add_report, add_bound, add_compare, add_recommend, add_agree, add_record, add_decode, add_sweep,

@@ -29,7 +29,7 @@ import numpy as np
 
 from otspec.analysis.blocks import same_order
 from otspec.core.checks import check_positive, check_seed
-from otspec.core.errors import BadArgument
+from otspec.core.errors import BadArgument, did_you_mean
 from otspec.core.estimate import Estimate
 from otspec.core.laws import draw
 from otspec.core.markov import MarkovModel, check_models
@@ -246,7 +246,8 @@ def check_names(coupling: str, fill: str) -> None:
     """Refuse an unknown coupling or fill."""
     for name, value, known in (("coupling", coupling, COUPLINGS), ("fill", fill, FILLS)):
         if value not in known:
-            raise BadArgument(f"{name}: {value!r} is none of {', '.join(map(repr, known))}.")
+            raise BadArgument(f"{name}: {value!r} is none of {', '.join(map(repr, known))}."
+                              f"{did_you_mean(value, known)}")
 
 
 def checked_models(target_model: MarkovModel, fill: str,

@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from otspec.core.errors import UnknownName
+from otspec.core.errors import UnknownName, did_you_mean
 from otspec.couplings import list_couplings
 from otspec.verifiers import list_verifiers
 
@@ -72,6 +72,7 @@ def rule_style(name: str) -> dict[str, str]:
         return dict(OPTIMUM)
     names = [known for known in (*list_verifiers(), *list_couplings()) if known != "optimal"]
     if name not in names:
-        raise UnknownName(f"no verifier or coupling is called {name!r}. Fix: one of optimal, {', '.join(names)}.")
+        raise UnknownName(f"no verifier or coupling is called {name!r}.{did_you_mean(name, ['optimal', *names])} "
+                          f"Fix: one of optimal, {', '.join(names)}.")
     place = names.index(name)
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}

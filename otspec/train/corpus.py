@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import BadArgument, BadFile, MissingExtra
+from otspec.core.errors import BadArgument, BadFile, MissingExtra, did_you_mean
 from otspec.core.files import replacing
 
 KINDS = ("source", "topic", "docstring", "header")
@@ -156,7 +156,8 @@ def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str |
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
-        raise BadArgument(f"kinds: {unknown[0]!r} is none of {', '.join(map(repr, KINDS))}")
+        raise BadArgument(f"kinds: {unknown[0]!r} is none of {', '.join(map(repr, KINDS))}."
+                          f"{did_you_mean(unknown[0], KINDS)}")
     if tokenizer.get_vocab_size() > 1 << 16:
         raise BadArgument(f"tokenizer: {tokenizer.get_vocab_size()} tokens do not fit uint16; at most 65,536")
     train, heldout, counts = [], [], dict.fromkeys(kinds, 0)

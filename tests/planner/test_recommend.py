@@ -172,7 +172,7 @@ def test_it_can_be_written_down(answer, tmp_path):
     path = answer.save_plot(tmp_path / "plan.png")
     assert path.stat().st_size > 10_000
     assert ot.Table.from_csv(tmp_path / "plan.csv").rows == answer.drawn.rows
-    axes = answer.plot().axes
+    axes = answer.figure().axes
     assert [ax.get_ylabel() for ax in axes] == ["tokens per target call", "speed-up over plain sampling"]
 
 
