@@ -106,6 +106,11 @@ class _Parser(argparse.ArgumentParser):
         return own
 
 
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    """Parsers of the subcommands by their names, in the order of the help."""
+    return next(dict(action.choices) for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+
+
 def _parser() -> _Parser:
     parser = _Parser(prog="otspec", description="Optimal transport for speculative decoding.",
                      epilog="example: otspec report --quick")
