@@ -102,7 +102,8 @@ def front() -> str:
     pages = [line.split("](")[1].split(")")[0] for line in _read("guide/README.md").splitlines() if "| [" in line]
     parts = [str(otspec.__doc__), _guide("README.md").replace("## The guide", "# Guide"), *map(_guide, pages)]
     parts += ["# Registries", *(f"## {title}\n\n{_registry(registry)}" for title, registry in _registries().items())]
-    parts += ["# Command line", _commands(), _guide("../CHANGELOG.md").replace("## Changes", "# Changes", 1), "# Public names"]
+    changes = _guide("../CHANGELOG.md").replace("## Changes", "# Changes", 1)
+    parts += ["# Command line", _commands(), changes, "# Public names"]
     return "\n\n".join(parts)
 
 
