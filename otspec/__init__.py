@@ -95,7 +95,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"otspec.{name}")
     near = ""
     if not name.startswith("_"):  # tools probe for many private names
-        from otspec.core.errors import did_you_mean
+        from otspec.core.names import did_you_mean
 
         near = did_you_mean(name, __all__)
     raise AttributeError(f"module 'otspec' has no attribute {name!r}.{near}".rstrip("."))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from otspec import __version__
-from otspec.core.errors import UnknownName, did_you_mean
+from otspec.core.errors import UnknownName
+from otspec.core.names import did_you_mean
 
 TITLE = "otspec: the optimal-transport theory of speculative decoding"
 AUTHORS = "The otspec developers"

@@ -11,7 +11,7 @@ import base64
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from typing import Any
 import otspec
 from otspec.core.errors import MissingExtra, OtspecError
 from otspec.core.files import replacing
-from otspec.core.registry import Registry
+from otspec.core.registry import Entry
 
 PACKAGE = Path(__file__).parent
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
+# the stub file tells type checkers of public names only
+PUBLIC, HOME, ROOMS = (vars(otspec)[name] for name in ("__all__", "_HOME", "_SUBMODULES"))
 #: modules with a page of their own
 PAGES = {"otspec": "index.html", "otspec.plots": "plots.html", "otspec.testing": "testing.html"}
 STYLE = ("main.pdoc img{max-width:100%}main.pdoc table{display:block;overflow-x:auto}"
@@ -64,7 +66,7 @@ def pages() -> dict[str, str]:
         import pdoc.render
     except ImportError:
         raise MissingExtra('pdoc is not installed. Fix: pip install "otspec[docs]".') from None
-    for name in otspec.__all__:
+    for name in PUBLIC:
         getattr(otspec, name)  # each is loaded when it is first used
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Error parsing type annotation", category=UserWarning)
@@ -74,7 +76,7 @@ def pages() -> dict[str, str]:
         pdoc.render.configure(docformat="numpy", search=False, show_source=False,
                               footer_text=f"otspec {otspec.__version__}")
         # what is public is documented on the first page, from whatever module it comes
-        known = {**dict.fromkeys(otspec._HOME.values(), modules["otspec"]), **modules}
+        known = {**dict.fromkeys(HOME.values(), modules["otspec"]), **modules}
         made = {PAGES[name]: pdoc.render.html_module(module, known) for name, module in modules.items()}
     return {name: _mended(html) for name, html in made.items()}
 
@@ -147,18 +149,18 @@ def _link(found: re.Match[str], source: Path) -> str:
 
 def _linked(found: re.Match[str]) -> str:
     """Code that begins with a public name, as a link to it."""
-    if found[2] in otspec._SUBMODULES:
+    if found[2] in ROOMS:
         return _page_link(found[2], found[0])
-    return f'<a href="index.html#{found[2]}">{found[0]}</a>' if found[2] in otspec.__all__ else found[0]
+    return f'<a href="index.html#{found[2]}">{found[0]}</a>' if found[2] in PUBLIC else found[0]
 
 
-def _registries() -> dict[str, Registry]:
+def _registries() -> dict[str, Mapping[str, Entry]]:
     return {"Rules": otspec.list_verifiers(), "Couplings": otspec.list_couplings(),
             "Drafters": otspec.list_drafters(), "Tree policies": otspec.list_tree_policies(),
             "Length policies": otspec.list_length_policies(), "Lossy rules": otspec.list_lossy()}
 
 
-def _registry(registry: Registry) -> str:
+def _registry(registry: Mapping[str, Entry]) -> str:
     lines = ["| name | kind | source | what it does |", "| --- | --- | --- | --- |"]
     lines += [f"| `{entry.name}` | {entry.kind} | {entry.source} | {entry.summary} |" for entry in registry.values()]
     return "\n".join(lines)

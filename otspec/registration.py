@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from otspec.core.block import BlockVerifier
-from otspec.core.errors import BadArgument, did_you_mean
+from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.registry import Entry, Source
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree_verifier import TreeVerifier

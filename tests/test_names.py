@@ -5,7 +5,7 @@ import pytest
 
 import otspec as ot
 from otspec.cli import main
-from otspec.core.errors import did_you_mean
+from otspec.core.names import did_you_mean
 
 LAW = np.array([0.5, 0.3, 0.2])
 LAWS = ["--target", "0.5,0.5", "--draft", "0.5,0.5"]

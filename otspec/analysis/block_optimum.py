@@ -17,8 +17,9 @@ import numpy as np
 
 from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, TooLarge, did_you_mean
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
+from otspec.core.names import did_you_mean
 from otspec.transport.programme.block_lp import BlockSolution, Tree, dual, solve, tree
 from otspec.transport.programme.block_mixture import MixtureSolution, solve_mixture
 

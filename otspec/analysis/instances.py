@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from otspec.core.checks import check_positive
-from otspec.core.errors import UnknownName, did_you_mean
+from otspec.core.errors import UnknownName
 from otspec.core.markov import MarkovModel
+from otspec.core.names import did_you_mean
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -13,8 +13,9 @@ import numpy as np
 from otspec.analysis.instances import HAND, named_pairs, random_pair
 from otspec.auditing.cases import Case, LargeCase, Shown, TokenCase, drafter
 from otspec.auditing.texts import BlockCase, TreeCase
-from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName, did_you_mean
+from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.laws import temper, truncate
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 
 LARGE = 151_936

@@ -22,7 +22,7 @@ from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record
 from otspec.cli.planning import add_recommend
 from otspec.cli.reports import add_figures, add_report
-from otspec.cli.shared import BAD_USAGE, INTERRUPTED, set_threads
+from otspec.cli.shared import BAD_USAGE, INTERRUPTED, Parser, set_threads
 from otspec.cli.sweeping import add_sweep
 
 
@@ -81,29 +81,23 @@ class _Cite(argparse.Action):
         parser.exit()
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors name the nearest command, choice or option."""
+class _Parser(Parser):
+    """Names the nearest option as well."""
 
     words: Sequence[str] = ()  # what is parsed
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and message, and leave with exit code 2."""
-        from otspec.core.errors import did_you_mean
+        """Exit with the code of bad usage."""
+        from otspec.core.names import did_you_mean
 
-        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
-            message += f".{did_you_mean(found[1], re.findall(r'[^, ]+', found[2].replace(chr(39), '')))}"
-        elif found := re.match("unrecognized arguments: (-[^ =]+)", message):
-            message += f".{did_you_mean(found[1], self._options())}"
-        super().error(message.removesuffix("."))
-
-    def _options(self) -> list[str]:
-        """Options of the parser and of the subcommand that was called."""
-        own = list(self._option_string_actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                own += [name for word, parser in action.choices.items() if word in self.words
-                        for name in parser._option_string_actions]
-        return own
+        found = re.match("unrecognized arguments: (-[^ =]+)", message)
+        called = {name: parser for action in self._actions if isinstance(action, argparse._SubParsersAction)
+                  for name, parser in action.choices.items() if name in self.words}
+        if not found or not called:
+            super().error(message)
+        name, parser = next(iter(called.items()))
+        meant = did_you_mean(found[1], parser._option_string_actions)
+        self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: otspec {name} --help shows the usage.\n")
 
 
 def subcommands() -> dict[str, argparse.ArgumentParser]:

@@ -49,7 +49,8 @@ def add_figures(commands: Any) -> None:
 
 
 def _figures(given: Any) -> None:
-    from otspec.core.errors import BadArgument, UnknownName, did_you_mean
+    from otspec.core.errors import BadArgument, UnknownName
+    from otspec.core.names import did_you_mean
     from otspec.recording.record import load_trace
     from otspec.reporting import settings
     from otspec.reporting.pictures import PICTURES, make

@@ -52,7 +52,8 @@ def read_prompts(path: str) -> list[str]:
 
 def read_scheme(name: str, k: int | None) -> Any:
     """Draft scheme of its name on the command line."""
-    from otspec.core.errors import BadArgument, UnknownName, did_you_mean
+    from otspec.core.errors import BadArgument, UnknownName
+    from otspec.core.names import did_you_mean
     from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 
     drafts = 2 if k is None else k

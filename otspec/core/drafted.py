@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_place, check_tokens, dtype_name, first_index
-from otspec.core.errors import BadArgument, ShapeMismatch, did_you_mean
+from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.laws import namespace
+from otspec.core.names import did_you_mean
 from otspec.core.tree import SCHEMES, DraftTree
 
 Array = Any

@@ -4,9 +4,6 @@ All of them derive from `OtspecError`; those that report a bad argument are also
 code that catches the built-in class keeps working.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
 
 class OtspecError(Exception):
     """Base of all errors that otspec raises on purpose."""
@@ -86,23 +83,3 @@ class WorkFailed(OtspecError, RuntimeError):
 
 class MissingExtra(OtspecError, ImportError):
     """An optional dependency is missing; the message gives the pip command."""
-
-
-def did_you_mean(name: Any, known: Iterable[Any]) -> str:
-    """Sentence that names what a misspelt name is nearest to, after a blank; empty where nothing is near.
-
-    Case, blanks, hyphens and underscores do not count.
-
-    Examples
-    --------
-    >>> did_you_mean("K-Seq", ["naive", "k_seq"]), did_you_mean("xyz", ["naive", "k_seq"])
-    (" Did you mean 'k_seq'?", '')
-    """
-    import difflib
-
-    def plain(text: str) -> str:
-        return "".join(letter for letter in text.lower() if letter.isalnum())
-
-    names = {plain(one): one for one in known if isinstance(one, str)}
-    near = difflib.get_close_matches(plain(name), names, n=1) if isinstance(name, str) else []
-    return f" Did you mean {names[near[0]]!r}?" if near else ""

@@ -16,7 +16,8 @@ import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
 from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, first_index
-from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch, did_you_mean
+from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
+from otspec.core.names import did_you_mean
 from otspec.core.truncation import check_cut, keep_top
 
 Array = Any

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from otspec.core.errors import BadArgument, UnknownName, did_you_mean
+from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 

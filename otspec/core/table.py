@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from otspec.core.errors import MissingExtra, UnknownName, did_you_mean
+from otspec.core.errors import MissingExtra, UnknownName
 from otspec.core.files import replacing
+from otspec.core.names import did_you_mean
 from otspec.core.showing import figure_of, public_names
 
 SHOWN_ROWS = 40  # of a longer table, half of them from each end

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import BadArgument, ShapeMismatch, did_you_mean
+from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.names import did_you_mean
 
 Array = Any
 SAMPLED = ("paths", "branches", "without_replacement")

@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.coupling import Coupling
-from otspec.core.errors import BadArgument, did_you_mean
+from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.registry import Entry, Registry, Source, refuse_parameters_of_made
 from otspec.couplings.communicated import Communicated
 from otspec.couplings.entropy import MinimumEntropy

@@ -23,8 +23,9 @@ import numpy as np
 
 from otspec.core.checks import check_number
 from otspec.core.coupling import exact_pair
-from otspec.core.errors import BadArgument, TooLarge, did_you_mean
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.joint_coupling import on_host
+from otspec.core.names import did_you_mean
 from otspec.core.table import Table
 from otspec.couplings.entropy import Cells, MinimumEntropy, entropy
 

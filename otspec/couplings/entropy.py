@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.coupling import exact_pair
-from otspec.core.errors import BadArgument, TooLarge, did_you_mean
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
 from otspec.core.laws import draw, namespace
+from otspec.core.names import did_you_mean
 from otspec.core.noise import Noise
 
 Array = Any

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName, did_you_mean
+from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.decode.arguments import as_token_ids
 from otspec.decode.skipping import PREFIX, skip_layers
 from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers

@@ -29,10 +29,11 @@ import numpy as np
 
 from otspec.analysis.blocks import same_order
 from otspec.core.checks import check_positive, check_seed
-from otspec.core.errors import BadArgument, did_you_mean
+from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
 from otspec.core.laws import draw
 from otspec.core.markov import MarkovModel, check_models
+from otspec.core.names import did_you_mean
 from otspec.core.noise import Noise
 from otspec.couplings import coupling as coupling_of
 from otspec.verifiers import verifier

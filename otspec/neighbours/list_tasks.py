@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, TooLarge, UnknownName, did_you_mean
+from otspec.core.errors import BadArgument, TooLarge, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.neighbours.parallel import Text
 
 TASKS = ("copy", "replace_index", "replace_random", "insert_random", "remove_random", "shuffle")

@@ -12,7 +12,8 @@ from typing import Any
 
 import matplotlib as mpl
 
-from otspec.core.errors import UnknownName, did_you_mean
+from otspec.core.errors import UnknownName
+from otspec.core.names import did_you_mean
 from otspec.couplings import list_couplings
 from otspec.verifiers import list_verifiers
 

@@ -21,8 +21,9 @@ from otspec.analysis.dual import sampled
 from otspec.analysis.dual.prefixes import draw_paths
 from otspec.analysis.dual.recorded import recorded_level
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge, did_you_mean
+from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.estimate import Estimate
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import WithReplacement
 from otspec.core.showing import card, figure_of, public_names
 from otspec.core.trace import Trace

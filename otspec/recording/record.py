@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, BadFile, UnknownName, did_you_mean
+from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import sha256, write_json
+from otspec.core.names import did_you_mean
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other

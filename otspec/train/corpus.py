@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import BadArgument, BadFile, MissingExtra, did_you_mean
+from otspec.core.errors import BadArgument, BadFile, MissingExtra
 from otspec.core.files import replacing
+from otspec.core.names import did_you_mean
 
 KINDS = ("source", "topic", "docstring", "header")
 END_OF_TEXT = 0

@@ -20,7 +20,8 @@ from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 from otspec.core.bound import AcceptanceBound, Cut
 from otspec.core.checks import check_no_grad
 from otspec.core.drafters import Independent, Joint
-from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch, did_you_mean
+from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
+from otspec.core.names import did_you_mean
 from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair

@@ -18,7 +18,8 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
-from otspec.core.errors import BadArgument, did_you_mean
+from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.decode.arguments import check_seed, check_warp
 from otspec.decode.drafters.base import Drafter

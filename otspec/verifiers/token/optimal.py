@@ -16,8 +16,9 @@ import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from otspec.core.checks import check_no_grad
-from otspec.core.errors import BadArgument, TooLarge, did_you_mean
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.laws import normalized_or, positive_part
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance

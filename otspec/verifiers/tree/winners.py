@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.errors import BadArgument, did_you_mean
+from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 
 Array = Any
 LAWS = ("universal", "minimal", "vertex")
