@@ -12,7 +12,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 import otspec as ot
-from otspec.plots.results import FIGURES, WAYS
+from otspec.plots.results import FIGURES, WAYS, draw
 
 TARGET, DRAFT = np.array([0.30, 0.25, 0.20, 0.15, 0.10]), np.array([0.05, 0.15, 0.20, 0.25, 0.35])
 BATCH = np.stack([TARGET, DRAFT, TARGET[::-1]])
@@ -65,6 +65,21 @@ def test_the_bars_are_the_winner_law_and_the_cut_is_orange():
     colours = [heights[i].get_facecolor() for i in range(5)]
     assert [colour == colours[1] for colour in colours] == bound.cut.subset.tolist()
     assert "0.7975" in ax.get_title()
+
+
+class TwoSettings:
+    """What `otspec.Sweep` answers, without the decoding."""
+
+    def to_table(self):
+        shared = {"tokens": 9, "stderr": 0.1, "predicted": 2.0}
+        return ot.Table([{"setting": 0, "verifier": "block", "draft_length": 2, **shared, "tokens_per_call": 1.9},
+                         {"setting": 1, "verifier": "block", "draft_length": 4, **shared, "tokens_per_call": 2.4}])
+
+
+def test_a_sweep_is_drawn_with_the_best_on_top():
+    ax = draw(TwoSettings(), "sweep")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["block, 2", "block, 4"]
+    assert ax.get_title() == "verifier, draft_length"
 
 
 def test_many_tokens_are_cut_to_the_heaviest():
