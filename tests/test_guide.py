@@ -81,3 +81,48 @@ def test_names_of_the_text_exist():
         assert set(re.findall(r"\bot\.([A-Za-z]\w*)", text)) <= set(ot.__all__), name(page)
         for path in re.findall(r"`((?:tests|otspec|figures|notebooks)/[\w/.]+)`", text):
             assert (ROOT / path).exists() or list(ROOT.glob(f"{path}*")), f"{name(page)}: {path}"
+
+
+def rows_of(file, **equal):
+    return ot.Table.from_csv(ROOT / f"tests/bench/results/{file}.csv").where(**equal).rows
+
+
+def cells(page, start):
+    """Cells of the first row of a page that begins so."""
+    line = next(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith(start))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def short(value, error, digits):
+    """Number with its error, without the zero before the point of the error."""
+    return f"{value:.{digits}f} ± {f'{error:.{digits}f}'.removeprefix('0')}"
+
+
+@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block"])
+def test_numbers_of_the_path_rules_are_those_of_the_bench(rule):
+    name, digits = ("efficiency", 2) if rule == "traversal" else ("ratio_to_traversal", 3)
+    found = [f"{row[name]:.{digits}f}" for row in rows_of("paths", rule=rule)
+             if (row["num_paths"], row["draft_length"]) in {(2, 4), (2, 8), (4, 4), (4, 8)}]
+    assert cells(GUIDE / "paths.md", f"| `{rule}`")[2:] == found
+    assert cells(README, f"| `{rule}`")[1:5] == found[:4]
+
+
+@pytest.mark.parametrize(("temperature", "budget"), [(1.0, 8), (1.0, 16), (1.0, 32), (0.6, 8), (0.6, 16), (0.6, 32)])
+def test_numbers_of_the_planner_are_those_of_the_bench(temperature, budget):
+    (row,) = [row for row in rows_of("planner", temperature=temperature, budget=budget) if row["decoded"] is not None]
+    shown = cells(GUIDE / "planner.md", f"| {temperature:g} | {budget} |")
+    assert shown[2] == row["method"]
+    assert shown[3] == f"{row['predicted']:.3f} ± {row['predicted_stderr']:.3f}"
+    assert shown[4].startswith(f"{row['measured']:.3f} ± {row['measured_stderr']:.3f} "
+                               f"({row['difference_percent']:+.1f} %")
+    assert shown[5] == f"**{row['over_sequoia']:.3f}** ± {row['over_sequoia_stderr']:.3f}"
+    assert shown[6].startswith(f"{row['decoded']:.3f} ± {row['decoded_stderr']:.3f} ({row['decoded_predicted']:.3f}")
+
+
+@pytest.mark.parametrize("budget", [8, 16, 32])
+def test_numbers_of_the_trees_are_those_of_the_bench(budget):
+    shown = cells(GUIDE / "trees.md", f"| {budget} |")
+    for cell, policy in zip(shown[1:], ("sequoia", "fitted"), strict=True):
+        (row,) = rows_of("tree_predictions", temperature=1.0, budget=budget, policy=policy)
+        assert cell == (f"{short(row['predicted'], row['predicted_stderr'], 2)}, "
+                        f"{short(row['measured'], row['stderr'], 2)}")
