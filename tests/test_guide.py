@@ -83,6 +83,20 @@ def test_names_of_the_text_exist():
             assert (ROOT / path).exists() or list(ROOT.glob(f"{path}*")), f"{name(page)}: {path}"
 
 
+def test_the_commands_stand_on_lines_of_their_own():
+    """What continuous integration and readers copy: two commands, word for word."""
+    make = 'python3 -m venv .venv && .venv/bin/pip install -q "torch==2.13.0" -e'
+    commands = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("python3 -m venv")]
+    assert commands == [f'{make} ".[models]" && .venv/bin/otspec report',
+                        f'{make} ".[models,test]" && .venv/bin/python -m pytest']
+
+
+def test_the_front_page_says_how_far_any_verifier_could_go():
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    number = r"\d\.\d\d ± \d\.\d\d"
+    assert re.search(rf"look-ahead emits {number}; no stateless rule can emit more than {number}", text)
+
+
 def rows_of(file, **equal):
     return ot.Table.from_csv(ROOT / f"tests/bench/results/{file}.csv").where(**equal).rows
 

@@ -153,6 +153,10 @@ class Registry(Mapping[str, Entry]):
         """Table of names, kinds and summaries."""
         return str(self.to_table()) if self._entries else f"no {self._what}"
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """Names, so that notebooks complete ``registry["na``."""
+        return list(self)
+
     def _repr_html_(self) -> str:
         return self.to_table()._repr_html_()
 

@@ -121,6 +121,10 @@ def test_notebooks_show_escaped_html_and_completion_shows_public_names(name):
     assert not [word for word in dir(result) if word.startswith("_")]
 
 
+def test_names_of_a_registry_complete():
+    assert ot.list_verifiers()._ipython_key_completions_() == list(ot.list_verifiers())
+
+
 def test_what_is_shown_is_escaped():
     run = ot.DecodeRun([[1], [2]], np.array([[1, 1]]), settings={"verifier": "<script>"})
     assert "<script>" not in run._repr_html_()
