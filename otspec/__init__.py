@@ -77,6 +77,7 @@ _ROOMS = {
     "otspec.auditing.run": "audit",
     "otspec.auditing.report": "AuditReport",
     "otspec.auditing.samples": "audit_samples samples_needed",
+    "otspec.citation": "cite",
     "otspec.registration": "register unregister",
     "otspec.report": "Report build_report",
 }
@@ -92,7 +93,12 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _SUBMODULES:
         return import_module(f"otspec.{name}")
-    raise AttributeError(f"module 'otspec' has no attribute {name!r}")
+    near = ""
+    if not name.startswith("_"):  # tools probe for many private names
+        from otspec.core.names import did_you_mean
+
+        near = did_you_mean(name, __all__)
+    raise AttributeError(f"module 'otspec' has no attribute {name!r}.{near}".rstrip("."))
 
 
 def __dir__() -> list[str]:

@@ -28,6 +28,7 @@ from otspec.auditing.report import AuditReport as AuditReport
 from otspec.auditing.run import audit as audit
 from otspec.auditing.samples import audit_samples as audit_samples
 from otspec.auditing.samples import samples_needed as samples_needed
+from otspec.citation import cite as cite
 from otspec.core.block import BlockVerifier as BlockVerifier
 from otspec.core.bound import AcceptanceBound as AcceptanceBound
 from otspec.core.bound import Cut as Cut

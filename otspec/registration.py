@@ -14,6 +14,7 @@ from typing import Any
 
 from otspec.core.block import BlockVerifier
 from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.registry import Entry, Source
 from otspec.core.schemes import DraftScheme
 from otspec.core.tree_verifier import TreeVerifier
@@ -65,13 +66,16 @@ def register(name: str, factory: Callable[..., Any], *, source: str | Source, cl
     >>> unregister("mine")
     """
     if kind not in KINDS:
-        raise BadArgument(f"kind: {kind!r} is no kind of rule. Fix: one of {', '.join(KINDS)}.")
+        raise BadArgument(f"kind: {kind!r} is no kind of rule."
+                          f"{did_you_mean(kind, KINDS)} Fix: one of {', '.join(KINDS)}.")
     words = frozenset(claims.split() if isinstance(claims, str) else claims)
     if not words <= set(CLAIMS):
         raise BadArgument(f"claims: {', '.join(map(repr, sorted(words - set(CLAIMS))))} is no claim. "
                           f"Fix: some of {', '.join(CLAIMS)}.")
-    if not isinstance(summary, str) or not summary.strip() or not str(source).strip():
-        raise BadArgument("summary, source: empty. Fix: say in one line what the rule does, and where it comes from.")
+    if not isinstance(summary, str) or not summary.strip():
+        raise BadArgument(f"summary: {summary!r} is empty. Fix: say in one line what the rule does.")
+    if not str(source).strip():
+        raise BadArgument("source: empty. Fix: say in one line where the rule comes from.")
     entry = Entry(_checked_name(name), _checked_factory(factory, kind), source if isinstance(source, Source) else
                   Source(str(source)), kind, _checked_schemes(factory, schemes), words | _implied(factory), summary)
     REGISTRY.add(entry, replace=replace)

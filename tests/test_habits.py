@@ -56,13 +56,6 @@ def test_doctests(name):
     assert result.failed == 0
 
 
-def test_readme_examples_run():
-    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False,
-                              optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    assert result.attempted > 0
-    assert result.failed == 0
-
-
 def test_rooms_import_one_way():
     result = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
     assert result.returncode == 0, result.stdout
@@ -78,6 +71,27 @@ def test_types_hold():
     cache = Path(tempfile.gettempdir()) / f"otspec-mypy-{os.getuid()}"
     result = run(sys.executable, "-m", "mypy", "--cache-dir", str(cache))
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+MISTAKES = """
+import otspec as ot
+run: ot.DecodeRun = ot.generate(ot.load_pair("pocket"), ["a"], max_new_token=3)
+efficiency: float = run.block_efficiency
+ot.compare([0.5], [0.5], 2).to_cvs("table.csv")
+number: str = ot.samples_needed(0.05)
+ot.acceptence_bound([0.5], [0.5], 2)
+"""
+
+
+def test_a_users_script_is_typed(tmp_path):
+    """A script that uses much of the public API is clean under the strict checks, and mistakes are found."""
+    cache = Path(tempfile.gettempdir()) / f"otspec-mypy-{os.getuid()}"
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(MISTAKES, encoding="utf-8")
+    result = run(sys.executable, "-m", "mypy", "--cache-dir", str(cache), "tests/typed_script.py", str(wrong))
+    found = re.findall(r"^(\S+?):(\d+): error", result.stdout, re.MULTILINE)
+    assert {Path(file).name for file, _ in found} == {"wrong.py"}, result.stdout + result.stderr
+    assert {int(line) for _, line in found} == {3, 4, 5, 6, 7}, result.stdout
 
 
 def keys_of_the_bibliography():
@@ -113,5 +127,5 @@ def test_nothing_is_unpickled():
 
 
 def test_the_typing_marker_licence_and_notice_ship():
-    for name in ("py.typed", "LICENSE", "references.bib", "data/pocket/NOTICE"):
+    for name in ("py.typed", "LICENSE", "references.bib", "CITATION.cff", "CHANGELOG.md", "data/pocket/NOTICE"):
         assert (PACKAGE / name).exists()

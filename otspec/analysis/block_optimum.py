@@ -19,6 +19,7 @@ from otspec.core.bound import AcceptanceBound
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.markov import MarkovModel, check_models
+from otspec.core.names import did_you_mean
 from otspec.transport.programme.block_lp import BlockSolution, Tree, dual, solve, tree
 from otspec.transport.programme.block_mixture import MixtureSolution, solve_mixture
 
@@ -137,9 +138,10 @@ def block_optimum(target_model: MarkovModel, draft_model: MarkovModel, draft_len
     2.222222
     """
     if kind not in KINDS:
-        raise BadArgument(f"kind: {kind!r} is no optimum. Fix: one of {', '.join(KINDS)}.")
+        raise BadArgument(f"kind: {kind!r} is no optimum.{did_you_mean(kind, KINDS)} Fix: one of {', '.join(KINDS)}.")
     if method not in METHODS:
-        raise BadArgument(f"method: {method!r} is none. Fix: one of {', '.join(METHODS)}.")
+        raise BadArgument(f"method: {method!r} is none."
+                          f"{did_you_mean(method, METHODS)} Fix: one of {', '.join(METHODS)}.")
     length, paths = check_positive("draft_length", draft_length), check_positive("num_paths", num_paths)
     check_models(target_model, draft_model)
     order = max(target_model.order, draft_model.order)

@@ -13,6 +13,7 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import UnknownName
 from otspec.core.markov import MarkovModel
+from otspec.core.names import did_you_mean
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -110,7 +111,8 @@ def random_pair(family: str, vocabulary: int, rng: np.random.Generator) -> Pair:
     True
     """
     if family not in FAMILIES:
-        raise UnknownName(f"no family is called {family!r}. Fix: one of {', '.join(FAMILIES)}.")
+        raise UnknownName(f"no family is called {family!r}.{did_you_mean(family, FAMILIES)} "
+                          f"Fix: one of {', '.join(FAMILIES)}.")
     return FAMILIES[family](rng, check_positive("vocabulary", vocabulary))
 
 

@@ -15,6 +15,7 @@ from otspec.auditing.cases import Case, LargeCase, Shown, TokenCase, drafter
 from otspec.auditing.texts import BlockCase, TreeCase
 from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.laws import temper, truncate
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
 
 LARGE = 151_936
@@ -134,7 +135,8 @@ def build_cases(kind: str, scheme: DraftScheme, draft_length: int, show: Shown, 
     if kind == "tree":
         return tree_cases(scheme, draft_length, show, seed, given=given)
     if kind not in KINDS:
-        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}. Fix: say what the function verifies.")
+        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)} "
+                          f"Fix: say what the function verifies.")
     cases = token_cases(scheme, show, seed, given=given)
     if large and not scheme.draft_axes:
         cases.append(large_case(scheme, show, seed, given=given))

@@ -12,6 +12,7 @@ import numpy as np
 
 from otspec.auditing.mistakes import Mistake
 from otspec.core.files import write_json
+from otspec.core.showing import figure_of, public_names
 from otspec.core.table import Table
 
 WORDS = {True: "PASSED", False: "FAILED", None: "UNDECIDED"}
@@ -127,6 +128,7 @@ class AuditReport:
     reason: str
     laws: dict[str, Any] = field(default_factory=dict, repr=False)
     mistakes: tuple[Mistake, ...] = ()
+    __dir__ = public_names
 
     @property
     def acceptance(self) -> Table:
@@ -191,6 +193,20 @@ class AuditReport:
         from otspec.plots.auditing import audit_figure
 
         return audit_figure(self.laws, WORDS[self.passed], path)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw observed against expected law on the worst instance.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "audit", ax)
 
 
 def _rounded(value: Any) -> str:

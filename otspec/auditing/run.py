@@ -22,6 +22,7 @@ from otspec.auditing.subjects import Function, Subject
 from otspec.auditing.verdict import verdict
 from otspec.core.checks import check_number, check_positive, check_seed
 from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 
 TOLERANCE = {"float64": 1e-7, "float32": 2e-5, "bfloat16": 2e-5}
@@ -120,5 +121,6 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
 def _function(fn: Any, kind: str | None, inputs: str, library: str, dtype: str, coins: int | str,
               batch_size: int | None) -> Function:
     if kind not in KINDS:
-        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}. Fix: say what the function verifies.")
+        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}. Fix: say what the function verifies."
+                          f"{did_you_mean(kind, KINDS)}")
     return Function(fn, kind, inputs=inputs, library=library, dtype=dtype, coins=coins, batch_size=batch_size)

@@ -17,6 +17,7 @@ import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Question
 from otspec.core.errors import BadArgument, MissingExtra, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme
 
 Array = Any
@@ -102,7 +103,8 @@ class Function(Subject):
         for label, value, known in (("inputs", inputs, INPUTS), ("library", library, LIBRARIES),
                                     ("dtype", dtype, DTYPES), ("kind", kind, tuple(SIGNATURES))):
             if value not in known:
-                raise UnknownName(f"{label}: {value!r} is none of {', '.join(known)}.")
+                raise UnknownName(f"{label}: {value!r} is none of {', '.join(known)}."
+                                  f"{did_you_mean(value, known)}")
         number = isinstance(coins, int) and not isinstance(coins, bool) and coins > 0
         if not number and coins not in ("generator", "global"):
             raise BadArgument(f"coins: {coins!r}. Fix: the number of uniforms that fn takes, 'generator' or 'global'.")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from otspec import __version__
 from otspec.cli.agreeing import add_agree
@@ -20,7 +22,7 @@ from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record
 from otspec.cli.planning import add_recommend
 from otspec.cli.reports import add_figures, add_report
-from otspec.cli.shared import BAD_USAGE, INTERRUPTED, set_threads
+from otspec.cli.shared import BAD_USAGE, INTERRUPTED, Parser, set_threads
 from otspec.cli.sweeping import add_sweep
 
 
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from otspec.core.errors import OtspecError
 
     try:
-        given = _parser().parse_args(arguments)
+        parser = _parser()
+        parser.words = sys.argv[1:] if arguments is None else arguments
+        given = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has written its message
         return int(stop.code or 0)
     try:
@@ -66,9 +70,45 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
     print(f"otspec: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="otspec", description="Optimal transport for speculative decoding.",
-                                     epilog="example: otspec report --quick")
+class _Cite(argparse.Action):
+    """Prints the citation and leaves, as ``--version`` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print and leave."""
+        from otspec.citation import cite
+
+        print(cite(), end="")
+        parser.exit()
+
+
+class _Parser(Parser):
+    """Names the nearest option as well."""
+
+    words: Sequence[str] = ()  # what is parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the code of bad usage."""
+        from otspec.core.names import did_you_mean
+
+        found = re.match("unrecognized arguments: (-[^ =]+)", message)
+        called = {name: parser for action in self._actions if isinstance(action, argparse._SubParsersAction)
+                  for name, parser in action.choices.items() if name in self.words}
+        if not found or not called:
+            super().error(message)
+        name, parser = next(iter(called.items()))
+        meant = did_you_mean(found[1], parser._option_string_actions)
+        self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: otspec {name} --help shows the usage.\n")
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    """Parsers of the subcommands by their names, in the order of the help."""
+    return next(dict(action.choices) for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="otspec", description="Optimal transport for speculative decoding.",
+                     epilog="example: otspec report --quick")
+    parser.add_argument("--cite", action=_Cite, nargs=0, help="print how to cite otspec (BibTeX) and exit")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (add_report, add_bound, add_compare, add_recommend, add_agree, add_record, add_decode, add_sweep,

@@ -50,6 +50,7 @@ def add_figures(commands: Any) -> None:
 
 def _figures(given: Any) -> None:
     from otspec.core.errors import BadArgument, UnknownName
+    from otspec.core.names import did_you_mean
     from otspec.recording.record import load_trace
     from otspec.reporting import settings
     from otspec.reporting.pictures import PICTURES, make
@@ -57,7 +58,8 @@ def _figures(given: Any) -> None:
 
     unknown = [name for name in given.names if name not in PICTURES]
     if unknown:
-        raise UnknownName(f"NAME: there is no figure {unknown[0]!r}. Fix: one of {', '.join(PICTURES)}.")
+        raise UnknownName(f"NAME: there is no figure {unknown[0]!r}.{did_you_mean(unknown[0], PICTURES)} "
+                          f"Fix: one of {', '.join(PICTURES)}.")
     study = Study(load_trace(given.trace), (settings.quick if given.quick else settings.full)(given.seed))
     if study.no_models and "predicted_vs_measured" in given.names:
         raise BadArgument(f"NAME: predicted_vs_measured needs models, but {study.no_models}. Fix: leave it out.")

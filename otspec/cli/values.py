@@ -53,6 +53,7 @@ def read_prompts(path: str) -> list[str]:
 def read_scheme(name: str, k: int | None) -> Any:
     """Draft scheme of its name on the command line."""
     from otspec.core.errors import BadArgument, UnknownName
+    from otspec.core.names import did_you_mean
     from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 
     drafts = 2 if k is None else k
@@ -66,7 +67,8 @@ def read_scheme(name: str, k: int | None) -> Any:
     kinds: dict[str, Any] = {"with-replacement": WithReplacement, "without-replacement": WithoutReplacement,
                              "greedy": Greedy}
     if name not in kinds:
-        raise UnknownName(f"--scheme: {name!r} is unknown. Fix: {SCHEMES}.")
+        raise UnknownName(f"--scheme: {name!r} is unknown.{did_you_mean(kind, (*kinds, 'hub', 'hybrid'))} "
+                          f"Fix: {SCHEMES}.")
     return kinds[name](drafts)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.showing import card, figure_of, public_names
+
 Array = Any
 SHARP = 1e-6  # ends that agree to the digits shown are one number
 
@@ -29,6 +31,7 @@ class Cut:
 
     subset: Array
     value: Array
+    __dir__ = public_names
 
     def __repr__(self) -> str:
         """Value and members, of a batch its shape."""
@@ -56,6 +59,7 @@ class TransportPlan:
     sets: np.ndarray
     set_law: np.ndarray
     flow: np.ndarray
+    __dir__ = public_names
 
     def __repr__(self) -> str:
         """Size and acceptance."""
@@ -144,6 +148,7 @@ class AcceptanceBound:
     cut: Cut
     winner_law: Array | None = None
     plan: TransportPlan | None = None
+    __dir__ = public_names
 
     @property
     def gap(self) -> Array:
@@ -164,6 +169,26 @@ class AcceptanceBound:
     def __repr__(self) -> str:
         """Name of the class and what `str` says; the arrays are its attributes."""
         return f"AcceptanceBound({self})"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        evidence = "a transport plan" if self.plan is not None else "a winner law"
+        return card(type(self).__name__, {"result": self, "proved from above by": self.cut,
+                                          "attained by": evidence})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the winner law and the cut; of a batch, how the optimum is spread over contexts.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "bound", ax)
 
 
 def _host(array: Array) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 from otspec.core.checks import check_place, check_tokens, dtype_name, first_index
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.laws import namespace
+from otspec.core.names import did_you_mean
 from otspec.core.tree import SCHEMES, DraftTree
 
 Array = Any
@@ -64,7 +65,8 @@ class DraftedTrees:
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
-            raise BadArgument(f"scheme: {self.scheme!r} is none of {', '.join(SCHEMES)}. Fix: name one of them.")
+            raise BadArgument(f"scheme: {self.scheme!r} is none of {', '.join(SCHEMES)}."
+                              f"{did_you_mean(self.scheme, SCHEMES)} Fix: name one of them.")
         arrays = {name: value for name in ("tokens", "parents", "multiplicity")
                   if (value := getattr(self, name)) is not None}
         for name, value in arrays.items():

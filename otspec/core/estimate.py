@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
 from otspec.core.checks import check_number
 from otspec.core.errors import BadArgument
+from otspec.core.showing import public_names
 
 _SMALLEST_TAIL = 1e-290
 
@@ -89,6 +91,7 @@ class Estimate:
     stderr: float = 0.0
     n: int | None = None
     dof: float | None = None
+    __dir__ = public_names
 
     def __post_init__(self) -> None:
         for name, value in (("mean", self.mean), ("stderr", self.stderr)):
@@ -157,6 +160,10 @@ class Estimate:
     def __float__(self) -> float:
         """Return the mean."""
         return self.mean
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return f"<b>{escape(str(self))}</b>"
 
     def __str__(self) -> str:
         """Mean, with the standard error and n where there is one."""

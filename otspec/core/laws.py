@@ -17,6 +17,7 @@ from array_api_compat import array_namespace, is_numpy_namespace, is_torch_names
 
 from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, first_index
 from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
+from otspec.core.names import did_you_mean
 from otspec.core.truncation import check_cut, keep_top
 
 Array = Any
@@ -278,7 +279,8 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     xp, logits = as_array("logits", logits)
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
     if dtype not in SUM_TOLERANCE:
-        raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}.")
+        raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}."
+                          f"{did_you_mean(dtype, SUM_TOLERANCE)}")
     if logits.ndim == 0 or 0 in logits.shape or not xp.isdtype(logits.dtype, ("real floating", "integral")):
         raise NotALaw(f"logits: {logits.dtype} of shape {tuple(logits.shape)}. Fix: numbers, [*batch V] with V >= 1.")
     peak = xp.max(logits, axis=-1, keepdims=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
 
@@ -85,7 +86,7 @@ class Entry:
         """
         known = list(inspect.signature(self.factory).parameters)[given:]
         if unknown := sorted(set(params) - set(known)):
-            raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}. "
+            raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}.{did_you_mean(unknown[0], known)} "
                               f"Fix: it takes {', '.join(known) or 'none'}.")
 
 
@@ -101,7 +102,17 @@ class Registry(Mapping[str, Entry]):
         try:
             return self._entries[name]
         except (KeyError, TypeError):  # what cannot be hashed is no name either
-            raise UnknownName(f"no {self._what} is called {name!r}. Fix: one of {', '.join(self._entries)}.") from None
+            raise UnknownName(f"no {self._what} is called {name!r}.{self._nearest(name)} "
+                              f"Fix: one of {', '.join(self._entries)}.") from None
+
+    def _nearest(self, name: Any) -> str:
+        """Sentence on the nearest name, or on those whose source goes by the name, as ``specinfer`` does."""
+        near = did_you_mean(name, self._entries)
+        sources = [entry.name for entry in self._entries.values() if isinstance(name, str) and name
+                   and name.lower() == entry.source.key.lower()]
+        if near or not sources:
+            return near
+        return f" The work {name!r} is the source of {', '.join(map(repr, sources))}."
 
     def __contains__(self, name: object) -> bool:
         """Whether ``name`` is listed."""
@@ -141,6 +152,10 @@ class Registry(Mapping[str, Entry]):
     def __repr__(self) -> str:
         """Table of names, kinds and summaries."""
         return str(self.to_table()) if self._entries else f"no {self._what}"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Names, so that notebooks complete ``registry["na``."""
+        return list(self)
 
     def _repr_html_(self) -> str:
         return self.to_table()._repr_html_()

@@ -10,6 +10,8 @@ from typing import Any
 
 from otspec.core.errors import MissingExtra, UnknownName
 from otspec.core.files import replacing
+from otspec.core.names import did_you_mean
+from otspec.core.showing import figure_of, public_names
 
 SHOWN_ROWS = 40  # of a longer table, half of them from each end
 
@@ -37,6 +39,7 @@ class Table:
 
     rows: list[dict[str, Any]]
     metadata: dict[str, Any] = field(default_factory=dict)
+    __dir__ = public_names
 
     @property
     def columns(self) -> list[str]:
@@ -44,14 +47,28 @@ class Table:
         return list(self.rows[0]) if self.rows else []
 
     def column(self, name: str) -> list[Any]:
-        """All values of one column."""
+        """All values of one column.
+
+        Raises
+        ------
+        UnknownName
+            There is no such column.
+        """
         if self.rows and name not in self.rows[0]:
-            raise UnknownName(f"no column is called {name!r}. Fix: one of {', '.join(map(str, self.rows[0]))}.")
+            raise UnknownName(f"no column is called {name!r}.{did_you_mean(name, self.rows[0])} "
+                              f"Fix: one of {', '.join(map(str, self.rows[0]))}.")
         return [row[name] for row in self.rows]
 
     def where(self, **equal: Any) -> Table:
-        """Rows whose named columns equal the given values."""
-        kept = [row for row in self.rows if all(row[name] == value for name, value in equal.items())]
+        """Rows whose named columns equal the given values.
+
+        Raises
+        ------
+        UnknownName
+            There is no such column.
+        """
+        columns = {name: self.column(name) for name in equal}
+        kept = [row for i, row in enumerate(self.rows) if all(columns[name][i] == equal[name] for name in equal)]
         return Table(kept, self.metadata)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
@@ -85,6 +102,25 @@ class Table:
         lines = [self.columns, ["---"] * len(self.columns)]
         lines += [[_show(row[name], digits) for name in self.columns] for row in self.rows]
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the figure that belongs to the columns: rules, acceptance against k, tokens against length, and others.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        BadArgument
+            No figure is known for these columns, or rows of several settings would lie on one line.
+        """
+        return figure_of(self, "table", ax)
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -23,6 +23,7 @@ from otspec.core.checks import as_law, as_tokens, check_temperature, on_host
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
+from otspec.core.showing import card, public_names
 from otspec.core.storage import digest, map_arrays, write_arrays
 from otspec.core.truncation import check_cut
 
@@ -223,11 +224,19 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return (self.laws(i) for i in range(len(self)))
 
+    __dir__ = public_names
+
     def __repr__(self) -> str:
         """Size and origin."""
         names = [self.provenance.get(key) for key in ("target", "draft")]
         origin = f", {names[0]} / {names[1]}" if all(names) else ""
         return f"Trace({len(self)} contexts, V={self.vocab_size}, draft_length={self.draft_length}{origin})"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        origin: dict[str, Any] = {key: self.provenance[key] for key in ("target", "draft") if key in self.provenance}
+        return card("Trace", {"contexts": len(self), "tokens in the vocabulary": self.vocab_size,
+                              "draft length": self.draft_length, **origin})
 
     def _with(self, step: Mapping[str, Any]) -> Trace:
         return Trace(self._shards, self.provenance, transforms=(*self.transforms, step), source=self._source)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.names import did_you_mean
 
 Array = Any
 SAMPLED = ("paths", "branches", "without_replacement")
@@ -56,7 +57,8 @@ class DraftTree:
     def __init__(self, parents: Array, tokens: Array, multiplicity: Array | None = None, *, scheme: str = "paths",
                  adaptive_widths: bool = False) -> None:
         if scheme not in SCHEMES:
-            raise BadArgument(f"scheme: {scheme!r} is none of {', '.join(SCHEMES)}. Fix: name one of them.")
+            raise BadArgument(f"scheme: {scheme!r} is none of {', '.join(SCHEMES)}.{did_you_mean(scheme, SCHEMES)} "
+                              f"Fix: name one of them.")
         self.scheme, self.adaptive_widths = scheme, bool(adaptive_widths)
         self.parents, self.tokens = _integers("parents", parents), _integers("tokens", tokens)
         _check_parents(self.parents, self.tokens)

@@ -15,6 +15,7 @@ from typing import Any
 
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.registry import Entry, Registry, Source, refuse_parameters_of_made
 from otspec.couplings.communicated import Communicated
 from otspec.couplings.entropy import MinimumEntropy
@@ -96,5 +97,5 @@ def list_couplings(kind: str | None = None) -> Registry:
     if kind is None:
         return REGISTRY
     if kind not in KINDS:
-        raise BadArgument(f"kind: {kind!r} is none of {', '.join(map(repr, KINDS))}.")
+        raise BadArgument(f"kind: {kind!r} is none of {', '.join(map(repr, KINDS))}.{did_you_mean(kind, KINDS)}")
     return Registry("coupling", *(entry for entry in REGISTRY.values() if entry.kind == kind))

@@ -25,6 +25,7 @@ from otspec.core.checks import check_number
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.joint_coupling import on_host
+from otspec.core.names import did_you_mean
 from otspec.core.table import Table
 from otspec.couplings.entropy import Cells, MinimumEntropy, entropy
 
@@ -118,7 +119,8 @@ def staircase(source: Array, output: Array, *, encoder: str = "greedy") -> Table
 def _stages(law: np.ndarray, encoder: str) -> Iterator[tuple[float, np.ndarray]]:
     """Entropy and code of every description that an encoder looks at."""
     if encoder not in ENCODERS:
-        raise BadArgument(f"encoder: {encoder!r} is none of {', '.join(map(repr, ENCODERS))}.")
+        raise BadArgument(f"encoder: {encoder!r} is none of {', '.join(map(repr, ENCODERS))}."
+                          f"{did_you_mean(encoder, ENCODERS)}")
     return _merged(law) if encoder == "greedy" else _partitions(law)
 
 

@@ -24,6 +24,7 @@ from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
 from otspec.core.laws import draw, namespace
+from otspec.core.names import did_you_mean
 from otspec.core.noise import Noise
 
 Array = Any
@@ -65,7 +66,8 @@ class MinimumEntropy(JointCoupling):
 
     def __init__(self, method: str = "greedy") -> None:
         if method not in METHODS:
-            raise BadArgument(f"method: {method!r} is none of {', '.join(map(repr, METHODS))}.")
+            raise BadArgument(f"method: {method!r} is none of {', '.join(map(repr, METHODS))}."
+                              f"{did_you_mean(method, METHODS)}")
         self.method = method
 
     def cells(self, target: Array, draft: Array) -> Cells:

@@ -6,6 +6,7 @@ no number, ``True`` is no temperature, a mapping is no list of prompts, and an i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -90,9 +91,12 @@ def as_token_lists(pair: Any, prompts: Iterable[Any]) -> list[list[int]]:
     Raises
     ------
     BadArgument
-        No list of prompts (one string, a mapping such as a tokenizer's output, a number), no prompts, an empty one,
+        No pair of models but a name; no list of prompts (one string, a mapping, a number), no prompts, an empty one,
         or one that is no list of tokens of the vocabulary.
     """
+    if pair is None or isinstance(pair, (str, bytes, os.PathLike, Mapping)):
+        fix = "'pocket'" if pair == "pocket" else "target=..., draft=..."
+        raise BadArgument(f"pair: {_shown(pair)} is no pair of models. Fix: otspec.load_pair({fix}).")
     if isinstance(prompts, (str, bytes)):
         raise BadArgument("prompts: one string was given. Fix: pass a list, [prompt].")
     if isinstance(prompts, Mapping):

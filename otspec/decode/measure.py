@@ -17,6 +17,7 @@ import numpy as np
 
 from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
+from otspec.core.showing import card, figure_of, public_names
 from otspec.core.table import Table
 
 
@@ -55,6 +56,7 @@ class DecodeRun:
     seconds: float = 0.0
     timing: dict[str, float] = field(default_factory=dict)
     peak_bytes: int | None = None
+    __dir__ = public_names
 
     @property
     def active(self) -> np.ndarray:
@@ -190,6 +192,31 @@ class DecodeRun:
         calls = int(self.rounds.sum())
         rate = f", {1 + self._kept().sum() / calls:.3f} tokens per call" if calls else ""
         return f"DecodeRun({len(self.tokens)} sequences, {calls} target calls{rate})"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        facts: dict[str, Any] = {"sequences": len(self.tokens), "tokens": sum(map(len, self.tokens)),
+                                 "target calls": int(self.rounds.sum())}
+        if len(self.tokens) > 1:
+            facts["tokens per call"] = str(self.block_efficiency)
+            if self.predicted is not None:
+                facts |= {"predicted": str(self.predicted_efficiency), "difference in z": f"{self.z_score:+.2f}"}
+        facts |= {name: self.settings[name] for name in ("verifier", "drafter", "temperature") if name in self.settings}
+        return card("DecodeRun", {**facts, "seconds": round(self.seconds, 2)})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the acceptance by depth (at least two sequences), with tokens per call above.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "run", ax)
 
 
 def _beside(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.decode.arguments import as_token_ids
 from otspec.decode.skipping import PREFIX, skip_layers
 from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers
@@ -267,7 +268,8 @@ def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Pa
         raise BadArgument(f"load_pair: name {name!r} already fixes both models; leave out target= and draft=")
     if not isinstance(name, str) or name not in POCKET_PAIRS:
         known = ", ".join(map(repr, POCKET_PAIRS))
-        raise UnknownName(f"name: {name!r} is none of {known}; pass models of your own as target= and draft=")
+        raise UnknownName(f"name: {name!r} is none of {known}."
+                          f"{did_you_mean(name, POCKET_PAIRS)} Or pass models of your own as target= and draft=")
     left, right = POCKET_PAIRS[name]
     return POCKET / left, POCKET / right
 

@@ -33,6 +33,7 @@ from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
 from otspec.core.laws import draw
 from otspec.core.markov import MarkovModel, check_models
+from otspec.core.names import did_you_mean
 from otspec.core.noise import Noise
 from otspec.couplings import coupling as coupling_of
 from otspec.verifiers import verifier
@@ -246,7 +247,8 @@ def check_names(coupling: str, fill: str) -> None:
     """Refuse an unknown coupling or fill."""
     for name, value, known in (("coupling", coupling, COUPLINGS), ("fill", fill, FILLS)):
         if value not in known:
-            raise BadArgument(f"{name}: {value!r} is none of {', '.join(map(repr, known))}.")
+            raise BadArgument(f"{name}: {value!r} is none of {', '.join(map(repr, known))}."
+                              f"{did_you_mean(value, known)}")
 
 
 def checked_models(target_model: MarkovModel, fill: str,

@@ -28,6 +28,7 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.neighbours.parallel import Text
 
 TASKS = ("copy", "replace_index", "replace_random", "insert_random", "remove_random", "shuffle")
@@ -155,7 +156,7 @@ def shuffle_rate(steps: int) -> float:
 
 def _checked(name: str, n: int) -> int:
     if name not in TASKS:
-        raise UnknownName(f"name: {name!r} is none of {', '.join(map(repr, TASKS))}.")
+        raise UnknownName(f"name: {name!r} is none of {', '.join(map(repr, TASKS))}.{did_you_mean(name, TASKS)}")
     if check_positive("n", n) < 2:
         raise BadArgument("n: a list of 1 item has no order. Fix: n=2 or more.")
     return int(n)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.estimate import Estimate
+from otspec.core.showing import figure_of, public_names
 from otspec.core.table import Table
 from otspec.decode.drafters.base import Drafter
 from otspec.planner.candidates import FAMILIES
@@ -54,6 +55,7 @@ class Recommendation:
     costs: Costs
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = field(default=())
+    __dir__ = public_names
 
     @classmethod
     def of(cls, found: Found, budget: int, costs: Costs, settings: Mapping[str, Any],
@@ -156,7 +158,21 @@ class Recommendation:
         return Table([{name: row[name] for name in DRAWN} for row in (*self.curve.rows, *limit)],
                      {"title": self.title, **self.curve.metadata})
 
-    def plot(self) -> Any:
+    def plot(self, ax: Any = None) -> Any:
+        """Draw tokens per call against the budget, best of each family.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "recommendation", ax)
+
+    def figure(self) -> Any:
         """Figure: tokens per call and speed-up against the budget, best of each family.
 
         Returns
@@ -170,7 +186,7 @@ class Recommendation:
     def save_plot(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure, and its numbers as CSV beside it."""
         path = Path(path)
-        self.plot().savefig(path)
+        self.figure().savefig(path)
         self.drawn.to_csv(path.with_suffix(".csv"))
         return path
 

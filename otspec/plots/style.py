@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 
 from otspec.core.errors import UnknownName
+from otspec.core.names import did_you_mean
 from otspec.couplings import list_couplings
 from otspec.lossy_rules import list_lossy
 from otspec.plots.palette import BLACK, allot
@@ -77,7 +78,7 @@ def rule_style(name: str) -> dict[str, str]:
     styles = allot(entry for registry in (list_verifiers(), list_couplings(), list_lossy())
                    for entry in registry.values() if entry.name not in BEST)
     if name not in styles:
-        raise UnknownName(f"no verifier, coupling or lossy rule is called {name!r}. "
-                          f"Fix: one of optimal, {', '.join(styles)}.")
+        raise UnknownName(f"no verifier, coupling or lossy rule is called {name!r}."
+                          f"{did_you_mean(name, ['optimal', *styles])} Fix: one of optimal, {', '.join(styles)}.")
     colour, marker = styles[name]
     return {"color": colour, "marker": marker}

@@ -23,7 +23,9 @@ from otspec.analysis.dual.recorded import recorded_level
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
 from otspec.core.estimate import Estimate
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import WithReplacement
+from otspec.core.showing import card, figure_of, public_names
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.base import Drafter
@@ -73,11 +75,32 @@ class PathBound:
     num_paths: int
     draft_length: int
     settings: dict[str, Any]
+    __dir__ = public_names
 
     def __str__(self) -> str:
         """Bound with both errors, in one line."""
         return (f"at most {self.tokens.mean:.3f} ± {self.tokens.stderr:.3f} tokens per call ({self.kind}, "
                 f"{self.num_paths} × {self.draft_length}; Monte Carlo {self.monte_carlo:.3f})")
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        return card("PathBound", {"tokens per call": f"at most {self.tokens}",
+                                  "Monte-Carlo error": f"{self.monte_carlo:.4f}",
+                                  "paths × tokens": f"{self.num_paths} × {self.draft_length}", "kind": self.kind})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw how the bound is spread over contexts.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "path_bound", ax)
 
 
 def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int | Drafter,
@@ -248,7 +271,7 @@ def _recorded(trace: Any, shape: Shape, kind: str, temperature: float, contexts:
 
 def _checked_kind(kind: str) -> str:
     if kind not in KINDS:
-        raise BadArgument(f"kind: {kind!r} is no bound. Fix: one of {', '.join(KINDS)}.")
+        raise BadArgument(f"kind: {kind!r} is no bound.{did_you_mean(kind, KINDS)} Fix: one of {', '.join(KINDS)}.")
     return kind
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import sha256, write_json
+from otspec.core.names import did_you_mean
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other
@@ -158,9 +159,12 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
         if draft != "draft" or draft_length:
             raise BadArgument(f"name: {os.fspath(name)!r} is a file; draft and draft_length record from the pocket "
                               f"pair only. Fix: otspec.record(pair, prompts, draft_length=L).")
+        if isinstance(name, str) and not Path(name).exists() and (near := did_you_mean(name, ["pocket"])):
+            raise BadFile(f"{name}: no such file.{near}")
         return _at_temperature(Trace.load(name), temperature)
     if draft not in POCKET_DRAFTS:
-        raise UnknownName(f"draft: {draft!r} is none of {', '.join(POCKET_DRAFTS)}.")
+        raise UnknownName(f"draft: {draft!r} is none of {', '.join(POCKET_DRAFTS)}."
+                          f"{did_you_mean(draft, POCKET_DRAFTS)}")
     bundled = Trace.load(POCKET_TRACE)
     if draft == "draft" and not draft_length:
         return _at_temperature(bundled, temperature)

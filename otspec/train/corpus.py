@@ -29,6 +29,7 @@ import numpy as np
 
 from otspec.core.errors import BadArgument, BadFile, MissingExtra
 from otspec.core.files import replacing
+from otspec.core.names import did_you_mean
 
 KINDS = ("source", "topic", "docstring", "header")
 END_OF_TEXT = 0
@@ -156,7 +157,8 @@ def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str |
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
-        raise BadArgument(f"kinds: {unknown[0]!r} is none of {', '.join(map(repr, KINDS))}")
+        raise BadArgument(f"kinds: {unknown[0]!r} is none of {', '.join(map(repr, KINDS))}."
+                          f"{did_you_mean(unknown[0], KINDS)}")
     if tokenizer.get_vocab_size() > 1 << 16:
         raise BadArgument(f"tokenizer: {tokenizer.get_vocab_size()} tokens do not fit uint16; at most 65,536")
     train, heldout, counts = [], [], dict.fromkeys(kinds, 0)

@@ -21,6 +21,7 @@ from otspec.core.bound import AcceptanceBound, Cut
 from otspec.core.checks import check_no_grad
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch
+from otspec.core.names import did_you_mean
 from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
 from otspec.core.verifier import checked_pair
@@ -29,6 +30,7 @@ from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sampled_inc
 
 Array = Any
 CERTIFIED_GAP = 1e-9
+METHODS, KINDS, WAYS = ("highs", "cvxpy", "max_flow"), ("universal", "minimal"), ("optimal", "laminar")
 _SEARCHED = 0.1 * CERTIFIED_GAP  # where a search may stop
 
 
@@ -169,7 +171,8 @@ def optimal_plan(target: Array, draft: Array, scheme: DraftScheme | int, *,
         from otspec.transport.programme.flow import solve_max_flow
 
         return solve_max_flow(problem)
-    raise BadArgument(f"method: {method!r} is unknown. Fix: 'highs', 'cvxpy' or 'max_flow'.")
+    raise BadArgument(f"method: {method!r} is unknown."
+                      f"{did_you_mean(method, METHODS)} Fix: 'highs', 'cvxpy' or 'max_flow'.")
 
 
 def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
@@ -194,8 +197,8 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
     >>> winner_law([0.5, 0.5], [0.5, 0.5], 2)
     array([0.5, 0.5])
     """
-    if kind not in ("universal", "minimal"):
-        raise BadArgument(f"kind: {kind!r} is unknown. Fix: 'universal' or 'minimal'.")
+    if kind not in KINDS:
+        raise BadArgument(f"kind: {kind!r} is unknown.{did_you_mean(kind, KINDS)} Fix: 'universal' or 'minimal'.")
     scheme = as_scheme(scheme)
     target, draft = checked_pair(target, draft, scheme)
     target, draft, give_back = _prepared(target, draft, scheme)
@@ -206,8 +209,8 @@ def winner_law(target: Array, draft: Array, scheme: DraftScheme | int, *,
 
 
 def _check_method(method: str, scheme: DraftScheme) -> None:
-    if method not in ("optimal", "laminar"):
-        raise BadArgument(f"method: {method!r} is unknown. Fix: 'optimal' or 'laminar'.")
+    if method not in WAYS:
+        raise BadArgument(f"method: {method!r} is unknown.{did_you_mean(method, WAYS)} Fix: 'optimal' or 'laminar'.")
     if method == "laminar" and not isinstance(scheme, Independent):
         raise BadArgument(f"method: 'laminar' is for Independent drafters; got {scheme}. Fix: method='optimal'.")
 

@@ -1,4 +1,4 @@
-"""The table of the README that says which rules may verify which drafts is what the decoder accepts."""
+"""The table of the guide that says which rules may verify which drafts is what the decoder accepts."""
 
 from pathlib import Path
 
@@ -46,4 +46,4 @@ def table():
 
 def test_the_table_names_every_drafter_and_is_true():
     assert {name for name in ot.list_drafters() if name not in "".join(DRAFTERS)} == set()
-    assert f"\n{table()}\n" in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"\n{table()}\n" in (Path(__file__).parents[2] / "otspec/guide/decoding.md").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -172,8 +173,11 @@ def test_it_can_be_written_down(answer, tmp_path):
     path = answer.save_plot(tmp_path / "plan.png")
     assert path.stat().st_size > 10_000
     assert ot.Table.from_csv(tmp_path / "plan.csv").rows == answer.drawn.rows
-    axes = answer.plot().axes
+    axes = answer.figure().axes
     assert [ax.get_ylabel() for ax in axes] == ["tokens per target call", "speed-up over plain sampling"]
+    one = Figure().subplots()
+    assert answer.plot(one) is one
+    assert answer.choice.candidate.text in one.get_title()
 
 
 def test_a_trace_with_blocks_plans_chains(trace):

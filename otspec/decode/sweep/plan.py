@@ -19,6 +19,7 @@ import numpy as np
 from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.decode.arguments import check_seed, check_warp
 from otspec.decode.drafters.base import Drafter
@@ -81,7 +82,8 @@ def settings_of(grid: Any) -> list[dict[str, Any]]:
             raise BadArgument(f"grid: {part!r} is no mapping. Fix: grid={{'verifier': ['block', 'optimal']}}, say.")
         for name, values in part.items():
             if name not in DEFAULTS:
-                raise BadArgument(f"grid: {name!r} is no setting of the decoder. Fix: one of {', '.join(DEFAULTS)}.")
+                raise BadArgument(f"grid: {name!r} is no setting of the decoder.{did_you_mean(name, DEFAULTS)} "
+                                  f"Fix: one of {', '.join(DEFAULTS)}.")
             if isinstance(values, list) and not values:
                 raise BadArgument(f"grid: {name!r} has no values. Fix: give at least one, or leave it out.")
         axes = [values if isinstance(values, list) else [values] for values in part.values()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from otspec.core.errors import BadArgument, BadFile
 from otspec.core.estimate import Estimate
+from otspec.core.showing import figure_of, public_names
 from otspec.core.table import Table
 from otspec.decode.measure import DecodeRun
 from otspec.decode.sweep.shards import Shards
@@ -22,6 +24,7 @@ class Sweep:
     """
 
     shards: Shards
+    __dir__ = public_names
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Sweep:
@@ -86,6 +89,26 @@ class Sweep:
     def __repr__(self) -> str:
         """Size."""
         return f"Sweep({len(self)} settings, {self.shards.request['prompts']} prompts, {str(self.shards.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: what the grid names, tokens per call and speed."""
+        shown = (*self.shards.axes, "tokens_per_call", "stderr", "predicted", "tokens_per_second")
+        rows = [{name: row[name] for name in shown} for row in self.to_table().rows]
+        return f"<p><b>{escape(repr(self))}</b></p>{Table(rows)._repr_html_()}"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw tokens per call of every setting, the best on top, beside its prediction.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure unless given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        return figure_of(self, "sweep", ax)
 
 
 def _summary(run: DecodeRun) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from array_api_compat import array_namespace, is_torch_array
 from otspec.core.checks import check_no_grad
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.laws import normalized_or, positive_part
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance
@@ -54,7 +55,8 @@ class Optimal(TokenVerifier):
                  kind: Literal["universal", "minimal"] = "universal") -> None:
         super().__init__(scheme)
         if kind not in ("universal", "minimal"):
-            raise BadArgument(f"kind: {kind!r} is unknown. Fix: 'universal' or 'minimal'.")
+            raise BadArgument(f"kind: {kind!r} is unknown."
+                              f"{did_you_mean(kind, ('universal', 'minimal'))} Fix: 'universal' or 'minimal'.")
         self.ordered, self.kind = ordered, kind
         self._race = isinstance(self.scheme, Hybrid)
         self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts

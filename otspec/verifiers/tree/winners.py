@@ -15,6 +15,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from otspec.core.errors import BadArgument
+from otspec.core.names import did_you_mean
 
 Array = Any
 LAWS = ("universal", "minimal", "vertex")
@@ -40,7 +41,8 @@ def check_law(kind: str) -> str:
     BadArgument
     """
     if kind not in LAWS:
-        raise BadArgument(f"law: {kind!r} is none of {', '.join(LAWS)}. Fix: name one of them.")
+        raise BadArgument(f"law: {kind!r} is none of {', '.join(LAWS)}."
+                          f"{did_you_mean(kind, LAWS)} Fix: name one of them.")
     return kind
 
 
