@@ -182,3 +182,15 @@ def test_trees_of_one_draw_are_checked():
         verifier("univer", Greedy(2)).conditional(tree, [[0.5, 0.5]] * 3, [[0.5, 0.5]] * 3)
     with pytest.raises(SchemeMismatch, match="does not verify"):
         verifier("winner_block", WithReplacement(2)).conditional(tree, [[0.5, 0.5]] * 3, [[0.5, 0.5]] * 3)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_no_verdict_waits_for_a_device(name):
+    """On a device without numbers every question to them would fail."""
+    rule, rows = verifier(name, Greedy(3)), torch.empty(4, 7, 5, device="meta")
+    nodes = torch.empty(4, 6, dtype=torch.int64, device="meta")
+    coins = torch.empty(4, rule.num_tree_uniforms(6), dtype=torch.float64, device="meta")
+    for copies in (nodes, None):
+        trees = DraftedTrees(nodes, nodes, "greedy", multiplicity=copies)
+        assert [part.shape for part in rule._draw_trees(trees, rows, rows, coins)] == [(4,), (4,)]
+        assert rule._expected_trees(trees, rows, rows, coins).shape == (4,)

@@ -127,3 +127,11 @@ def test_parameters_are_checked():
     with pytest.raises(BadArgument, match="nodes: 100"):
         drafter("rheo", nodes=100, width=2, max_depth=3)
     assert drafter("greedy_tree", widths=(2, 2)).most_draws == 2
+
+
+def test_no_draft_waits_for_a_device():
+    table = torch.empty(5, 5, dtype=torch.float64, device="meta")
+    drafts = drafter("rheo", nodes=6, width=3, max_depth=3)
+    draft = drafts.propose(Table(table, 3), table.new_empty(3, drafts.num_uniforms))
+    assert draft.tokens.shape == draft.copies.shape == (3, 6)
+    assert draft.rows.shape == (3, 7, 5)
