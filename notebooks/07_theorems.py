@@ -28,6 +28,8 @@ from otspec.analysis.dual import sampled
 from otspec.analysis.dual.exact import dual_value, fixed_point, laws_after
 from otspec.analysis.dual.prefixes import MarkovPrefixes, draw_paths
 from otspec.analysis.instances import random_models
+from otspec.auditing.texts import drawn_trees
+from otspec.testing import check_verifier
 from otspec.transport.sampler.hull import winner_conditional_replacement
 from otspec.transport.winner.sorted_laws import sort_laws
 
@@ -210,6 +212,35 @@ ax.set(xlabel="tokens per target call (3 tokens, 2 paths of 3, exact)")
 ax.set_title("dashed: no stateless rule beyond", fontsize=9, loc="right")
 ax.grid(axis="x", alpha=0.3)
 assert max(rules.values()) <= best.upper + 1e-9
+
+# %% [markdown]
+# ## 8. Chosen tokens and one draw
+# A node is entered with weight $a$; of its children $T$ was chosen without chance, and one token $y \sim t$ was drawn.
+# **Theorem.** The best plan of the scaled target $a\,p$ takes $a\,p(T) + \sum_{x \notin T} \min(a\,p(x), t(x))$, and
+# this plays it: try the draw with weight $\min(1, a\,p(y)/t(y))$, then each chosen $x$ with what is wanted of it over
+# the chance $D$ that nothing was taken yet. If the tree's shape was fixed beforehand, the text has the target's law.
+#
+# *Proof.* No plan takes more: of $x \in T$ the target has $a\,p(x)$, of the others the draws have $t(x)$ as well.
+# Trying the draw takes $\min(a p, t)$, which is 0 on $T$, so all of $a\,p(T)$ is still wanted, and $D = 1 - \sum
+# \min(a p, t) \ge a\,p(T)$. A subtree entered with weight $w$ stops inside with probability $w$ whatever else was
+# drawn, so each child takes its mass, by induction from below, and what is kept at the node has the mass that is left
+# of $a\,p$. ∎
+#
+# This is `univer`, our reconstruction of UniVer (arXiv 2605.04543). RheoSampling (arXiv 2609.21827) *prunes* such
+# trees, ranking the draw by a proxy that all draws of the node share. Whether a draw is there then depends on draws
+# elsewhere, perhaps below a chosen sibling. That is harmless to `greedy_walk`, token by token, and to `traversal`,
+# which tries children in the order of their rank; but a rule that goes leaves first and tries the draw first is biased
+# (by up to .024 in the tests), because the weight of the chosen sibling would depend on what was drawn below it.
+
+# %%
+p, q = rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6))
+tree_law = [(chance, tree) for chance, tree in drawn_trees(lambda prefix: q, (3,), "greedy")]
+kept = {name: sum(chance * ot.verifier(name, ot.Greedy(3)).expected_accepted(tree, np.tile(p, (len(tree), 1)),
+                                                                              np.tile(q, (len(tree), 1)))
+                  for chance, tree in tree_law) for name in ("univer", "greedy_walk", "traversal")}
+print(kept, "optimum", float(ot.optimal_acceptance(p, q, ot.Greedy(3))))
+np.testing.assert_allclose([kept["univer"], kept["greedy_walk"]], ot.optimal_acceptance(p, q, ot.Greedy(3)))
+print(check_verifier("univer", ot.Greedy(3)))
 
 # %% [markdown]
 # ## What did not help
