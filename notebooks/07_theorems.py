@@ -255,3 +255,27 @@ print(check_verifier("univer", ot.Greedy(3)))
 # * *Layers of look-ahead* (the index among survivors is uniform given the drafts so far, so the lift is lossless):
 #   1.051 → .992, 1.059 → 1.046, but .796 → .802. It can lose where the weight of a path and $p/L$ are correlated, so it
 #   is not a rule of the registry.
+#
+# Two published ways to draft and verify trees were reconstructed from their public descriptions, and neither comes near
+# the best rule of independent paths at equal drafted tokens and depth (pocket pair, T = 1, 128 contexts, one set of
+# drafts, `python -m tests.bench.hierarchies`; ratios to Traversal on K paths of L tokens, paired, ± .02 to .04):
+#
+# | | 2×4 | 4×4 | 2×8 | 4×8 | gap to the stateless optimum of its own drafts, 140 toys |
+# |---|---|---|---|---|---|
+# | `lookahead_block`, K paths | 1.058 | 1.096 | 1.051 | 1.120 | .8 % |
+# | `univer`, K − 1 top tokens and one draw, a chain behind each | 1.019 | 1.007 | .993 | 1.023 | 1.6 % |
+# | `traversal` on the same trees | .999 | .993 | .981 | 1.019 | 3.2 % |
+# | `greedy_walk` on the same trees | .945 | .942 | .856 | .876 | 6.1 % |
+# | `traversal` on RheoSampling's K L best of a dynamic tree | .869 | .931 | .840 | .845 | 2.4 % |
+# | `greedy_walk` on those | .877 | .921 | .831 | .837 | 1.0 % |
+# | `traversal` on EAGLE-2's K L best, without a draw | .725 | .707 | .636 | .610 | |
+#
+# * *UniVer.* Public: top tokens and one draw at each node; plans of the target scaled by prefix acceptances, from the
+#   top; decisions in postorder; lossless; optimal under its conditions. Not public, and ours: which optimal plan is
+#   played where several are (how the chosen tokens share what the draw leaves), and whether a later sibling is scaled
+#   by its chance or by its chance given that the earlier ones failed. We took the second: Traversal's, and lossless.
+# * *RheoSampling.* Public: the pool of candidates (`top` = 1 by default), two probabilities of the sampled token,
+#   expansion and pruning; a port says how large the proxy is. Not public: the verification beyond "optimal transport".
+#   A verification in UniVer's order is biased on pruned trees (section 8), so what is verified with is the plan of each
+#   node by itself, or Traversal in the order of rank. The sampled token is worth 20 to 39 % over the same tree without
+#   one, but a tree ranked by draft probabilities stays wide: with the pocket pair depth is worth more.

@@ -8,7 +8,8 @@ draft law (or one list without replacement), whatever decided how many there are
 they were drawn. A tree whose widths depend on the children themselves breaks this and must say so. So must a tree
 that is chosen without chance, such as the likeliest tokens of a beam: its drafts have one-hot laws. A *greedy* tree is
 between the two: of the children of a node one at most is drawn, from what the children before it leave of the draft
-law, and the others are chosen without chance, which a multiplicity of 0 says: no draw is merged in them.
+law, and the others are chosen without chance, which a multiplicity of 0 says: no draw is merged in them. Whether the
+drawn child is there may depend on anything but which token it is.
 """
 
 from __future__ import annotations
