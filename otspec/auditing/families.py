@@ -16,7 +16,7 @@ from otspec.auditing.texts import BlockCase, TreeCase
 from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.laws import temper, truncate
 from otspec.core.names import did_you_mean
-from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
+from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement
 
 LARGE = 151_936
 KINDS = ("token", "multi", "block", "tree")
@@ -101,12 +101,13 @@ def block_cases(draft_length: int, show: Shown, seed: int, *, given: bool = Fals
 
 
 def tree_cases(scheme: DraftScheme, draft_length: int, show: Shown, seed: int, *, given: bool = False) -> list[Case]:
-    """Trees of K independent paths, of children drawn without replacement, or of the likeliest tokens."""
-    if not isinstance(scheme, (WithReplacement, WithoutReplacement)):
-        raise SchemeMismatch(f"scheme: trees of {scheme} are not enumerated. Fix: WithReplacement(K) or "
-                             f"WithoutReplacement(k).")
+    """Trees of K independent paths, of children without replacement, of chosen ones and a draw, or without chance."""
+    if not isinstance(scheme, (WithReplacement, WithoutReplacement, Greedy)):
+        raise SchemeMismatch(f"scheme: trees of {scheme} are not enumerated. Fix: WithReplacement(K), "
+                             f"WithoutReplacement(k) or Greedy(k).")
     width = scheme.num_drafts
-    how = "given" if given else "paths" if isinstance(scheme, WithReplacement) else "without_replacement"
+    how = "given" if given else "paths" if isinstance(scheme, WithReplacement) else \
+        "greedy" if isinstance(scheme, Greedy) else "without_replacement"
     cases: list[Case] = []
     for place, family in enumerate(TEXTS[:6]):
         size, length = (5, 1) if place % 2 else (3, min(draft_length, 2))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Case, Question, Shown, choose
-from otspec.core.schemes import WithoutReplacement
+from otspec.core.schemes import Greedy, WithoutReplacement
 from otspec.core.tree import DraftTree
 
 Prefix = tuple[int, ...]
@@ -109,13 +109,13 @@ class BlockCase(TextCase):
 
 
 class TreeCase(TextCase):
-    """A drafted tree: K paths, or children drawn without replacement in given numbers.
+    """A drafted tree: K paths, or children in given numbers, drawn without replacement or chosen but for one.
 
     Parameters
     ----------
     widths : sequence of int
         Children of a node at each depth; with ``paths`` the number of independent paths, once for each depth.
-    how : {"paths", "without_replacement", "given"}
+    how : {"paths", "without_replacement", "greedy", "given"}
         How the tree comes about; ``given``: the likeliest tokens, no law of their own.
     """
 
@@ -128,7 +128,7 @@ class TreeCase(TextCase):
         elif how == "given":
             found = iter([(1.0, given_tree(self.draft, self.widths))])
         else:
-            found = drawn_trees(lambda prefix: self.draft[prefix[-1] if prefix else START], self.widths)
+            found = drawn_trees(lambda prefix: self.draft[prefix[-1] if prefix else START], self.widths, how)
         chances = []
         for chance, tree in found:
             last = np.where(tree.tokens < 0, START, tree.tokens)
@@ -149,8 +149,9 @@ def path_trees(draft: np.ndarray, length: int, count: int) -> Iterator[tuple[flo
         yield float(np.prod([chance for chance, _ in chosen])), DraftTree.from_paths([path for _, path in chosen])
 
 
-def drawn_trees(draft: Callable[[Prefix], np.ndarray], widths: tuple[int, ...]) -> Iterator[tuple[float, DraftTree]]:
-    """Every tree whose children are drawn without replacement in given numbers, with its chance.
+def drawn_trees(draft: Callable[[Prefix], np.ndarray], widths: tuple[int, ...],
+                how: str = "without_replacement") -> Iterator[tuple[float, DraftTree]]:
+    """Every tree whose nodes have children in given numbers, with its chance.
 
     Parameters
     ----------
@@ -158,12 +159,16 @@ def drawn_trees(draft: Callable[[Prefix], np.ndarray], widths: tuple[int, ...]) 
         Draft law ``[V]`` after a tuple of tokens.
     widths : tuple of int
         Children of a node at each depth.
+    how : {"without_replacement", "greedy"}
+        How they come about.
     """
+    scheme = Greedy if how == "greedy" else WithoutReplacement
+
     def below(prefix: Prefix) -> Iterator[tuple[float, Kids]]:
         if len(prefix) == len(widths):
             yield 1.0, ()
             return
-        lists, law = WithoutReplacement(widths[len(prefix)]).lists(draft(prefix))
+        lists, law = scheme(widths[len(prefix)]).lists(draft(prefix))
         for drawn, chance in zip(lists.tolist(), law.tolist(), strict=True):
             tokens = [token for token in drawn if token >= 0]
             for parts in itertools.product(*(list(below((*prefix, token))) for token in tokens)):
@@ -173,7 +178,7 @@ def drawn_trees(draft: Callable[[Prefix], np.ndarray], widths: tuple[int, ...]) 
     for chance, kids in below(()):
         parents, tokens = [-1], [-1]
         _write(0, kids, parents, tokens)
-        yield chance, DraftTree(parents, tokens, scheme="without_replacement")
+        yield chance, DraftTree(parents, tokens, scheme=how)
 
 
 def given_tree(draft: np.ndarray, widths: tuple[int, ...]) -> DraftTree:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from otspec.cli.shared import FAILED, command, show
-from otspec.cli.values import SCHEMES, count, read_law, read_scheme, seed
+from otspec.cli.values import SCHEMES, count, read_law, read_scheme, scale, seed
 
 
 def _add_laws_options(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +76,8 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--pair", default="pocket",
                         help="pocket or pocket-small (with --sequence); toys: block and tree rules on small models")
     parser.add_argument("--temperature", type=float, default=1.0, help="of both models (with --sequence)")
+    parser.add_argument("--time-limit", type=scale, metavar="SECONDS",
+                        help="refuse a bound that would take longer, after two contexts (with --sequence)")
 
 
 def _compare_sequences(given: Any) -> int:
@@ -87,7 +89,8 @@ def _compare_sequences(given: Any) -> int:
         raise BadArgument("--sequence: it drafts from a pair, not from two laws. Fix: --pair pocket.")
     rules = "all" if given.rules == "all" else given.rules.split(",")
     table, text, ok = compare_drafts(given.pair, given.trace, rules=rules, num_paths=given.k, contexts=given.contexts,
-                                     temperature=given.temperature, seed=given.seed, progress=not given.quiet)
+                                     temperature=given.temperature, seed=given.seed, time_limit=given.time_limit,
+                                     progress=not given.quiet)
     if given.out:
         table.to_csv(given.out)
     show(given, table.rows, text)

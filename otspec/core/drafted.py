@@ -39,7 +39,7 @@ class DraftedTrees:
         Node n + 1 in column n; -1 where a row has no such node.
     parents : [B N] int
         0 for the text's end, j for node j, which stands in an earlier column; not read where the node is absent.
-    scheme : {"without_replacement", "branches", "paths", "deterministic"}
+    scheme : {"without_replacement", "branches", "paths", "greedy", "deterministic"}
         How children are drawn: see `DraftTree`.
     adaptive_widths : bool
         Whether the number of children of a node depends on which children were drawn, as in a best-first heap.
@@ -117,6 +117,10 @@ class DraftedTrees:
         if self.multiplicity is not None:
             return xp.where(self.present, xp.astype(self.multiplicity, xp.int64), none)
         copies = xp.astype(self.present, xp.int64)
+        if self.scheme == "greedy":  # the last child of a node was drawn
+            column = xp.arange(self.num_nodes, dtype=xp.int64, device=self.tokens.device)
+            beside = (self.above[:, :, None] == self.above[:, None, :]) & self.present[:, None, :]
+            copies = xp.where(xp.any(beside & (column[None, None, :] > column[None, :, None]), axis=-1), none, copies)
         if self.scheme == "paths":  # the copies at a node are those of its children, one at a leaf
             for column in range(self.num_nodes - 1, -1, -1):
                 held = xp.sum(xp.where(self.above == column + 1, copies, none), axis=-1)
@@ -155,10 +159,15 @@ class DraftedTrees:
     def postorder(self) -> Array:
         """Place of each node ``[B N+1]``: children before their parent, siblings in drawing order."""
         xp = namespace(self.tokens)
+        column = xp.arange(self.num_nodes, dtype=xp.int64, device=self.tokens.device)
+        return self.places(xp.broadcast_to(column, self.tokens.shape))
+
+    def places(self, rank: Array) -> Array:
+        """Place of each node ``[B N+1]``: children before their parent, siblings by ``rank`` ``[B N]``."""
+        xp = namespace(self.tokens)
         line = xp.astype(self.ancestors, xp.int64)
         size = xp.sum(line, axis=1)
-        column = xp.arange(self.num_nodes, dtype=xp.int64, device=self.tokens.device)
-        left = (self.above[:, :, None] == self.above[:, None, :]) & (column[None, :] < column[:, None])
+        left = (self.above[:, :, None] == self.above[:, None, :]) & (rank[:, None, :] < rank[:, :, None])
         before = xp.sum(xp.where(left, size[:, None, 1:], xp.zeros_like(size[:, None, 1:])), axis=-1)
         return size - 1 + xp.sum(line[:, :, 1:] * before[:, None, :], axis=-1)
 
@@ -216,7 +225,13 @@ class DraftedTrees:
             self._check_copies(self.multiplicity)
 
     def _check_copies(self, copies: Array) -> None:
-        refuse(self.present & (copies < 1), "multiplicity", copies, "smaller than 1. Fix: drop that node, token -1")
+        least = 0 if self.scheme == "greedy" else 1
+        refuse(self.present & (copies < least), "multiplicity", copies,
+               f"smaller than {least}. Fix: drop that node, token -1")
+        if self.scheme == "greedy":
+            xp = namespace(copies)
+            refuse(self.present & (xp.take_along_axis(self.draws, self.above, axis=1) > 1), "multiplicity", copies,
+                   "of the children of one node several were drawn. Fix: 0 for those that were chosen without chance")
         if self.scheme in ("without_replacement", "deterministic"):
             refuse(self.present & (copies > 1), "multiplicity", copies,
                    f"{self.scheme.replace('_', ' ')} drafts have no copies. Fix: multiplicity 1, or scheme='branches'")

@@ -249,6 +249,7 @@ class SequenceVerifier(ABC):
             raise ShapeMismatch(f"vocabularies differ: target_rows {target.shape}, draft_rows {draft.shape}. "
                                 f"Fix: both laws must live on one vocabulary.")
         drawn = draft[tree.parents[1:], tree.tokens[1:]]
+        drawn = np.where(tree.multiplicity[1:] > 0, drawn, 1.0)  # what was chosen may be anything
         if drawn.size and drawn.min() <= 0:
             node = 1 + int(drawn.argmin())
             raise BadArgument(f"tokens[{node}] = {tree.tokens[node]} has probability 0 under the draft row of node "

@@ -6,7 +6,10 @@ prefixes are merged, and the *multiplicity* of a node counts the copies merged i
 Fact used by every rule on trees: given the node, the next tokens of the copies at it are independent draws from its
 draft law (or one list without replacement), whatever decided how many there are, as long as that was decided before
 they were drawn. A tree whose widths depend on the children themselves breaks this and must say so. So must a tree
-that is chosen without chance, such as the likeliest tokens of a beam: its drafts have one-hot laws.
+that is chosen without chance, such as the likeliest tokens of a beam: its drafts have one-hot laws. A *greedy* tree is
+between the two: of the children of a node one at most is drawn, from what the children before it leave of the draft
+law, and the others are chosen without chance, which a multiplicity of 0 says: no draw is merged in them. Whether the
+drawn child is there may depend on anything but which token it is.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from otspec.core.names import did_you_mean
 
 Array = Any
 SAMPLED = ("paths", "branches", "without_replacement")
-SCHEMES = (*SAMPLED, "deterministic")
+SCHEMES = (*SAMPLED, "greedy", "deterministic")
 
 
 class DraftTree:
@@ -36,10 +39,12 @@ class DraftTree:
         Last token of each node; -1 for the root.
     multiplicity : [N] int, optional
         Independent copies merged in each node; default 1 for each leaf, and elsewhere the
-        copies of the children (``"paths"``) or 1.
-    scheme : {"paths", "branches", "without_replacement", "deterministic"}
+        copies of the children (``"paths"``) or 1. Of greedy trees: 1 for a child that was drawn and 0 for one that was
+        chosen; default 1 for the last child of a node alone.
+    scheme : {"paths", "branches", "without_replacement", "greedy", "deterministic"}
         How children are drawn: the copies at a node each draw one (K independent paths); every distinct node makes
-        its own independent draws; without replacement; or not at all, the tree being a function of the context.
+        its own independent draws; without replacement; one at most, beside others that are chosen without chance; or
+        not at all, the tree being a function of the context.
     adaptive_widths : bool
         Whether the number of children of a node depends on which children were drawn, as in a best-first heap.
 
@@ -64,6 +69,9 @@ class DraftTree:
         _check_parents(self.parents, self.tokens)
         if multiplicity is None:
             multiplicity = np.ones_like(self.parents)
+            if scheme == "greedy":
+                multiplicity[1:] = [node not in self.parents[other + 1 :] for other, node in
+                                    enumerate(self.parents[1:].tolist(), 1)]
             if scheme == "paths":
                 for node in range(len(self.parents) - 1, -1, -1):
                     multiplicity[node] = max(1, multiplicity[self.parents == node].sum())
@@ -157,13 +165,18 @@ class DraftTree:
         copies = self.multiplicity
         if copies.shape != self.parents.shape:
             raise ShapeMismatch(f"multiplicity: {copies.size} numbers for {len(self)} nodes. Fix: one for each node.")
-        if copies.min() < 1:
+        least = 0 if self.scheme == "greedy" else 1
+        if copies.min() < least:
             node = int(copies.argmin())
-            raise BadArgument(f"multiplicity[{node}] = {copies[node]} is smaller than 1. Fix: drop that node.")
+            raise BadArgument(f"multiplicity[{node}] = {copies[node]} is smaller than {least}. Fix: drop that node.")
         if self.scheme in ("without_replacement", "deterministic") and copies[1:].max(initial=1) > 1:
             node = 1 + int(copies[1:].argmax())
             raise BadArgument(f"multiplicity[{node}] = {copies[node]}: {self.scheme.replace('_', ' ')} drafts have no "
                               f"copies. Fix: multiplicity 1, or scheme='branches'.")
+        if self.scheme == "greedy" and self.draws.max() > 1:
+            node = int(self.draws.argmax())
+            raise BadArgument(f"multiplicity: {self.draws[node]} draws among the children of node {node}. Fix: 1 for "
+                              f"one of them, which was drawn, and 0 for those that were chosen without chance.")
         over = np.flatnonzero(self.draws > copies)
         if self.scheme == "paths" and over.size:
             node = int(over[0])

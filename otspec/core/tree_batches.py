@@ -19,7 +19,7 @@ from otspec.core.checks import as_law, check_place, check_uniforms, dtype_name, 
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.laws import at, draw, namespace
-from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
+from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement
 
 Array = Any
 
@@ -46,7 +46,8 @@ def check_lawful(rule: Any, trees: Any, most: int) -> None:
     SchemeMismatch
     """
     fixed = trees.scheme == "deterministic"
-    bound: type[DraftScheme] = WithoutReplacement if trees.scheme == "without_replacement" else WithReplacement
+    bound: type[DraftScheme] = {"without_replacement": WithoutReplacement, "greedy": Greedy}.get(
+        trees.scheme, WithReplacement)
     if trees.scheme not in rule.trees or not (most <= 1 or fixed or isinstance(rule.scheme, bound)):
         raise SchemeMismatch(f"{rule!r} does not verify {trees!r}. Fix: bind the rule to the scheme that the "
                              f"children of the tree were drawn by.")
@@ -186,7 +187,7 @@ def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int,
     from otspec.core.rows import row_at
 
     mass = at(row_at(draft_rows, parent[:, 0, 0]), drafted.tokens[:, column, None])[:, 0]
-    wrong = drafted.present[:, column] & ~(mass > 0)
+    wrong = drafted.present[:, column] & (drafted.copies[:, column] > 0) & ~(mass > 0)
     if bool(xp.any(wrong)):
         row = first_index(wrong)[0]
         raise BadArgument(f"tokens[{row}, {column}] = {int(drafted.tokens[row, column])} has probability 0 under the "

@@ -13,7 +13,7 @@ from otspec.core.checks import check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.joint_coupling import JointCoupling
-from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement, as_scheme
+from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement, as_scheme
 from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
@@ -151,6 +151,6 @@ def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
 
 def _scheme_of(drafts: Drafter) -> DraftScheme:
     """Scheme that a rule on the drafter's trees is bound to."""
-    if drafts.tree == "without_replacement":
-        return WithoutReplacement(drafts.most_draws)
+    if drafts.tree in ("without_replacement", "greedy"):
+        return (Greedy if drafts.tree == "greedy" else WithoutReplacement)(drafts.most_draws)
     return WithReplacement(1 if drafts.tree == "deterministic" else drafts.most_draws)

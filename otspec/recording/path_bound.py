@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -21,10 +21,9 @@ from otspec.analysis.dual import sampled
 from otspec.analysis.dual.prefixes import draw_paths
 from otspec.analysis.dual.recorded import recorded_level
 from otspec.core.checks import check_positive
-from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.estimate import Estimate
-from otspec.core.names import did_you_mean
-from otspec.core.schemes import WithReplacement
+from otspec.core.schemes import DraftScheme
 from otspec.core.showing import card, figure_of, public_names
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
@@ -35,15 +34,18 @@ from otspec.decode.measure import progress_bar
 from otspec.decode.room import SHARE, check_room, free_memory
 from otspec.decode.streams import streams
 from otspec.recording.bound_store import Store
+from otspec.recording.path_arguments import KINDS, Shape, check_kind, loading, read_arguments, recording
+from otspec.recording.path_time import Clock
 from otspec.recording.paths import spread
 from otspec.recording.prefixes import PairPrefixes
-from otspec.recording.tree_bound import after_tree, check_drafter
+from otspec.recording.tree_bound import after_tree
 from otspec.transport.bounds import optimal_acceptance
 
-KINDS = ("stateless", "one_call", "level")
+if TYPE_CHECKING:
+    from otspec.decode.models import Pair
+
 SAMPLES = 256
 ROLLOUTS = 8
-Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,25 @@ class PathBound:
         return figure_of(self, "path_bound", ax)
 
 
-def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int | Drafter,
-               draft_length: int | None = None, *, kind: str = "stateless", temperature: float = 1.0,
-               contexts: int | None = None, seed: int = 0, samples: int = SAMPLES, rollouts: int = ROLLOUTS,
-               out: str | os.PathLike[str] | None = None, progress: bool = True) -> PathBound:
+@overload
+def path_bound(pair: Pair | Trace, prompts: int | DraftScheme | Drafter, num_paths: int | None = None, *,
+               kind: str = ..., temperature: float = ..., contexts: int | None = ..., seed: int = ...,
+               samples: int = ..., rollouts: int = ..., out: str | os.PathLike[str] | None = ...,
+               time_limit: float | None = ..., progress: bool = ...) -> PathBound: ...
+@overload
+def path_bound(pair: Pair | Trace | None, prompts: Trace | Iterable[Any] | None, num_paths: int | DraftScheme | Drafter,
+               draft_length: int | None = None, *, kind: str = ..., temperature: float = ...,
+               contexts: int | None = ..., seed: int = ..., samples: int = ..., rollouts: int = ...,
+               out: str | os.PathLike[str] | None = ..., time_limit: float | None = ...,
+               progress: bool = ...) -> PathBound: ...
+def path_bound(pair: Any, prompts: Any, num_paths: Any = None, draft_length: Any = None, *, kind: str = "stateless",
+               temperature: float = 1.0, contexts: int | None = None, seed: int = 0, samples: int = SAMPLES,
+               rollouts: int = ROLLOUTS, out: str | os.PathLike[str] | None = None, time_limit: float | None = None,
+               progress: bool = True) -> PathBound:
     """Bound the tokens per call of every rule for K independent paths of a pair.
+
+    Called as ``path_bound(pair, prompts, num_paths, draft_length)``, or short as ``path_bound(pair_or_trace, num_paths,
+    draft_length)``: a trace brings its contexts, and the pocket pair has those of its bundled trace.
 
     Parameters
     ----------
@@ -116,7 +132,7 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int 
         as ``prompts``.
     prompts : Trace, iterable of str or of token lists, or None
         Contexts; of a trace, the recorded ones.
-    num_paths : int or Drafter
+    num_paths : int, WithReplacement or Drafter
         K independent paths; or a drafter of one model, whose trees are then drawn whole (stateless bound only).
     draft_length : int
         Tokens per path; of a drafter, left out.
@@ -134,8 +150,10 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int 
         Target texts per node that needs them, at least 2.
     out : path, optional
         JSON file that finished contexts are written to, and that the same request goes on from.
+    time_limit : float, optional
+        Seconds that the contexts may take. After the first two, the rest is refused if it would take longer.
     progress : bool
-        Show a progress bar on a terminal.
+        Show a progress bar on a terminal, and after two contexts how long the rest will take.
 
     Returns
     -------
@@ -146,9 +164,10 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int 
     BadArgument
         Models missing where they are needed; too few samples for K.
     SchemeMismatch
-        A drafter of several models.
+        A drafter of several models; a scheme that draws no paths.
     TooLarge
-        Laws that would not fit in memory, before any model runs.
+        Laws that would not fit in memory, before any model runs; contexts that would take longer than `time_limit`,
+        after the first two.
     BadFile
         ``out`` holds another request.
     NotALaw
@@ -160,30 +179,20 @@ def path_bound(pair: Any, prompts: Trace | Iterable[Any] | None, num_paths: int 
     >>> 1.0 <= bound.tokens.mean <= 2.0, bound.monte_carlo
     (True, 0.0)
     """
-    drafter = num_paths if isinstance(num_paths, Drafter) else None
-    if drafter is None:
-        if draft_length is None:
-            raise BadArgument("draft_length: none. Fix: the number of tokens per path.")
-        shape = check_positive("num_paths", num_paths), check_positive("draft_length", draft_length)
-    else:
-        shape = _checked_drafter(drafter, draft_length, pair, kind)
-        drafter = None if isinstance(drafter, Paths) else drafter
-    if isinstance(pair, Trace):
-        if prompts is not None:
-            raise BadArgument("prompts: the trace before them holds its contexts. Fix: path_bound(trace, None, ...).")
-        pair, prompts = None, pair
+    pair, prompts, shape, drafter = read_arguments(pair, prompts, num_paths, draft_length, kind)
     if pair is None:
-        return _recorded(prompts, shape, _checked_kind(kind), temperature, contexts, seed)
-    asked = _Asked(_checked_kind(kind), check_warp(temperature, None, None), check_seed(seed), samples, rollouts)
+        return _recorded(prompts, shape, kind, temperature, contexts, seed)
+    asked = _Asked(kind, check_warp(temperature, None, None), check_seed(seed), samples, rollouts, time_limit)
     return _bounds(pair, prompts, [shape], asked, contexts, out, progress, drafter)[shape]
 
 
 def path_bounds(pair: Any, prompts: Trace | Iterable[Any] | None, shapes: Sequence[Shape], *, kind: str = "stateless",
                 temperature: float = 1.0, contexts: int | None = None, seed: int = 0, samples: int = SAMPLES,
                 rollouts: int = ROLLOUTS, out: str | os.PathLike[str] | None = None,
-                progress: bool = True) -> dict[Shape, PathBound]:
+                time_limit: float | None = None, progress: bool = True) -> dict[Shape, PathBound]:
     """Bounds of several shapes ``(num_paths, draft_length)`` from the same drafted paths; see `path_bound`."""
-    asked = _Asked(_checked_kind(kind), check_warp(temperature, None, None), check_seed(seed), samples, rollouts)
+    asked = _Asked(check_kind(kind), check_warp(temperature, None, None), check_seed(seed), samples, rollouts,
+                   time_limit)
     shapes = list(dict.fromkeys((check_positive("num_paths", k), check_positive("draft_length", n))
                                 for k, n in shapes))
     return _bounds(pair, prompts, shapes, asked, contexts, out, progress, None)
@@ -197,11 +206,12 @@ class _Asked(NamedTuple):
     seed: int
     samples: int
     rollouts: int
+    time_limit: float | None
 
 
 def _bounds(pair: Any, prompts: Any, shapes: Sequence[Shape], asked: _Asked, contexts: int | None, out: Any,
             progress: bool, drafter: Drafter | None) -> dict[Shape, PathBound]:
-    kind, warp, seed, samples, rollouts = asked
+    kind, warp, seed, samples, rollouts, time_limit = asked
     _check_samples(samples, rollouts, max(k for k, _ in shapes) if drafter is None else 1)
     if prompts is None:
         raise BadArgument("prompts: None. Fix: texts, token lists, or a trace with contexts.")
@@ -216,6 +226,7 @@ def _bounds(pair: Any, prompts: Any, shapes: Sequence[Shape], asked: _Asked, con
                "contexts": len(texts),
                "prompts_sha256": hashlib.sha256(json.dumps(texts).encode()).hexdigest(), **identity(pair)}
     store = Store(out, request)
+    clock = Clock(len(texts) - len(store.found), time_limit)
     with progress_bar(len(texts), "contexts", progress, len(store.found)) as bar, store:
         for number in range(len(store.found), len(texts)):
             # drafts and rollouts are numbers apart: a bound's function must not depend on the tree it is taken at
@@ -223,6 +234,7 @@ def _bounds(pair: Any, prompts: Any, shapes: Sequence[Shape], asked: _Asked, con
             store.add(_after(pair, texts[number], shapes, asked, longest, drafts, coins) if drafter is None else
                       [after_tree(pair, texts[number], drafter, warp, longest, samples, rollouts, drafts, coins)])
             bar.update(1)
+            clock.tick(bar)
     settings = request | {"target": pair.target_name, "draft": pair.draft_name}
     return {shape: _bound(np.array(store.found)[:, i], kind, shape, settings) for i, shape in enumerate(shapes)}
 
@@ -256,7 +268,11 @@ def _recorded(trace: Any, shape: Shape, kind: str, temperature: float, contexts:
         raise BadArgument("pair: None, and prompts are no trace. Fix: otspec.load_pair, or a trace with recorded rows.")
     if kind != "level" and shape[1] > 1:
         raise BadArgument(f"kind: {kind!r} needs drafted paths and rollouts of the models, a trace holds one block per "
-                          f"context. Fix: path_bound(pair, trace, ...), or kind='level' on the recorded rows.")
+                          f"context. Fix: path_bound({loading(trace)}, trace, {shape[0]}, {shape[1]}), or "
+                          f"kind='level' on the recorded rows.")
+    if trace.draft_length < shape[1] > 1:
+        raise BadArgument(f"draft_length: {shape[1]}, the trace holds rows along {trace.draft_length} drafted token(s)."
+                          f" Fix: {recording(trace, shape[1])}.")
     if temperature != 1.0:
         raise BadArgument(f"temperature: {temperature}, but recorded rows have the temperature they were recorded at. "
                           f"Fix: leave it out, or record at that temperature.")
@@ -267,28 +283,6 @@ def _recorded(trace: Any, shape: Shape, kind: str, temperature: float, contexts:
         return _bound(np.stack([values, np.zeros_like(values)], axis=1), kind, shape, {"trace": trace.fingerprint})
     tokens = recorded_level(trace, chosen, *shape)
     return PathBound(tokens, tokens.stderr, None, None, kind, *shape, {"trace": trace.fingerprint, "seed": seed})
-
-
-def _checked_kind(kind: str) -> str:
-    if kind not in KINDS:
-        raise BadArgument(f"kind: {kind!r} is no bound.{did_you_mean(kind, KINDS)} Fix: one of {', '.join(KINDS)}.")
-    return kind
-
-
-def _checked_drafter(drafter: Drafter, draft_length: int | None, pair: Any, kind: str) -> Shape:
-    """Number of paths, or of nodes, and depth of a drafter's trees."""
-    if draft_length not in (None, drafter.depth):
-        raise BadArgument(f"draft_length: {draft_length}, but {drafter!r} drafts {drafter.depth} tokens deep. Fix: "
-                          f"leave it out.")
-    if isinstance(drafter, Paths) and isinstance(drafter.scheme, WithReplacement):
-        return drafter.paths, drafter.depth
-    check_drafter(drafter)
-    if isinstance(drafter, Paths):
-        raise SchemeMismatch(f"num_paths: {drafter!r} drafts one token. Fix: otspec.optimal_acceptance(target, draft, "
-                             f"{drafter.scheme!r}) is the exact optimum.")
-    if kind != "stateless" or pair is None or isinstance(pair, Trace):
-        raise BadArgument(f"kind: {kind!r} of the trees of {drafter!r}. Fix: kind='stateless' with models.")
-    return drafter.num_nodes, drafter.depth
 
 
 def _check_samples(samples: int, rollouts: int, paths: int) -> None:
@@ -307,3 +301,6 @@ def _check_memory(size: int, drafted: int, kind: str) -> None:
     if free is not None and need > SHARE * free:
         raise TooLarge(f"samples: up to {prefixes} prefixes of {size} tokens need about {need / 1e9:.1f} GB, "
                        f"{free / 1e9:.1f} GB are free. Fix: fewer samples or a smaller draft_length.", need / 1e9)
+
+
+__all__ = ["KINDS", "PathBound", "Shape", "path_bound", "path_bounds"]

@@ -105,7 +105,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
                       temperature: float = 1.0, contexts: int | None = None, sets: int = 1, seed: int = 0,
                       batch_size: int | None = None, patience: float = PATIENCE,
                       bound: str | Mapping[tuple[int, int], PathBound] | None = "stateless",
-                      bound_samples: int = BOUND_SAMPLES, progress: bool = True) -> Table:
+                      bound_samples: int = BOUND_SAMPLES, bound_time_limit: float | None = None,
+                      progress: bool = True) -> Table:
     """Tokens per target call of every sequence-level rule, all on the same drafts.
 
     Parameters
@@ -133,6 +134,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
         after some or all of the contexts, evenly spaced.
     bound_samples : int
         Paths per context of that bound.
+    bound_time_limit : float, optional
+        Seconds that it may take, as ``time_limit`` of `path_bound`.
     progress : bool
         Show a progress bar on a terminal.
 
@@ -149,6 +152,8 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
     Raises
     ------
     BadArgument, UnknownName, SchemeMismatch, NotALaw
+    TooLarge
+        A bound that would take longer than its limit.
     """
     sizes = [check_positive("num_paths", count) for count in num_paths]
     lengths = [check_positive("draft_lengths", length) for length in draft_lengths]
@@ -161,6 +166,11 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
         raise BadArgument("contexts: 1, a standard error needs at least 2. Fix: contexts=64, say.")
     batches = record_paths(pair, texts, num_paths=max(sizes), draft_length=max(lengths), temperature=temperature,
                            seed=seed, sets=sets, batch_size=batch_size, progress=progress)
+    shapes = sorted({(one.paths, one.length) for one in series})
+    # first, so that what would take too long is refused before the rules have been compared
+    bounds = path_bounds(pair, texts, shapes, kind=bound, temperature=temperature, seed=seed,
+                         samples=max(bound_samples, 2 * max(sizes)), time_limit=bound_time_limit, progress=progress) \
+        if isinstance(bound, str) else bound or {}
     width = max(one.rule.num_uniforms(one.length) for one in series)
     done = 0
     for batch in batches:
@@ -170,10 +180,6 @@ def compare_sequences(pair: Any, prompts: Any, *, rules: str | Iterable[str] = "
         for one in series:
             if one.going:
                 one.add(batch, coins, sets, patience)
-    shapes = sorted({(one.paths, one.length) for one in series})
-    bounds = path_bounds(pair, texts, shapes, kind=bound, temperature=temperature, seed=seed,
-                         samples=max(bound_samples, 2 * max(sizes)), progress=progress) \
-        if isinstance(bound, str) else bound or {}
     base = {(one.paths, one.length): one for one in series if one.name == ("block" if one.paths == 1 else "traversal")}
     settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                 "temperature": temperature, "contexts": done // sets, "sets": sets, "seed": seed}

@@ -25,7 +25,7 @@ def check_drafter(drafter: Drafter) -> None:
     ------
     SchemeMismatch
     """
-    if drafter.num_models > 1 or drafter.tree not in ("paths", "without_replacement", "deterministic"):
+    if drafter.num_models > 1 or drafter.tree not in ("paths", "without_replacement", "greedy", "deterministic"):
         raise SchemeMismatch(f"num_paths: {drafter!r} drafts trees of kind {drafter.tree!r} from "
                              f"{drafter.num_models} model(s). Fix: a drafter of one model, such as "
                              f"otspec.drafter('tree', widths=(4, 2, 1)), or a number of independent paths.")
@@ -41,7 +41,7 @@ def after_tree(pair: Any, text: Sequence[int], drafter: Drafter, warp: dict[str,
     prefixes = PairPrefixes(pair, text, warp, longest)
     if fixed:
         return Bounded(deterministic(prefixes, tokens[0], parents[0]), 0.0)
-    drawn, reach = number_trees(prefixes, tokens, parents, drafter.depth, replaced=drafter.tree == "paths")
+    drawn, reach = number_trees(prefixes, tokens, parents, drafter.depth, drafter.tree)
     return sampled_trees(prefixes, drawn, reach, rollouts, ROOT_ROLLOUTS * rollouts, coins)
 
 

@@ -181,7 +181,7 @@ def pair_sentence(sequences: Table) -> str:
 
 
 def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], num_paths: int | None, contexts: int,
-                   temperature: float, seed: int, progress: bool) -> tuple[Table, str, bool]:
+                   temperature: float, seed: int, time_limit: float | None, progress: bool) -> tuple[Table, str, bool]:
     """Compare sequence-level rules for the command line: table, what to print, and whether no check failed.
 
     Parameters
@@ -195,10 +195,12 @@ def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], 
         By default 2, and on a pair also 4.
     contexts, temperature, seed, progress
         As in `compare_sequences`.
+    time_limit : float or None
+        Its ``bound_time_limit``.
 
     Raises
     ------
-    BadArgument
+    BadArgument, TooLarge
     """
     if pair == "toys":
         if trace is not None or rules != "all":
@@ -209,6 +211,6 @@ def compare_drafts(pair: str, trace: str | None, *, rules: str | Sequence[str], 
     laws = load_trace("pocket" if trace is None else trace)
     table = compare_sequences(load_pair(pair), laws, rules=rules, num_paths=(2, 4) if num_paths is None else
                               (num_paths,), temperature=temperature, contexts=min(contexts, len(laws)), seed=seed,
-                              progress=progress)
+                              bound_time_limit=time_limit, progress=progress)
     shown = [{"target_tokens": row["paths"] * row["draft_length"], **row} for row in table.rows]
     return table, f"{table}\n{room_sentence(Table(shown))}".rstrip(), True

@@ -1,4 +1,4 @@
-"""Checks of a tree rule whose children are drawn without replacement: every tree of fixed widths, exactly."""
+"""Checks of a tree rule whose children are not independent draws: every tree of fixed widths, exactly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from otspec.analysis.instances import random_pair
 from otspec.auditing.texts import drawn_trees
+from otspec.core.schemes import Greedy
 from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree import DraftTree
 from otspec.testing.failure import Checks
@@ -19,13 +20,13 @@ FAMILIES = ("dirichlet", "zeros", "ties", "peaked")
 
 def check_trees(rule: SequenceVerifier, claims: frozenset[str], checks: Checks, seed: int) -> None:
     """Check the law of one verified tree, completed by the target."""
-    most = rule.scheme.num_drafts
+    most, how = rule.scheme.num_drafts, "greedy" if isinstance(rule.scheme, Greedy) else "without_replacement"
     for (size, shape), (place, family) in itertools.product(SHAPES, enumerate(FAMILIES)):
         widths = tuple(min(width, most) for width in shape)
         name = f"{family} laws, V={size}, children {widths}, seed={seed + place}"
         laws = _levels(family, size, len(widths), seed + place)
         text = np.zeros((size,) * (len(widths) + 1))
-        for chance, tree in drawn_trees(laws[1].__getitem__, widths):
+        for chance, tree in drawn_trees(laws[1].__getitem__, widths, how):
             rows = [_rows(level, tree, size) for level in laws]
             law = checks.ask("conditional law", name, rule.conditional, tree, *rows)
             held = all(part.min() >= -EXACT and np.abs(part.sum(axis=-1) - 1).max() <= EXACT for part in law)

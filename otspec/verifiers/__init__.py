@@ -39,9 +39,11 @@ from otspec.verifiers.token.recursive import Recursive
 from otspec.verifiers.token.recursive_wor import RecursiveWithoutReplacement
 from otspec.verifiers.token.single_draft import SingleDraft
 from otspec.verifiers.token.spechub import SpecHub
+from otspec.verifiers.tree.greedy_walk import GreedyWalk
 from otspec.verifiers.tree.grouped import GroupedTraversal
 from otspec.verifiers.tree.token_walk import OptimalWalk, RecursiveWalk, SpecTrPaths
 from otspec.verifiers.tree.traversal import Traversal
+from otspec.verifiers.tree.univer import UniVer
 
 
 def _optimal(scheme: DraftScheme | int = 1, *, ordered: bool = True, kind: Any = "universal") -> Any:
@@ -108,11 +110,15 @@ REGISTRY = OpenRegistry(
     _line("vertex_block", VertexBlock, "gbv", "lossless",
           "draft of largest ratio at each level, then joint verification of its path", kind="tree"),
     _line("traversal", Traversal, "traversal", "lossless", "leaves first, child by child", kind="tree"),
+    _line("univer", UniVer, "univer", "lossless",
+          "conditional plans for top tokens and one draw, leaves first (our reconstruction)", kind="tree"),
     _line("grouped_traversal", GroupedTraversal, "traversal", "lossless",
           "leaves first, children in groups with a winner each", kind="tree"),
     _line("spectr_paths", SpecTrPaths, "spectr", "lossless", "K-SEQ on the surviving paths", kind="tree"),
     _line("recursive_walk", RecursiveWalk, "specinfer", "lossless", "recursive rejection down a tree", kind="tree"),
     _line("optimal_walk", OptimalWalk, "mdsd", "lossless", "the optimal token rule down a tree", kind="tree"),
+    _line("greedy_walk", GreedyWalk, "mdsd", "lossless",
+          "the optimal token rule for top tokens and one draw, down a tree", kind="tree"),
 )
 
 

@@ -64,7 +64,7 @@ def test_block_rules_of_the_package_pass(name):
 
 
 @pytest.mark.parametrize(("name", "scheme"), [
-    (name, scheme) for scheme in (ot.WithReplacement(2), ot.WithoutReplacement(2))
+    (name, scheme) for scheme in (ot.WithReplacement(2), ot.WithoutReplacement(2), ot.Greedy(2))
     for name, entry in ot.list_verifiers(scheme, kind="tree").items() if "lossless" in entry.claims], ids=str)
 def test_tree_rules_of_the_package_pass(name, scheme):
     rule = ot.verifier(name, scheme)
@@ -233,7 +233,7 @@ def test_the_same_seed_gives_the_same_report():
     ({"kind": "token", "dtype": "int8"}, ot.UnknownName, "dtype: 'int8'"),
     ({"kind": "token", "seconds": 0}, ot.BadArgument, "seconds: 0"),
     ({"kind": "block", "draft_length": 9}, ot.BadArgument, "draft_length: 9"),
-    ({"kind": "tree", "scheme": ot.Greedy(2)}, ot.SchemeMismatch, "trees of"),
+    ({"kind": "tree", "scheme": ot.Hub()}, ot.SchemeMismatch, "trees of"),
     ({"kind": "multi", "scheme": ot.WithoutReplacement(9)}, ot.SchemeMismatch, "more drafts")])
 def test_bad_arguments(given, error, says):
     with pytest.raises(error, match=says):

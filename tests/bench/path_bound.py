@@ -12,13 +12,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import sys
 import time
 
+import numpy as np
+
 import otspec as ot
+from otspec.decode.arguments import check_warp
+from otspec.recording.along import laws_after
 from otspec.recording.path_bound import KINDS, path_bounds
+from otspec.recording.paths import record_paths, spread
 from tests.bench.harness import save
 
 SHAPES = tuple((paths, length) for length in (4, 8) for paths in (1, 2, 4, 8))
 TEMPERATURES = (1.0, 0.6)
 CONTEXTS, SAMPLES, SEED = 64, 256, 5
+SETS = 64  # paths per context that block verification is averaged over
 
 
 def measured(pair: object, temperature: float, kind: str) -> list[dict[str, object]]:
@@ -49,12 +55,38 @@ def by_samples(pair: object) -> list[dict[str, object]]:
     return rows
 
 
+def checks(pair: object) -> list[dict[str, object]]:
+    """What is known exactly: one path against block verification, paired; one token against the laws' optimum."""
+    trace, rows = ot.load_trace("pocket"), []
+    for length in (4, 8):
+        bound = ot.path_bound(pair, trace, 1, length, contexts=CONTEXTS, seed=SEED, samples=SAMPLES, progress=False)
+        batches = record_paths(pair, trace, num_paths=1, draft_length=length, contexts=CONTEXTS, sets=SETS,
+                               seed=SEED + 1)
+        kept = 1.0 + np.concatenate([ot.verifier("block").expected_accepted(*(part[:, 0] for part in batch))
+                                     for batch in batches]).reshape(CONTEXTS, SETS)
+        error = float(np.hypot(bound.monte_carlo, np.sqrt(kept.var(axis=1, ddof=1).sum() / SETS) / CONTEXTS))
+        off = bound.tokens.mean - float(kept.mean())
+        rows.append({"check": "one path: bound - block", "draft_length": length, "num_paths": 1, "difference": off,
+                     "stderr": error, "z": off / error, "contexts": CONTEXTS, "samples": SAMPLES})
+    for paths in (1, 2, 4, 8):
+        bound = ot.path_bound(pair, trace, paths, 1, contexts=CONTEXTS, progress=False)
+        target, draft = laws_after(pair, spread(list(trace.prompts), CONTEXTS), check_warp(1.0, None, None), 128)
+        best = 1.0 + np.asarray(ot.optimal_acceptance(target.numpy(), draft.numpy(), paths))
+        off = float(np.abs(bound.by_context - best).max())
+        rows.append({"check": "one token: |bound - optimum|, largest", "draft_length": 1, "num_paths": paths,
+                     "difference": off, "stderr": 0.0, "z": None, "contexts": CONTEXTS, "samples": 0})
+    return rows
+
+
 def main() -> None:
     """Measure and save."""
     import torch
 
     torch.set_num_threads(1)
     pair = ot.load_pair("pocket", device="cpu")
+    save("path_bound_checks", checks(pair), "torch")
+    if "--checks-only" in sys.argv:
+        return
     rows = [found for temperature in TEMPERATURES for kind in KINDS for found in measured(pair, temperature, kind)]
     save("path_bound", rows, "torch")
     save("path_bound_samples", by_samples(pair), "torch")

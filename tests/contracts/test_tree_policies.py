@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from otspec.core.errors import SchemeMismatch  # noqa: E402
 from otspec.core.schemes import WithoutReplacement  # noqa: E402
 from otspec.core.tree import DraftTree  # noqa: E402
-from otspec.decode.drafters import best_first, budget_split, drafter  # noqa: E402
+from otspec.decode.drafters import best_first, budget_split, drafter, rheo  # noqa: E402
 from otspec.decode.method import method  # noqa: E402
 from otspec.policies.trees import AcceptanceTable, Calibration, list_tree_policies, tree_policy  # noqa: E402
 from otspec.verifiers import list_verifiers, verifier  # noqa: E402
@@ -20,7 +20,7 @@ EXACT = 1e-12  # sums of a few thousand products of a dozen factors
 BINS = Calibration((0.5, 0.9), [[0.4, 0.6, 0.5], [0.1, 0.2, 0.45], [0.02, 0.1, 0.2]], (0.3, 0.6),
                    [[0.2, 0.5, 0.9], [0.1, 0.3, 0.8], [0.05, 0.1, 0.5]])
 TABLE = AcceptanceTable([[0.45, 0.3, 0.1]], rule="traversal", observations=500, stderr=[[0.01] * 3], calibration=BINS)
-BY_LAWS = {"heap": best_first, "calibrated_heap": best_first, "budget_split": budget_split}
+BY_LAWS = {"heap": best_first, "calibrated_heap": best_first, "budget_split": budget_split, "rheo": rheo}
 POLICIES = list(list_tree_policies())
 DRAWN = [name for name in POLICIES if tree_policy(name).plan(TABLE, 4).drafter]
 RULES = list(list_verifiers())
@@ -80,7 +80,8 @@ def test_a_plan_and_the_decoder_accept_the_same_rules(name):
                 method(rule, 1, 1, drafts)
 
 
-LAWFUL = {"dyspec": {"traversal", "recursive_walk"}, "eagle2": {"traversal"}}
+LAWFUL = {"dyspec": {"traversal", "recursive_walk"}, "eagle2": {"traversal"},
+          "rheo": {"traversal", "greedy_walk"}}
 LAWFUL |= {"calibrated_heap": LAWFUL["dyspec"], "likeliest": LAWFUL["eagle2"], "ppd": LAWFUL["eagle2"]}
 FIXED = {"nss", "naive", "recursive_wor", "optimal", "lp", "winner_block", "layer_block", "vertex_block", "traversal",
          "grouped_traversal", "recursive_walk", "optimal_walk"}

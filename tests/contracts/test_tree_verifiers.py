@@ -12,7 +12,7 @@ from otspec.analysis.instances import random_models
 from otspec.analysis.paths import tree_key
 from otspec.core.errors import SchemeMismatch
 from otspec.core.estimate import Estimate
-from otspec.core.schemes import WithoutReplacement, WithReplacement
+from otspec.core.schemes import Greedy, WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
 from otspec.verifiers import list_verifiers, verifier
 from tests.verifiers.tree_draws import Toy, fixed, path_trees, shaped_trees, toys
@@ -20,6 +20,7 @@ from tests.verifiers.tree_draws import Toy, fixed, path_trees, shaped_trees, toy
 RULES = list(list_verifiers(kind="tree"))
 ON_PATHS = [name for name in RULES if list_verifiers()[name].supports(WithReplacement(2))]
 WITHOUT = [name for name in RULES if list_verifiers()[name].supports(WithoutReplacement(2))]
+GREEDY = [name for name in RULES if list_verifiers()[name].supports(Greedy(2))]
 WALKS = ["spectr_paths", "recursive_walk", "optimal_walk"]
 EXACT = 1e-12  # sums of a few thousand products of a dozen factors
 LIBRARIES = {"strict": strict.asarray, "torch": torch.asarray}
@@ -76,6 +77,16 @@ def test_lossless_on_larger_models(name, size, depth, paths, count):
 
 
 
+@pytest.mark.parametrize("name", GREEDY)
+def test_lossless_on_greedy_trees(name):
+    """Fifty models, then larger ones; the chosen tokens come first, one draw after them."""
+    for toy in toys(3, 2, 50):
+        assert toy.bias(verifier(name, Greedy(2)), shaped_trees(toy, fixed(Greedy, 2, 2), "greedy")) < EXACT
+    for size, widths in ((5, (2, 2)), (3, (2, 2, 2)), (4, (3, 2))):
+        for toy in toys(size, len(widths), 4, ["peaked", "dirichlet", "zeros", "ties"]):
+            assert toy.bias(verifier(name, Greedy(3)), shaped_trees(toy, fixed(Greedy, *widths), "greedy")) < EXACT
+
+
 def ranked(ranks, prefix):
     widths = {(): 3, (0,): 2, (1,): 1}
     return WithoutReplacement(widths[ranks]) if ranks in widths else None
@@ -114,9 +125,13 @@ def test_one_path_is_the_rule_for_a_block(name):
 
 @pytest.mark.parametrize("name", [name for name in RULES if name != "vertex_block"])  # a vertex is never the target
 def test_equal_models_keep_everything(name):
-    scheme = WithReplacement(2) if name in ON_PATHS else WithoutReplacement(2)
-    rule = verifier(name, scheme)
+    kind = WithReplacement if name in ON_PATHS else WithoutReplacement if name in WITHOUT else Greedy
+    rule = verifier(name, kind(2))
     toy = Toy("equal", 4, 2, 3)
+    if kind is Greedy:  # the token that was chosen is never refused for being likely
+        trees = shaped_trees(toy, fixed(Greedy, 1, 1), "greedy")
+        assert sum(chance * rule.expected_accepted(t, *toy.rows(t)) for chance, t in trees) == pytest.approx(2)
+        return
     tree = DraftTree.from_paths([[0, 1], [0, 2]]) if name in ON_PATHS \
         else DraftTree([-1, 0, 0, 1, 1], [-1, 0, 3, 1, 2], scheme="without_replacement")
     if name in ON_PATHS:

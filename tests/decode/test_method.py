@@ -74,7 +74,7 @@ class OnTrees(TreeVerifier):
 
 
 @pytest.mark.parametrize(("verifier_", "scheme", "says"), [
-    ("grouped_traversal", 2, "proved for WithoutReplacement"), ("traversal", Greedy(2), "proved for WithReplacement"),
+    ("grouped_traversal", 2, "proved for WithoutReplacement"), ("traversal", Greedy(2), "without a drafter"),
     ("grouped_traversal", WithoutReplacement(2), "drafts independent paths"),
     (verifier("traversal", WithoutReplacement(2)), 1, "drafts independent paths"),
     ("recursive_walk", WithoutReplacement(2), "2 tokens deep"),

@@ -18,6 +18,7 @@ DRAFTERS = {"one path, `lookup`": [ot.drafter("paths"), ot.drafter("lookup")],
                                        ot.drafter("budget_split", nodes=8, rates=(0.6, 0.2), calibration=BINS)],
             "`heap`, `calibrated_heap`": [ot.drafter("heap"),
                                           ot.drafter("calibrated_heap", nodes=8, calibration=BINS)],
+            "`greedy_tree`": [ot.drafter("greedy_tree", widths=(3, 2))], "`rheo`": [ot.drafter("rheo")],
             "`rerank`, `likeliest`": [ot.drafter("rerank"), ot.drafter("likeliest")],
             "`several`": [ot.drafter("several", models=3)], "`adaptive`": [ot.drafter("adaptive")]}
 

@@ -17,11 +17,13 @@ from otspec.decode.drafters import (  # noqa: E402
     CalibratedHeap,
     Delayed,
     FixedTree,
+    GreedyTree,
     Heap,
     Likeliest,
     Lookup,
     Paths,
     Rerank,
+    Rheo,
 )
 from otspec.decode.drafters.base import Drafter  # noqa: E402
 from otspec.decode.judges import Judge, Outcome  # noqa: E402
@@ -37,7 +39,8 @@ SIZE = 16
 BINS = Calibration((1.0,), [[0.5, 0.5], [0.2, 0.4]], (0.2,), [[0.4, 0.8], [0.2, 0.5]])
 DRAFTERS = [Paths(1, 3), Paths(3, 2), FixedTree(widths=(2, 2, 1)), FixedTree(counts=(3, 0, 2, 1)),
             FixedTree(widths=(1, 1)), Heap(5), Heap(1), Rerank(7, 2, 3), Rerank(4, 3, 2), Lookup(3, 1), Likeliest(5),
-            Delayed(1, 2, 2), CalibratedHeap(5, BINS, max_children=2), BudgetSplit(5, (0.5, 0.3), BINS)]
+            Delayed(1, 2, 2), CalibratedHeap(5, BINS, max_children=2), BudgetSplit(5, (0.5, 0.3), BINS),
+            GreedyTree(widths=(3, 2)), Rheo(7, 3, 3)]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def test_laws_of_every_round_are_those_of_plain_passes(pair, drafts, monkeypatch
     assert other.tokens == run.tokens
 
 
-@pytest.mark.parametrize("drafts", [FixedTree(widths=(3, 2)), Heap(5), Rerank(7, 3, 3), Paths(3, 2)], ids=repr)
+@pytest.mark.parametrize("drafts", [FixedTree(widths=(3, 2)), Heap(5), Rerank(7, 3, 3), Paths(3, 2), Rheo(7, 3, 3),
+                                    GreedyTree(widths=(3, 2))], ids=repr)
 @pytest.mark.parametrize("warp", [{"temperature": 0.0}, {"temperature": 0.5, "top_p": 0.5}], ids=["greedy", "top_p"])
 def test_absent_nodes_are_not_kept_and_hide_nothing(pair, drafts, warp, monkeypatch):
     whims(monkeypatch, pair, drafts, **warp)

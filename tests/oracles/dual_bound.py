@@ -95,11 +95,31 @@ def trees(draft, widths, prefix=()):
 
 
 def tree_optimum(target, draft, widths):
-    """``1 + max sum_u a(u)``: one variable per tree and node where the rule stops."""
-    law = list(trees(draft, widths).items())
-    stops = [(n, v) for n, (nodes, _) in enumerate(law) for v in sorted(nodes)]
-    prefixes = all_prefixes(len(target(())), len(widths))
-    keeps = {u: np.array([law[n][1] * (v[: len(u)] == u) for n, v in stops]) for u in prefixes}
+    """``1 + max sum_u a(u)`` of trees with ``widths`` children without replacement by depth."""
+    law = [(chance, nodes) for nodes, chance in trees(draft, widths).items()]
+    return _optimum(target, law)
+
+
+def optimum_on_trees(target, drafted):
+    """``1 + max sum_u a(u)`` of drafted trees ``(probability, DraftTree)``."""
+    law = {}
+    for chance, tree in drafted:
+        nodes = []
+        for node in range(1, len(tree)):
+            way = []
+            while node:
+                way.append(int(tree.tokens[node]))
+                node = int(tree.parents[node])
+            nodes.append(tuple(reversed(way)))
+        law[frozenset(nodes)] = law.get(frozenset(nodes), 0.0) + chance
+    return _optimum(target, [(chance, nodes) for nodes, chance in law.items()])
+
+
+def _optimum(target, law):
+    """``1 + max sum_u a(u)``: one variable per tree ``(probability, prefixes)`` and node where the rule stops."""
+    stops = [(n, v) for n, (_, nodes) in enumerate(law) for v in sorted(nodes)]
+    prefixes = sorted({v[:depth] for _, v in stops for depth in range(1, len(v) + 1)}, key=lambda u: (len(u), u))
+    keeps = {u: np.array([law[n][0] * (v[: len(u)] == u) for n, v in stops]) for u in prefixes}
     keeps[()] = np.zeros(len(stops))
     rows = [[float(n == m) for m, _ in stops] for n in range(len(law))]
     limits = [1.0] * len(law)

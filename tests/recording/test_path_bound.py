@@ -158,6 +158,93 @@ def test_clear_errors(pair, blocks, monkeypatch):
         path_bound(pair, PROMPTS, 2, 3)
 
 
+def test_the_short_form(pair, blocks):
+    """Three arguments: a trace brings its contexts, and only the pocket pair has some of its own."""
+    level = path_bound(blocks, 2, 3, kind="level")
+    assert level == path_bound(blocks, None, 2, 3, kind="level")
+    assert level == path_bound(blocks, ot.WithReplacement(2), 3, kind="level")
+    assert level == path_bound(blocks, 2, draft_length=3, kind="level")
+    assert (path_bound(blocks, ot.drafter("paths", scheme=2, draft_length=3), kind="level")).tokens == level.tokens
+    pocket = ot.load_pair("pocket", device="cpu")
+    trace = ot.load_trace("pocket")
+    short = path_bound(pocket, 2, 1, contexts=3, progress=False)
+    np.testing.assert_array_equal(short.by_context, path_bound(pocket, trace, 2, 1, contexts=3).by_context)
+    # the trace has its laws in half precision
+    np.testing.assert_allclose(short.by_context, path_bound(trace, 2, 1, contexts=3).by_context, atol=2e-3)
+    with pytest.raises(BadArgument, match=r"contexts nobody has named. Fix: path_bound\(pair, prompts, 2, 3\)"):
+        path_bound(pair, 2, 3)
+    with pytest.raises(BadArgument, match="draft_length: given twice, 3 and 4"):
+        path_bound(pair, 2, 3, 4)
+    with pytest.raises(BadArgument, match="num_paths: none"):
+        path_bound(pair, PROMPTS)
+    with pytest.raises(SchemeMismatch, match=r"drafter\('tree'"):
+        path_bound(pair, PROMPTS, ot.WithoutReplacement(2), 3)
+    with pytest.raises(SchemeMismatch, match="exact optimum of one token"):
+        path_bound(blocks, ot.Greedy(2), 1)
+
+
+def test_a_trace_alone_says_which_call_has_what_it_lacks(blocks):
+    trace = ot.load_trace("pocket")
+    with pytest.raises(BadArgument, match=r"path_bound\(otspec.load_pair\('pocket'\), trace, 2, 3\), or kind='level'"):
+        path_bound(trace, 2, 3)
+    with pytest.raises(BadArgument, match=r"Fix: otspec.load_trace\('pocket', draft_length=3\)"):
+        path_bound(trace, 2, 3, kind="level")
+    with pytest.raises(BadArgument, match=r"load_pair\(target='target', draft='draft'\)|load_pair\(target="):
+        path_bound(blocks, 2, 3)
+
+
+class Bar:
+    """A progress bar that somebody watches, or nobody."""
+
+    def __init__(self, watched):
+        self.disable, self.said = not watched, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, count):
+        pass
+
+    def write(self, text, file):
+        self.said.append(text)
+
+
+def test_it_says_beforehand_how_long_it_takes_and_keeps_a_limit(pair, tmp_path, monkeypatch):
+    """Contexts of 10 s by a clock of the test, the first one of 100 s: three more after the first two, 30 s."""
+    now, after, out = [0.0], module._after, tmp_path / "bound.json"
+    monkeypatch.setattr("otspec.recording.path_time.time.perf_counter", lambda: now[0])
+
+    def slow(*given):
+        now[0] += 100.0 if given[1] == PROMPTS[0] else 10.0
+        return after(*given)
+
+    monkeypatch.setattr(module, "_after", slow)
+    for watched in (True, False):
+        bar = Bar(watched)
+        monkeypatch.setattr(module, "progress_bar", lambda *_, bar=bar: bar)
+        whole = path_bound(pair, PROMPTS, 2, 2, samples=16)
+        assert bar.said == (["path_bound: 3 more contexts, about 30 s"] if watched else [])
+    with pytest.raises(TooLarge, match=r"5 contexts need about 140 s .* 125 s are allowed. Fix: contexts=3") as error:
+        path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=125, out=out)
+    assert error.value.estimate == pytest.approx(140.0)
+    assert len(json.loads(out.read_text())["found"]) == 2  # what was done is kept
+    resumed = path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=125, out=out)  # and need not be done again
+    np.testing.assert_array_equal(resumed.by_context, whole.by_context)
+    path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=140)
+    for limit in (0, -1.0, True):
+        with pytest.raises(BadArgument, match="no positive number of seconds"):
+            path_bound(pair, PROMPTS, 2, 2, time_limit=limit)
+
+
+def test_nothing_is_said_where_nobody_watches(pair, capsys):
+    path_bound(pair, PROMPTS, 2, 2, samples=16)
+    path_bound(pair, PROMPTS, 2, 2, samples=16, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_laws_truncated_after_the_tokens_were_drawn(pair):
     rows, drafts, tokens = (np.concatenate(parts)[:, 0] for parts in zip(
         *record_paths(pair, PROMPTS, num_paths=1, draft_length=2), strict=True))
@@ -179,6 +266,9 @@ def test_trees_of_drafters(pair):
     assert min(widths.tokens.mean, heap.tokens.mean) >= 1
     assert widths.monte_carlo > 0
     assert (widths.num_paths, widths.draft_length) == (4, 2)
+    greedy = path_bound(pair, PROMPTS[:2], ot.drafter("greedy_tree", widths=(2, 1)), samples=64)
+    rheo = path_bound(pair, PROMPTS[:2], ot.drafter("rheo", nodes=4, width=2, max_depth=2), samples=32)
+    assert min(greedy.tokens.mean, rheo.tokens.mean) >= 1
     for name, params in (("rerank", {"nodes": 4}), ("lookup", {"ngram": 1})):
         assert path_bound(pair, PROMPTS[:2], ot.drafter(name, **params)).monte_carlo == 0
     same = path_bound(pair, PROMPTS[:2], ot.drafter("paths", scheme=2, draft_length=3), samples=32)

@@ -23,7 +23,8 @@ QUICK = ["single_draft", "nss", "naive", "recursive", "recursive_wor", "k_seq", 
          "global_resolution", "laminar", "token_wise", "block", "hierarchical", "greedy_block", "grouped_traversal"]
 SLOW = [("optimal", 2), ("lp", 2), ("winner_block", 2), ("lookahead_block", 2), ("layer_block", 2), ("vertex_block", 2),
         ("traversal", 2),
-        ("traversal", ot.WithoutReplacement(2)), ("spectr_paths", 2), ("recursive_walk", 2), ("optimal_walk", 2)]
+        ("traversal", ot.WithoutReplacement(2)), ("spectr_paths", 2), ("recursive_walk", 2), ("optimal_walk", 2),
+        ("univer", ot.Greedy(3)), ("greedy_walk", ot.Greedy(3)), ("traversal", ot.Greedy(3))]
 
 
 @pytest.mark.parametrize(("name", "scheme"), [*((name, None) for name in QUICK), *SLOW], ids=str)

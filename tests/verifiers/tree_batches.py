@@ -35,9 +35,10 @@ class Batch:
         self.target, self.draft = np.full((2, rows, columns + 1, size), np.nan)
         for row in range(rows):
             self._laws(row, 0, family)
-            {"paths": self._paths, "branches": self._branches}.get(kind, self._children)(row, family)
+            grow = {"paths": self._paths, "branches": self._branches, "greedy": self._greedy}
+            grow.get(kind, self._children)(row, family)
         self.drafted = DraftedTrees(self.tokens, self.parents, kind, adaptive,
-                                    self.copies if kind in ("paths", "branches") else None)
+                                    self.copies if kind in ("paths", "branches", "greedy") else None)
         leaf = self.drafted.draws == 0
         self.draft[leaf] = np.nan
 
@@ -65,6 +66,21 @@ class Batch:
                 continue
             token = law.argmax() if self.kind == "deterministic" else self.rng.choice(self.size, p=law / law.sum())
             self._add(row, column, node, token, family)
+
+    def _greedy(self, row, family):
+        """Children after any node, one of them drawn from what those before it leave, in any place among them."""
+        for column in range(self.tokens.shape[1]):
+            node = self.rng.choice(self._nodes(row))
+            below = self._below(row, node)
+            law = self.draft[row, node].copy()
+            law[self.tokens[row][below]] = 0
+            drawn = self.rng.random() < 0.5 and not self.copies[row][below].any() and law.sum() > 0
+            free = np.setdiff1d(np.arange(self.size), self.tokens[row][below])
+            if self.rng.random() < 0.15 or not free.size:
+                continue
+            token = self.rng.choice(self.size, p=law / law.sum()) if drawn else self.rng.choice(free)
+            self._add(row, column, node, token, family)
+            self.copies[row, column] = drawn
 
     def _draws(self, row, node, number, columns, family):
         """So many independent draws after a node in the next columns; returns them by child."""
@@ -124,7 +140,7 @@ class Batch:
 def masses(drafted, found, weighted):
     """Chance that the rule stops at each node, from what refusals leave."""
     if weighted:
-        return stop_masses(drafted, found)
+        return stop_masses(drafted, found.weight)
     reach = np.zeros((len(drafted.tokens), drafted.num_nodes + 1))
     reach[:, 0] = 1
     rows = np.arange(len(reach))

@@ -115,6 +115,8 @@ def as_tree(kids, scheme, adaptive_widths=False):
             write(len(parents) - 1, more)
 
     write(0, kids)
+    if scheme == "greedy":  # all but the last child of a node were chosen without chance
+        copies = None
     return DraftTree(parents, tokens, copies, scheme=scheme, adaptive_widths=adaptive_widths)
 
 

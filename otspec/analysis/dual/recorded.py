@@ -34,11 +34,8 @@ def recorded_level(trace: Trace, chosen: np.ndarray, num_paths: int, draft_lengt
     Raises
     ------
     BadArgument
-        Shorter blocks, fewer than ``2 * num_paths`` contexts, or tokens that the draft rows do not give.
+        Fewer than ``2 * num_paths`` contexts, or tokens that the draft rows do not give.
     """
-    if trace.draft_length < draft_length:
-        raise BadArgument(f"draft_length: {draft_length}, the trace holds rows along {trace.draft_length} drafted "
-                          f"token(s). Fix: record(pair, prompts, draft_length={draft_length}).")
     if len(chosen) < max(4, 2 * num_paths):
         raise BadArgument(f"num_paths: {num_paths} from {len(chosen)} recorded paths, of which one half fixes the sets "
                           f"and the other evaluates them. Fix: at least {max(4, 2 * num_paths)} contexts.")

@@ -51,13 +51,14 @@ class Reach:
     ----------
     prefixes : Prefixes
     draws : [L]
-    replaced : bool
-        Whether children are drawn with replacement.
+    kind : str
+        How children are drawn, as in `otspec.DraftTree`: independently (paths), without replacement, or (greedy) one
+        beside the likeliest tokens.
     """
 
     prefixes: Prefixes
     draws: np.ndarray
-    replaced: bool
+    kind: str = "without_replacement"
     _known: dict[int, np.ndarray] = field(default_factory=dict)
 
     def after(self, number: int, depth: int) -> np.ndarray:
@@ -69,7 +70,15 @@ class Reach:
     def chances(self, draft: np.ndarray, depth: int) -> np.ndarray:
         """Chances ``[V]``; without replacement those of an exponential race stopped when ``draws`` have come."""
         count = float(self.draws[depth - 1])
-        if count <= 1.0 or self.replaced:
+        if count > 1.0 and self.kind == "greedy":
+            top = int(np.ceil(count)) - 1
+            head = np.argsort(-draft, kind="stable")[:top]
+            tail = draft.astype(np.float64)
+            tail[head] = 0.0
+            chances = tail * (count - top) / max(float(tail.sum()), 1e-300)
+            chances[head] = draft[head] > 0
+            return chances
+        if count <= 1.0 or self.kind == "paths":
             return count * draft if count <= 1.0 else -np.expm1(count * np.log1p(-np.minimum(draft, 1.0 - 1e-12)))
         live = draft[draft > 0].astype(np.float64)
         if live.size <= count:
@@ -82,7 +91,7 @@ class Reach:
 
 
 def number_trees(prefixes: Prefixes, tokens: np.ndarray, parents: np.ndarray, depth: int,
-                 replaced: bool) -> tuple[DrawnTrees, Reach]:
+                 kind: str) -> tuple[DrawnTrees, Reach]:
     """Trees ``[S N]`` as nodes of the prefixes that they share; ``parents`` count from 1, 0 being the root."""
     trees, size = tokens.shape
     numbers, depths = np.full((trees, size), -1, dtype=np.int64), np.zeros((trees, size), dtype=np.int64)
@@ -99,7 +108,7 @@ def number_trees(prefixes: Prefixes, tokens: np.ndarray, parents: np.ndarray, de
     begun = [trees, *((depths == level) & present for level in range(1, depth + 1))]
     count = [float(np.sum(part)) for part in begun]
     draws = np.array([below / above if above else 0.0 for above, below in itertools.pairwise(count)])
-    reach = Reach(prefixes, draws, replaced)
+    reach = Reach(prefixes, draws, kind)
     ratios = np.zeros((trees, size))
     for row, node in zip(*np.nonzero(present), strict=True):
         above, token = parents[row, node] - 1, tokens[row, node]

@@ -11,11 +11,13 @@ from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.budget_split import BudgetSplit
 from otspec.decode.drafters.calibrated_heap import CalibratedHeap
 from otspec.decode.drafters.delayed import Delayed
+from otspec.decode.drafters.greedy_tree import GreedyTree
 from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.likeliest import Likeliest
 from otspec.decode.drafters.lookup import Lookup
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.rerank import Rerank
+from otspec.decode.drafters.rheo import Rheo
 from otspec.decode.drafters.several import Several
 from otspec.decode.drafters.tree import FixedTree
 
@@ -23,12 +25,15 @@ DRAFTERS = Registry(
     "drafter",
     Entry("paths", Paths, Source("spectr"), "drafter", summary="K paths of L tokens; one path is a chain"),
     Entry("tree", FixedTree, Source("sequoia"), "drafter", summary="a fixed tree, children without replacement"),
+    Entry("greedy_tree", GreedyTree, Source("mdsd"), "drafter", summary="a fixed tree of top tokens and one draw"),
     Entry("delayed", Delayed, Source("delayed-trees"), "drafter", summary="a chain, then independent branches"),
     Entry("heap", Heap, Source("dyspec"), "drafter", summary="N nodes, best first, children without replacement"),
     Entry("calibrated_heap", CalibratedHeap, Source("dyspec"), "drafter", summary="best first by measured acceptance"),
     Entry("budget_split", BudgetSplit, Source("dyspec"), "drafter",
           summary="shape fitted to the text, widths fixed before children are drawn"),
     Entry("rerank", Rerank, Source("eagle-2"), "drafter", summary="the N likeliest nodes, chosen without chance"),
+    Entry("rheo", Rheo, Source("rheo"), "drafter",
+          summary="the N likeliest nodes, one sampled token among those of each node (our reconstruction)"),
     Entry("likeliest", Likeliest, Source("eagle-2"), "drafter", summary="the N likeliest nodes of the whole tree"),
     Entry("several", Several, Source("mdsd"), "drafter", summary="a path from each of several draft models"),
     Entry("adaptive", Adaptive, Source("specdec++"), "drafter", summary="a chain as long as a length policy lets it"),

@@ -32,7 +32,8 @@ class Draft:
         Place at which the draft model has read a node, counted from 2 behind the two tokens that each round begins
         with; default in the order of the nodes.
     copies : [B N] int64, optional
-        Independent draws merged in each node, of a tree of ``"branches"``; default one.
+        Independent draws merged in each node, of a tree of ``"branches"``; default one. Of a ``"greedy"`` tree: 1 for
+        a node that was drawn, 0 for one that was chosen; default 1 for the last child of a node alone.
     """
 
     tokens: Any
@@ -101,7 +102,7 @@ class Drafter(ABC):
 
     @property
     def most_draws(self) -> int:
-        """Most draws at one node."""
+        """Most draws at one node; of greedy trees, most children."""
         return self.paths or self.num_nodes
 
     @property

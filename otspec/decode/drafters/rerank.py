@@ -8,7 +8,7 @@ only a rule that is proved for trees chosen without chance may verify them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
@@ -55,37 +55,42 @@ class Rerank(Drafter):
         """No chance."""
         return 0
 
+    def _pool(self, law: Any, uniforms: Any) -> Pool:
+        """Candidates after nodes of laws ``[B n V]``; uniforms ``[B n]`` where one of them is drawn."""
+        chance, token = law.topk(min(self.width, law.shape[-1]), dim=-1)
+        return Pool(chance, token, None)
+
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Expand, then keep the best."""
         import torch
 
         law = speaker.start()[:, None]
-        size = len(law)
-        width = min(self.width, law.shape[-1])
+        size, reads = len(law), min(self.width, law.shape[-1])
         place = torch.zeros(size, 1, dtype=torch.int64, device=law.device)  # numbers of the nodes that are expanded
         worth = torch.ones(size, 1, dtype=law.dtype, device=law.device)
-        tokens, parents, values, read = [], [], [], []
+        layers, laws, spent = [], [law], 0
         made = done = 0
         for depth in range(self.max_depth):
-            chance, token = law.topk(width, dim=-1)
-            value = worth[..., None] * chance
-            tokens.append(token.flatten(1))
-            parents.append(place[..., None].expand(-1, -1, width).flatten(1))
-            values.append(value.flatten(1))
-            read.append(torch.full_like(tokens[-1], -1))
+            pool = self._pool(law, uniforms[:, spent : spent + law.shape[1]])
+            spent += law.shape[1]
+            above = place[..., None].expand_as(pool.token).flatten(1)
+            layer = _Layer(pool.token.flatten(1), above, (worth[..., None] * pool.chance).flatten(1),
+                           torch.full_like(above, -1), None if pool.drawn is None else pool.drawn.flatten(1))
+            layers.append(layer)
             if depth + 1 == self.max_depth:
                 break
-            worth, best = values[-1].topk(width, dim=-1)
-            chosen = tokens[-1].gather(1, best)
-            above = parents[-1].gather(1, best)
-            place = best + made + 1
-            made += tokens[-1].shape[1]
+            # equal values: the earlier proposal, so that the choice does not depend on how a draw fell
+            best = layer.value.argsort(dim=1, descending=True, stable=True)[:, :reads]
+            worth, place = layer.value.gather(1, best), best + made + 1
+            made += layer.token.shape[1]
             # the draft model numbers what it reads, not what is proposed
-            order = torch.arange(width, device=law.device) + done
-            read[-1].scatter_(1, best, order.expand(size, -1))
-            law = speaker.after(chosen, self._as_read(above, read))
-            done += width
-        return self._best(*(torch.cat(parts, dim=1) for parts in (tokens, parents, values, read)))
+            order = torch.arange(best.shape[1], device=law.device) + done
+            layer.read.scatter_(1, best, order.expand(size, -1))
+            chosen = layer.token.gather(1, best)
+            law = speaker.after(chosen, self._as_read(layer.above.gather(1, best), [one.read for one in layers]))
+            laws.append(law)
+            done += best.shape[1]
+        return self._best(layers, laws)
 
     def _as_read(self, parents: Any, read: list[Any]) -> Any:
         """Numbers among the nodes read, from numbers among the proposals; 0 stays the end of the text."""
@@ -94,13 +99,38 @@ class Rerank(Drafter):
         places = torch.cat([torch.full_like(parents[:, :1], -1), *read], dim=1)
         return places.gather(1, parents) + 1
 
-    def _best(self, tokens: Any, parents: Any, values: Any, read: Any) -> Draft:
+    def _best(self, layers: list[_Layer], laws: list[Any]) -> Draft:
         import torch
 
+        tokens, parents, values, read = (torch.cat([layer[part] for layer in layers], dim=1) for part in range(4))
         # equal values: the earlier proposal, so that no node is kept without its parent
         order = values.argsort(dim=1, descending=True, stable=True)[:, : self.nodes].sort(dim=1).values
         number = torch.zeros(tokens.shape[0], tokens.shape[1] + 1, dtype=torch.int64, device=tokens.device)
-        number.scatter_(1, order + 1, torch.arange(1, self.nodes + 1, device=tokens.device).expand_as(order))
+        number.scatter_(1, order + 1, torch.arange(1, order.shape[1] + 1, device=tokens.device).expand_as(order))
         above = number.gather(1, parents.gather(1, order))
         chosen = torch.where(values.gather(1, order) > 0, tokens.gather(1, order), -1)
-        return Draft(chosen, above, None, read.gather(1, order) + 2)
+        found = read.gather(1, order)
+        if self.tree == "deterministic":
+            return Draft(chosen, above, None, found + 2)
+        known = torch.cat(laws, dim=1)
+        rows = known.gather(1, (found.clamp(min=-1) + 1)[..., None].expand(-1, -1, known.shape[-1]))
+        drawn = torch.cat([layer.drawn for layer in layers], dim=1).gather(1, order)
+        return Draft(chosen, above, torch.cat([known[:, :1], rows], dim=1), found + 2, drawn.long())
+
+
+class Pool(NamedTuple):
+    """Candidates of nodes: values and tokens ``[B n K]``, best first, and which of them were drawn, if any."""
+
+    chance: Any
+    token: Any
+    drawn: Any
+
+
+class _Layer(NamedTuple):
+    """Proposals of one depth ``[B m]``: token, number of the node before, value, place as read, and whether drawn."""
+
+    token: Any
+    above: Any
+    value: Any
+    read: Any
+    drawn: Any

@@ -107,6 +107,10 @@ class FixedTree(Drafter):
         """Whether it is more than a chain."""
         return self.most_draws > 1
 
+    def _children_of(self, law: Any, uniforms: Any) -> Any:
+        """Tokens ``[B k]`` after nodes of laws ``[B V]``."""
+        return WithoutReplacement(uniforms.shape[1])._sample(law, uniforms)
+
     def propose(self, speaker: Speaker, uniforms: Any) -> Draft:
         """Draw the children of one depth after the other."""
         import torch
@@ -118,7 +122,7 @@ class FixedTree(Drafter):
             table = torch.cat(laws, dim=1) if depth else laws[0]
             for node, count in level:
                 here = uniforms[:, tokens.shape[1] : tokens.shape[1] + count]
-                drawn = WithoutReplacement(count)._sample(table[:, node], here)
+                drawn = self._children_of(table[:, node], here)
                 if node:  # nothing stands behind an absent node
                     drawn = torch.where(tokens[:, node - 1, None] < 0, -torch.ones_like(drawn), drawn)
                 tokens = torch.cat([tokens, drawn], dim=1)

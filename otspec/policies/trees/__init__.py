@@ -16,6 +16,7 @@ from otspec.policies.trees.eagle2 import EagleTwo
 from otspec.policies.trees.fitted import Fitted
 from otspec.policies.trees.likeliest import Likeliest
 from otspec.policies.trees.prompts import Prompts
+from otspec.policies.trees.rheo import Rheo
 from otspec.policies.trees.sequoia import Sequoia
 
 
@@ -33,6 +34,7 @@ REGISTRY = OpenRegistry(
     _line(CalibratedHeap, "dyspec", "heap on measured rates"),
     _line(BudgetSplit, "dyspec", "shape fitted to the text, widths fixed before children are drawn"),
     _line(EagleTwo, "eagle-2", "expand and rerank, without chance"),
+    _line(Rheo, "rheo", "expand and rerank, one sampled token among those of each node (our reconstruction)"),
     _line(Likeliest, "eagle-2", "the likeliest nodes, without chance"),
     _line(Prompts, "ppd", "trees of prompt tokens, one for each state of a Markov chain"),
 )

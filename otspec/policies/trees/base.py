@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, OtspecError, SchemeMismatch
 from otspec.core.estimate import Estimate
-from otspec.core.schemes import DraftScheme, WithoutReplacement, WithReplacement
+from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement
 from otspec.core.table import Table
 from otspec.core.tree_batches import check_lawful
 from otspec.core.tree_verifier import TreeVerifier
@@ -133,8 +133,8 @@ class TreePlan:
         return Table(rows)
 
     def _bound(self) -> DraftScheme:
-        if self.scheme == "without_replacement":
-            return WithoutReplacement(self.most_draws)
+        if self.scheme in ("without_replacement", "greedy"):
+            return (Greedy if self.scheme == "greedy" else WithoutReplacement)(self.most_draws)
         return WithReplacement(1 if self.scheme == "deterministic" else self.most_draws)
 
     def __repr__(self) -> str:

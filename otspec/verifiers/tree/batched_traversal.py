@@ -76,7 +76,7 @@ def expected_depth(drafted: DraftedTrees, target_rows: Array, draft_rows: Array 
     xp = namespace(target_rows)
     refusals = _refusals(drafted, target_rows, draft_rows, weighted)
     if weighted and drafted.adaptive_widths:
-        return xp.sum(stop_masses(drafted, refusals) * xp.astype(drafted.depths, xp.float64), axis=-1)
+        return stop_depth(drafted, refusals.weight)
     return xp.sum(_masses(drafted, refusals, weighted)[0], axis=-1)
 
 
@@ -100,12 +100,18 @@ def _refusals(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | Non
     return Refusals(*map(namespace(target_rows).asarray, refuse_compiled(drafted, target_rows, given, weighted)))
 
 
-def stop_masses(drafted: DraftedTrees, refusals: Refusals) -> Array:
-    """Chance ``[B N+1]`` that Traversal stops at each node, given the tree."""
-    xp = namespace(refusals.weight)
-    ends = xp.ones_like(refusals.weight[:, :1])
+def stop_depth(drafted: DraftedTrees, weight: Array) -> Array:
+    """Mean number of tokens ``[B]`` that Traversal keeps, given the tree and the weights ``[B N+1]`` of its nodes."""
+    xp = namespace(weight)
+    return xp.sum(stop_masses(drafted, weight) * xp.astype(drafted.depths, xp.float64), axis=-1)
+
+
+def stop_masses(drafted: DraftedTrees, weight: Array) -> Array:
+    """Chance ``[B N+1]`` that Traversal stops at each node, given the tree and their weights ``[B N+1]``."""
+    xp = namespace(weight)
+    ends = xp.ones_like(weight[:, :1])
     there = xp.astype(drafted.present, xp.float64)
-    weight = xp.concat([ends, refusals.weight[:, 1:] * there], axis=1)
+    weight = xp.concat([ends, weight[:, 1:] * there], axis=1)
     order = xp.argsort(drafted.postorder, axis=-1)
     weight, alive, masses = xp.take_along_axis(weight, order, axis=-1), ends[:, 0], []
     for place in range(drafted.num_nodes + 1):

@@ -65,3 +65,19 @@ def after_failure(weight: float, goal: np.ndarray, law: np.ndarray) -> tuple[flo
     room = mass + 1.0 - weight
     # weight 1 and nothing left: the group could not fail, so any weight may stand there
     return (mass / room if room > 0 else 1.0), (excess / mass if mass > 0 else goal)
+
+
+def law_of(tree: DraftTree, child: int, left: np.ndarray) -> np.ndarray:
+    """Law ``[V]`` of a child that is tried by itself, given what is left of its parent's draft law.
+
+    Of a child that was chosen without chance it is one-hot, whatever the draft model thinks of it; of the one draw of a
+    greedy tree it is without the tokens chosen before it, tried or not.
+    """
+    if tree.scheme == "deterministic" or not tree.multiplicity[child]:
+        law = np.zeros_like(left)
+        law[tree.tokens[child]] = 1.0
+        return law
+    if tree.scheme == "greedy":
+        left = left.copy()
+        left[[tree.tokens[other] for other in tree.children[tree.parents[child]] if other < child]] = 0.0
+    return left / left.sum()

@@ -4,7 +4,7 @@ A child is tried with weight ``min(1, a target / draft)``; after a refusal its p
 ``(a target - draft)+ / S`` and its weight ``S / (S + 1 - a)``, and the draft law loses the token and is renormalised.
 This holds for children without replacement, and as it stands for independent draws whose copies are merged in the
 order of first appearance, since the distinct tokens of independent draws are draws without replacement. A child that
-was chosen without chance is a draw from a one-hot law, whatever the draft model thinks of it.
+was chosen without chance is a draw from a one-hot law, whatever the draft model thinks of it, alone or beside a draw.
 
 Theorem: the text has the target's law, also when the shape of the tree depends on the children drawn before; on one
 path the rule is block verification. [traversal]
@@ -20,10 +20,12 @@ import numpy as np
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, one_hot, positive_part
 from otspec.core.rows import clipped_ratio, row_at
-from otspec.core.schemes import WithoutReplacement, WithReplacement
+from otspec.core.schemes import Greedy, WithoutReplacement, WithReplacement
 from otspec.core.tree import SCHEMES, DraftTree
-from otspec.verifiers.tree.batched_traversal import TRAVERSAL, draw_nodes, expected_depth
-from otspec.verifiers.tree.groups import Groups, GroupWalk
+from otspec.verifiers.tree import one_draw
+from otspec.verifiers.tree.batched_traversal import TRAVERSAL, draw_nodes, expected_depth, stop_depth
+from otspec.verifiers.tree.groups import Groups, GroupWalk, law_of
+from otspec.verifiers.tree.one_draw import entered, leaf_first, plan_trees
 
 Array = Any
 
@@ -41,7 +43,7 @@ class Traversal(GroupWalk):
     TreeVerdicts(node=array([2]), token=array([1]))
     """
 
-    schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement)
+    schemes: ClassVar[tuple[type, ...]] = (WithReplacement, WithoutReplacement, Greedy)
     adaptive: ClassVar[tuple[str, ...]] = SCHEMES
     trees: ClassVar[tuple[str, ...]] = SCHEMES
 
@@ -50,9 +52,7 @@ class Traversal(GroupWalk):
 
     def _winner(self, tree: DraftTree, group: tuple[int, ...], goal: np.ndarray,
                 left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if tree.scheme == "deterministic":
-            return one_hot(tree.tokens[list(group)], goal.size, goal.dtype, namespace(goal))[0], np.ones(1)
-        return left / left.sum(), np.ones(1)
+        return law_of(tree, group[0], left), np.ones(1)
 
     def num_uniforms(self, draft_length: int) -> int:
         """One for each node of each path, one for the next token."""
@@ -71,10 +71,16 @@ class Traversal(GroupWalk):
 
     def _draw_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
                     uniforms: Array) -> tuple[Array, Array]:
+        if drafted.scheme == "greedy":
+            return leaf_first(drafted, target_rows, draft_rows, uniforms, draw_first=False)
         return draw_nodes(drafted, target_rows, draft_rows, uniforms, TRAVERSAL)
 
     def _expected_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
                         uniforms: Array) -> Array:
+        if drafted.scheme == "greedy":
+            plan = plan_trees(drafted, target_rows, draft_rows, draw_first=False, weighted=True)
+            return stop_depth(drafted, plan.weight) if drafted.adaptive_widths else \
+                one_draw.expected_depth(drafted, plan, entered(drafted, plan))
         return expected_depth(drafted, target_rows, draft_rows, TRAVERSAL)
 
 

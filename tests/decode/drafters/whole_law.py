@@ -55,7 +55,9 @@ def all_drafts(drafter, toy, module=None):
 
     with mock.patch.object(module, "draw", told) if module else nullcontext():
         draft = drafter.propose(ToySpeaker(toy, len(texts)), torch.from_numpy(texts).double())
-    seen = set()
+    seen, alike = set(), {}
+    if module:  # of choices that were not asked for, one stands for all
+        chance = np.where(texts[:, len(read) :].any(axis=1), 0.0, chance)
     for n, mass in enumerate(read):
         # behind the end of a draft nothing is chosen, and one text of choices stands for all that begin alike; a copy
         # that is merged into an earlier node was chosen all the same
@@ -63,12 +65,22 @@ def all_drafts(drafter, toy, module=None):
         chance = np.where(made, chance * mass.numpy(), chance)
     for row in np.flatnonzero(chance > 0):
         above = torch.where(draft.tokens[row] < 0, -1, draft.parents[row])
-        key = tuple(texts[row]) if draft.copies is not None else (*draft.tokens[row].tolist(), *above.tolist())
-        if key not in seen:
-            seen.add(key)
-            copies = None if draft.copies is None else draft.copies[row].tolist()
-            yield chance[row], tree_of(draft.tokens[row].tolist(), draft.parents[row].tolist(), copies,
-                                       scheme=drafter.tree, adaptive_widths=drafter.adaptive_widths)
+        key = (*draft.tokens[row].tolist(), *above.tolist())
+        if draft.copies is None:
+            if key not in seen:
+                seen.add(key)
+                yield chance[row], _tree(drafter, draft, row)
+        else:  # here every choice was counted, so equal trees add up
+            key = (*key, *draft.copies[row].tolist())
+            alike[key] = (alike.get(key, (0.0,))[0] + chance[row], row)
+    for total, row in alike.values():
+        yield total, _tree(drafter, draft, row)
+
+
+def _tree(drafter, draft, row):
+    copies = None if draft.copies is None else draft.copies[row].tolist()
+    return tree_of(draft.tokens[row].tolist(), draft.parents[row].tolist(), copies, scheme=drafter.tree,
+                   adaptive_widths=drafter.adaptive_widths)
 
 
 def tree_of(tokens, parents, copies=None, **kind):
