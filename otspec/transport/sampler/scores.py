@@ -23,7 +23,7 @@ CELLS = 32  # of the scores; 128 gain 0.1 % of the tokens per call with 8 paths
 KNOTS = 128  # of a row, where capacities change: a group of tokens has 1/128 of the mass, or is one token
 _SPARE = 5  # knots at both ends, at h and where m becomes flat
 
-__all__ = ["CELLS", "KNOTS", "Split", "score_cells", "split_scores", "win_chances"]
+__all__ = ["CELLS", "KNOTS", "Split", "group_of", "score_cells", "split_scores", "win_chances"]
 
 
 class Split(NamedTuple):
@@ -99,11 +99,31 @@ def split_scores(x: np.ndarray, target: np.ndarray, rank: np.ndarray, weight: np
     -------
     Split
     """
+    if not isinstance(x, np.ndarray):
+        from otspec.transport.sampler.scores_parallel import split_scores_parallel
+
+        return Split(*split_scores_parallel(x, target, rank, weight, shares, capacity, knots))
     size = len(x), knots + _SPARE
     out = Split(np.empty_like(shares), np.empty(len(x)), np.empty(len(x)), np.empty(size, dtype=np.int64),
                 np.empty(size))
     _split(x, target, rank, weight, shares, capacity, *out)
     return out
+
+
+def group_of(knots: np.ndarray, size: int) -> np.ndarray:
+    """Group ``[B V]`` of each place, given the first places ``[B n]`` of the groups.
+
+    Examples
+    --------
+    >>> group_of(np.array([[0, 2, 3]]), 3).tolist()
+    [[0, 0, 1]]
+    """
+    if not isinstance(knots, np.ndarray):
+        from otspec.transport.sampler.scores_parallel import group_of as by_array
+
+        return by_array(knots, size)
+    place = np.arange(size)
+    return np.stack([np.searchsorted(at, place, side="right") - 1 for at in knots])
 
 
 @njit(cache=True, nogil=True)
@@ -152,17 +172,18 @@ def _capacity(x, shares, density):
 @njit(cache=True, nogil=True)
 def _tight(x, wanted, capacity, best):
     """Places between which the flattest capacities are exactly what is wanted."""
-    end, first, last = len(x) - 1, 0, len(x) - 1
-    for i in range(1, best + 1):
-        first = i
-        spare = capacity[best] - (wanted[best] - wanted[i])
-        if i == best or spare * (x[i + 1] - x[i]) <= (wanted[i + 1] - wanted[i]) * x[i]:
+    end, first, last = len(x) - 1, best, best
+    for i in range(1, best):
+        spare, width = capacity[best] - (wanted[best] - wanted[i]), x[i + 1] - x[i]
+        if width > 0 and x[i] > 0 and spare * width <= (wanted[i + 1] - wanted[i]) * x[i]:
+            first = i
             break
     for i in range(best, end):
-        last = i
-        spare = capacity[end] - capacity[best] - (wanted[i] - wanted[best])
-        if spare * (x[i + 1] - x[i]) <= (wanted[i + 1] - wanted[i]) * (x[end] - x[i]):
-            break
+        spare, width = capacity[end] - capacity[best] - (wanted[i] - wanted[best]), x[i + 1] - x[i]
+        if width > 0:
+            last = i
+            if spare * width <= (wanted[i + 1] - wanted[i]) * (x[end] - x[i]):
+                break
     return first, last
 
 
@@ -172,13 +193,12 @@ def _place_knots(x, wanted, first, best, last, knots):
     end, most = len(x) - 1, len(knots) - _SPARE
     total = x[last] - x[first] + wanted[last] - wanted[first]
     knots[0] = 0
-    count, step = 1, 1
+    count, step = 1, 0
     for i in range(1, end + 1):
         hit = i in (first, best, last, end)
-        if first <= i <= last:
-            while step < most and x[i] - x[first] + wanted[i] - wanted[first] >= total * step / most:
-                step += 1
-                hit = True
+        if first <= i <= last and total > 0:
+            reached = int((x[i] - x[first] + wanted[i] - wanted[first]) * most / total)
+            hit, step = hit or min(reached, most - 1) > step, reached
         if hit and x[i] > x[knots[count - 1]]:
             knots[count] = i
             count += 1

@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from otspec.core.errors import BadArgument
-from otspec.core.laws import namespace
+from otspec.core.laws import cumulative_sum, namespace, take
+from otspec.core.rows import row_at
 from otspec.core.tree import DraftTree
 from otspec.transport.winner.laws import cumulative, ratio_order
 from otspec.transport.winner.sorted_laws import on_host, ranks_of
@@ -44,10 +44,10 @@ Array = Any
 class _Walked(NamedTuple):
     """What the rows along paths have fixed: shares of scores at the end, and the split of each row."""
 
-    shares: np.ndarray  # [B J]
-    kept: np.ndarray  # [B] mean number of tokens kept if this path were the rule's, weighed by its capacities
-    knots: np.ndarray  # [B L n]
-    slope: np.ndarray  # [B L n]
+    shares: Array  # [B J]
+    kept: Array  # [B] tokens kept, in the mean over where the path might have gone, weighed by its capacities
+    knots: Array  # [B L n]
+    slope: Array  # [B L n]
 
 
 class ScoreBlock(ChosenPath):
@@ -72,94 +72,107 @@ class ScoreBlock(ChosenPath):
     def _choices(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> Iterator[Choice]:
         from otspec.transport.sampler.scores import win_chances
 
-        chains = equal_chains(tree)
+        chains, copies = np.unique(equal_chains(tree), axis=0, return_counts=True)
         if chains.shape[1] == 1:
             yield Choice(1.0, (0,), ())
             return
-        chains, copies = np.unique(chains, axis=0, return_counts=True)
         rows = target[chains[:, :-1]], draft[chains[:, :-1]]
-        walked = self._walk(*rows, tree.tokens[chains[:, 1:]], int(copies.sum()))
+        walked = _walk(*rows, tree.tokens[chains[:, 1:]], int(copies.sum()))
         laws = _laws(*rows, walked.knots, walked.slope)
         for nodes, chance, law in zip(chains, win_chances(walked.shares, copies), laws, strict=True):
             yield Choice(float(chance), tuple(nodes.tolist()), tuple(law))
 
     def _choose(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Chosen:
-        from otspec.transport.sampler.scores import score_cells
-
-        xp = namespace(target_rows)
-        target, draft, drafted, coins = map(_host, (target_rows, draft_rows, tokens, uniforms))
-        walked = self._walk_all(target, draft, drafted)
+        given = namespace(target_rows)
+        target, draft, drafted, coins = _in_place(target_rows, draft_rows, tokens, uniforms)
+        xp = namespace(target)
         size, paths, length = drafted.shape
-        edges, _ = score_cells(paths)
-        shares = walked.shares.reshape(size, paths, -1)
-        upto = np.cumsum(shares, axis=-1)
-        coins = coins * upto[..., -1]
-        cell = (upto <= coins[..., None]).sum(axis=-1)[..., None]
-        share, below = (np.take_along_axis(part, cell, axis=-1)[..., 0] for part in (shares, upto - shares))
-        cell = cell[..., 0]
-        score = edges[cell] + np.clip((coins - below) / share, 0.0, 1.0) * (edges[cell + 1] - edges[cell])
-        path = np.argmax(score, axis=-1)
-        each = np.arange(size)
-        laws = _laws(target[each, path, :length], draft[each, path], *(
-            part.reshape(size, paths, length, -1)[each, path] for part in (walked.knots, walked.slope)))
-        return Chosen(xp.asarray(path), xp.asarray(laws))
+        walked = _walk_all(target, draft, drafted)
+        path = xp.argmax(_scores(xp.reshape(walked.shares, (size, paths, -1)), coins), axis=-1)
+
+        def of_path(rows: Array) -> Array:
+            """Rows ``[B L n]`` of the chosen paths, of ``[B K L' n]`` or of all paths one after the other."""
+            each = xp.reshape(rows, (size, paths, -1, rows.shape[-1]))
+            flat = row_at(xp.reshape(each, (size, paths, -1)), path)
+            return xp.reshape(flat, (size, -1, rows.shape[-1]))[:, :length, :]
+
+        laws = _laws(*map(of_path, (target, draft, walked.knots, walked.slope)))
+        return Chosen(given.asarray(path), given.asarray(laws))
 
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
         """Mean over the paths of what each keeps, weighed by its capacities: no coin is tossed."""
-        target, draft, drafted = map(_host, (target_rows, draft_rows, tokens))
-        kept = self._walk_all(target, draft, drafted).kept
-        return namespace(target_rows).asarray(kept.reshape(drafted.shape[:2]).mean(axis=1))
-
-    def _walk_all(self, target: np.ndarray, draft: np.ndarray, tokens: np.ndarray) -> _Walked:
-        size, paths, length = tokens.shape
-        flat = size * paths, length
-        return self._walk(target[:, :, :length].reshape(*flat, -1), draft.reshape(*flat, -1), tokens.reshape(flat),
-                          paths)
-
-    @staticmethod
-    def _walk(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, paths: int) -> _Walked:
-        """Split scores along paths ``[B L]`` with rows ``[B L V]``, K of them being drawn."""
-        from otspec.transport.sampler.scores import score_cells, split_scores
-
-        edges, capacity = score_cells(paths)
-        each = np.arange(len(tokens))
-        shares, weight, kept = np.tile(np.diff(edges), (len(tokens), 1)), np.ones(len(tokens)), np.zeros(len(tokens))
-        knots, slopes = [], []
-        for depth in range(tokens.shape[1]):
-            p, q, order, x = _sorted(target[:, depth], draft[:, depth])
-            token, here = tokens[:, depth], np.zeros_like(x)
-            np.cumsum(np.take_along_axis(np.where(q > 0, p, 0.0), order, axis=-1), axis=-1, out=here[:, 1:])
-            split = split_scores(x, here, ranks_of(order)[each, token], weight, shares, capacity)
-            kept += split.kept
-            weight = np.minimum(weight * p[each, token] / q[each, token], split.capacity)
-            shares = split.shares
-            knots.append(split.knots)
-            slopes.append(split.slope)
-        return _Walked(shares, kept, np.stack(knots, axis=1), np.stack(slopes, axis=1))
+        target, draft, drafted = _in_place(target_rows, draft_rows, tokens)
+        kept = namespace(target).reshape(_walk_all(target, draft, drafted).kept, drafted.shape[:2])
+        return namespace(target_rows).asarray(namespace(target).mean(kept, axis=1))
 
 
-def _sorted(target: np.ndarray, draft: np.ndarray) -> tuple[np.ndarray, ...]:
+def _in_place(*arrays: Array) -> tuple[Array, ...]:
+    """Arrays that compiled code can read as NumPy arrays, others as they are."""
+    return tuple(np.asarray(array) for array in arrays) if on_host(arrays[0]) else arrays
+
+
+def _walk_all(target: Array, draft: Array, tokens: Array) -> _Walked:
+    """Walk along ``[B K L]`` paths, one after the other in the result."""
+    xp = namespace(target)
+    size, paths, length = tokens.shape
+    rows = (xp.reshape(rows[:, :, :length, :], (size * paths, length, -1)) for rows in (target, draft))
+    return _walk(*rows, xp.reshape(tokens, (size * paths, length)), paths)
+
+
+def _walk(target: Array, draft: Array, tokens: Array, paths: int) -> _Walked:
+    """Split scores along paths ``[B L]`` with rows ``[B L V]``, K of them being drawn."""
+    from otspec.transport.sampler.scores import score_cells, split_scores
+
+    xp = namespace(target)
+    edges, capacity = (xp.asarray(part, device=tokens.device) for part in score_cells(paths))
+    weight = xp.ones(tokens.shape[:1], dtype=xp.float64, device=tokens.device)
+    shares = xp.broadcast_to(edges[1:] - edges[:-1], (tokens.shape[0], capacity.shape[0])) * weight[:, None]
+    kept, knots, slopes = xp.zeros_like(weight), [], []
+    for depth in range(tokens.shape[1]):
+        p, q, order, x = _sorted(target[:, depth, :], draft[:, depth, :])
+        known = xp.where(q > 0, p, xp.zeros_like(p))
+        upto = xp.concat([xp.zeros_like(x[:, :1]), cumulative_sum(take(known, order))], axis=-1)
+        token = tokens[:, depth, None]
+        rank = take(ranks_of(order), token)[:, 0]
+        split = split_scores(x, upto, rank, weight, shares, capacity)
+        weight = xp.minimum(weight * (take(p, token) / take(q, token))[:, 0], split.capacity)
+        kept, shares = kept + split.kept, split.shares
+        knots.append(split.knots)
+        slopes.append(split.slope)
+    return _Walked(shares, kept, xp.stack(knots, axis=1), xp.stack(slopes, axis=1))
+
+
+def _sorted(target: Array, draft: Array) -> tuple[Array, ...]:
     """Laws ``[.. V]`` as float64, their order by target/draft, and the cumulative draft law in it."""
-    p, q = (law / law.sum(axis=-1, keepdims=True) for law in (np.asarray(target, dtype=np.float64),
-                                                              np.asarray(draft, dtype=np.float64)))
+    xp = namespace(target, draft)
+    p, q = (xp.astype(law, xp.float64) for law in (target, draft))
+    p, q = (law / xp.sum(law, axis=-1, keepdims=True) for law in (p, q))
     order = ratio_order(p, q)
-    return p, q, order, cumulative(np.take_along_axis(q, order, axis=-1))
+    return p, q, order, cumulative(take(q, order))
 
 
-def _laws(target: np.ndarray, draft: np.ndarray, knots: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Laws ``[.. V]`` of a chosen path's next tokens: the draft law times the capacity of each token's group."""
+def _laws(target: Array, draft: Array, knots: Array, slope: Array) -> Array:
+    """Laws ``[B L V]`` of the next tokens: the draft law times the capacity of the group of each token."""
+    from otspec.transport.sampler.scores import group_of
+
+    xp = namespace(target)
     _, q, order, _ = _sorted(target, draft)
-    place = np.arange(q.shape[-1])
-    groups = [np.searchsorted(at, place, side="right") - 1 for at in knots.reshape(-1, knots.shape[-1])]
-    by_place = np.take_along_axis(slope, np.reshape(groups, q.shape), axis=-1)
-    law = q * np.take_along_axis(by_place, ranks_of(order), axis=-1)
-    return law / law.sum(axis=-1, keepdims=True)
+    groups = group_of(xp.reshape(knots, (-1, knots.shape[-1])), q.shape[-1])
+    by_place = take(slope, xp.reshape(groups, q.shape))
+    law = q * take(by_place, ranks_of(order))
+    return law / xp.sum(law, axis=-1, keepdims=True)
 
 
-def _host(array: Array) -> np.ndarray:
-    if isinstance(array, np.ndarray):
-        return array
-    if not on_host(array) and getattr(array, "device", None) is not None and "cpu" not in str(array.device).lower():
-        raise BadArgument(f"tokens: on {array.device}, but the scores are split by compiled code, which runs on the "
-                          f"host. Fix: device='cpu', or lookahead_block.")
-    return np.from_dlpack(array)
+def _scores(shares: Array, coins: Array) -> Array:
+    """Score ``[B K]`` of each path, drawn from its shares ``[B K J]`` by a coin."""
+    from otspec.transport.sampler.scores import score_cells
+
+    xp = namespace(shares)
+    edges = xp.asarray(score_cells(shares.shape[1])[0], device=shares.device)
+    upto = cumulative_sum(shares)
+    # a coin below the last sum lies in a cell that has a share
+    coins = xp.astype(coins, xp.float64)[..., None] * upto[..., -1:]
+    cell = xp.sum(xp.astype(upto <= coins, xp.int64), axis=-1, keepdims=True)
+    share, above = take(shares, cell), take(upto, cell)
+    low, high = (take(xp.broadcast_to(side, shares.shape), cell) for side in (edges[:-1], edges[1:]))
+    return (high - (above - coins) / share * (high - low))[..., 0]
