@@ -17,7 +17,8 @@ from otspec.recording.path_bound import PathBound, Shape, path_bounds
 FILE = "data/pocket/path_bound.json"
 SAMPLES = 256  # of the bounds at hand
 FEW, FEW_SAMPLES = 8, 32  # contexts and paths of a bound that a report computes itself: about a second for small models
-NAMES = {"lookahead_block": "look-ahead", "winner_block": "winner and block", "block": "block verification"}
+NAMES = {"score_block": "scores and block", "lookahead_block": "look-ahead", "winner_block": "winner and block",
+         "block": "block verification"}
 
 
 def report_bounds(pair: Pair, texts: Sequence[Sequence[int]], shapes: Sequence[Shape],

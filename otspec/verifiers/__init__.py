@@ -24,6 +24,7 @@ from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.greedy_block import GreedyBlock
 from otspec.verifiers.block.layer_block import LayerBlock
 from otspec.verifiers.block.lookahead_block import LookaheadBlock
+from otspec.verifiers.block.score_block import ScoreBlock
 from otspec.verifiers.block.token_wise import TokenWise
 from otspec.verifiers.block.vertex_block import VertexBlock
 from otspec.verifiers.block.winner_block import WinnerBlock
@@ -105,6 +106,9 @@ REGISTRY = OpenRegistry(
           "winner at each level, then joint verification of its path", kind="tree"),
     _line("lookahead_block", LookaheadBlock, "block", "lossless",
           "winning cells survive whole and are thinned by later tokens", kind="tree"),
+    _line("score_block", ScoreBlock, "block", "lossless",
+          "independent scores, split row by row, of which the highest wins; joint verification of its path",
+          kind="tree"),
     _line("layer_block", LayerBlock, "layer-verification", "lossless small_vocabulary numpy_only",
           "winners at each level, all choices weighed at once and decided layer by layer", kind="tree"),
     _line("vertex_block", VertexBlock, "gbv", "lossless",

@@ -20,10 +20,11 @@ from otspec.decode.streams import streams
 from otspec.recording.paths import PathBatch, record_paths, shorter
 from tests.bench.harness import save
 
-SHAPES = ((2, 4), (2, 8), (4, 4), (4, 8))
+SHAPES = ((2, 4), (2, 8), (4, 4), (4, 8), (8, 4), (8, 8))
 TEMPERATURES = (1.0, 0.6)
-RULES = ("traversal", "winner_block", "lookahead_block")
-CONTEXTS, SETS, COINS, SEED = 512, 3, 8, 11
+RULES = ("traversal", "winner_block", "lookahead_block", "score_block")
+COINLESS = ("traversal", "score_block")  # their estimates need none
+CONTEXTS, SETS, COINS, SEED = 512, 1, 2, 11
 COIN_STREAMS = 1 << 61  # numbers of the streams of coins, apart from those of the drafts
 
 TOYS = ((3, 2, 2), (5, 2, 2), (3, 3, 2), (3, 2, 3), (2, 3, 3), (2, 4, 2), (4, 2, 2))  # V, L, K
@@ -31,10 +32,10 @@ MODELS = 20
 
 
 def kept(name: str, batch: PathBatch, first: int) -> np.ndarray:
-    """Tokens per call ``[n]`` of sets of paths numbered from ``first``, coins averaged; Traversal needs none."""
+    """Tokens per call ``[n]`` of sets of paths numbered from ``first``, coins averaged."""
     _, paths, length = batch.tokens.shape
     rule = ot.verifier(name, paths)
-    rows_of_coins = 1 if name == "traversal" else COINS
+    rows_of_coins = 1 if name in COINLESS else COINS
     shape = rows_of_coins, rule.num_uniforms(length)
     coins = np.stack([stream.random(shape) for stream in streams(SEED, COIN_STREAMS + first, len(batch.tokens))])
     return 1.0 + np.mean([rule.expected_paths(*batch, coins[:, i]) for i in range(rows_of_coins)], axis=0)
@@ -44,7 +45,7 @@ def measured(pair: object, temperature: float) -> dict[tuple[str, int, int], np.
     """Tokens per call after each context ``[CONTEXTS]``, sets averaged, of each rule at each shape."""
     found: dict[tuple[str, int, int], list[np.ndarray]] = {(name, *shape): [] for shape in SHAPES for name in RULES}
     done = 0
-    for batch in record_paths(pair, ot.load_trace("pocket"), num_paths=4, draft_length=8, temperature=temperature,
+    for batch in record_paths(pair, ot.load_trace("pocket"), num_paths=8, draft_length=8, temperature=temperature,
                               contexts=CONTEXTS, sets=SETS, seed=SEED):
         for name, paths, length in found:
             found[name, paths, length].append(kept(name, shorter(batch, paths, length), done))
@@ -53,14 +54,17 @@ def measured(pair: object, temperature: float) -> dict[tuple[str, int, int], np.
 
 
 def compared(temperature: float, found: dict[tuple[str, int, int], np.ndarray]) -> Iterator[dict[str, object]]:
-    """Rows with the level, the ratio to Traversal and the difference to winner and block, standard errors beside."""
+    """Rows with the level, ratios to Traversal and look-ahead, the difference to winner and block, errors beside."""
     for (name, paths, length), tokens in found.items():
         level = ot.Estimate.from_samples(tokens)
         ratio = ot.Estimate.from_ratio(tokens, found["traversal", paths, length])
+        ahead = ot.Estimate.from_ratio(tokens, found["lookahead_block", paths, length])
         gap = ot.Estimate.from_samples(tokens - found["winner_block", paths, length])
         yield {"temperature": temperature, "num_paths": paths, "draft_length": length, "rule": name,
                "efficiency": level.mean, "stderr": level.stderr, "ratio_to_traversal": ratio.mean,
-               "ratio_stderr": ratio.stderr, "minus_winner_block": gap.mean, "minus_winner_block_stderr": gap.stderr,
+               "ratio_stderr": ratio.stderr, "ratio_to_lookahead": ahead.mean, "lookahead_stderr": ahead.stderr,
+               "minus_winner_block": gap.mean,
+               "minus_winner_block_stderr": gap.stderr,
                "contexts": CONTEXTS, "sets": SETS, "coins": COINS}
 
 

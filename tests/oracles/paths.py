@@ -7,7 +7,8 @@ block, completed by the target, has the target's law of gamma + 1 tokens.
 
 Notation: at a prefix with n surviving copies, x_1, x_2, .. are the tokens with q > 0 by p / q ascending, c_j = (q of
 the first j)^n the chance that no copy lies beyond them, P_j their target mass. The universal winner law L has the
-increments of the least concave majorant of the points (P_j, c_j).
+increments of the least concave majorant of the points (P_j, c_j). Scores: a path's score is uniform on [0, 1] before
+its tokens are known; shares of 32 cells say how far they tell it; m is the mean over them of K s^(K-1).
 """
 
 from functools import cache
@@ -62,6 +63,11 @@ def merging_cells(q, law, order, n):
     for token in order:
         x.append(x[-1] + q[token])
         f.append(f[-1] + law[token])
+    return hull_stages(x, f, c)
+
+
+def hull_stages(x, f, c):
+    """Return the stages of `merging_cells` for any convex f >= c over x."""
 
     def bend(curve, a, j, b):
         return curve[a] * (x[b] - x[j]) + curve[b] * (x[j] - x[a]) - curve[j] * (x[b] - x[a])
@@ -72,7 +78,7 @@ def merging_cells(q, law, order, n):
         ends = [(max(bend(f, a, j, b) / bend(c, a, j, b), now) if bend(c, a, j, b) > 0 else 2 * end, j)
                 for a, j, b in zip(knots, knots[1:], knots[2:], strict=False)]
         until, first = min([*ends, (end, -1)])
-        cells = [sum(place >= k for k in knots[1:-1]) for place in range(len(order))]
+        cells = [sum(place >= k for k in knots[1:-1]) for place in range(len(x) - 1)]
         if until > now:
             stages.append((until - now, cells))
         now = until
@@ -212,12 +218,111 @@ def block_on(table, xs):
     return [(v, i, law) for (i, v), law in zip(enumerate(last_success(h)), laws, strict=True)]
 
 
+def root(increasing, value, low, high):
+    """Return where an increasing function takes a value, by bisection."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if increasing(middle) < value else (low, middle)
+    return (low + high) / 2
+
+
+@cache
+def score_cells(k, count=32):
+    """Return the edges of the cells of scores, (s + s^K) / 2 in equal steps, and the mean of K s^(K-1) in each."""
+    edges = [0.0, *(root(lambda s: (s + s**k) / 2, i / count, 0.0, 1.0) for i in range(1, count)), 1.0]
+    return edges, [(b**k - a**k) / (b - a) for a, b in pairwise(edges)]
+
+
+def capacity_below(x, shares, capacity):
+    """Return C(x), what the lowest x of the scores can win."""
+    total = low = 0.0
+    for share, c in zip(shares, capacity, strict=True):
+        total += c * min(max(x - low, 0.0), share)
+        low += share
+    return total
+
+
+@cache
+def split_scores(p, q, weight, shares, k):
+    """Return ``{token: (shares, m)}``: the shares of each token and the mean capacity of its scores.
+
+    h minimises weight P - C; m is max(r, low) below it and min(r, high) above it, r = weight p / q; a token's scores
+    are uniform on its cell of the hull of F - T C, T uniform.
+    """
+    _, capacity = score_cells(k)
+    order, x, share = by_ratio(p, q), [0.0], [0.0]
+    for token in order:
+        x.append(min(1.0, x[-1] + q[token] / sum(q)))
+        share.append(share[-1] + weight * p[token])
+    c = [capacity_below(at, shares, capacity) for at in x]
+    h = min(range(len(x)), key=lambda j: share[j] - c[j])
+    found, below, above = {}, order[:h], order[h:]
+
+    def mass(m, tokens):
+        return sum(q[y] * m(weight * p[y] / q[y]) for y in tokens) / sum(q)
+
+    low = root(lambda t: mass(lambda r: max(r, t), below), c[h], 0.0, 1e6) if below else 0.0
+    high = root(lambda t: mass(lambda r: min(r, t), above), c[-1] - c[h], 0.0, 1e6) if above else 0.0
+    for tokens, first, level in ((below, 0, lambda r: max(r, low)), (above, h, lambda r: min(r, high))):
+        if not tokens:
+            continue
+        here, f = x[first : first + len(tokens) + 1], [c[first]]
+        for y in tokens:
+            f.append(f[-1] + q[y] * level(weight * p[y] / q[y]))
+        stages = hull_stages([v - here[0] for v in here], [v - f[0] for v in f],
+                             [v - c[first] for v in c[first : first + len(here)]])
+        for place, y in enumerate(tokens):
+            mine = [0.0] * len(shares)
+            for duration, cells in stages:
+                inside = [i for i in range(len(tokens)) if cells[i] == cells[place]]
+                a, b = here[inside[0]], here[inside[-1] + 1]
+                start = 0.0
+                for j, size in enumerate(shares):
+                    mine[j] += duration * max(0.0, min(b, start + size) - max(a, start)) / (b - a)
+                    start += size
+            found[y] = tuple(mine), sum(v * w for v, w in zip(mine, capacity, strict=True))
+    return found
+
+
+def highest(shares, mine):
+    """Return the chance that the score of ``shares[mine]`` is the highest of all."""
+    chance, lows = 0.0, [0.0] * len(shares)
+    for cell in zip(*shares, strict=True):
+        others = [1.0]  # coefficients of a polynomial in the place within the cell
+        for path, (low, share) in enumerate(zip(lows, cell, strict=True)):
+            if path != mine:
+                others = [a * low + b * share for a, b in zip([*others, 0.0], [0.0, *others], strict=True)]
+        chance += cell[mine] * sum(v / (degree + 1) for degree, v in enumerate(others))
+        lows = [low + share for low, share in zip(lows, cell, strict=True)]
+    return chance
+
+
+def score_block(target, draft, context, paths):
+    """Split the law of each path's score row by row; the highest score wins; block verification with q m(uy) / m(u)."""
+    edges, _ = score_cells(len(paths))
+    ends, tables = [], []
+    for path in paths:
+        shares, m, weight, table = tuple(b - a for a, b in pairwise(edges)), 1.0, 1.0, []
+        for i, x in enumerate(path):
+            here = tuple(context) + path[:i]
+            p, q = tuple(target(here)), tuple(draft(here))
+            split = split_scores(p, q, weight, shares, len(paths))
+            table.append((p, [q[y] * split[y][1] / m if y in split else 0.0 for y in range(len(q))]))
+            shares, m = split[x]
+            weight = min(m, weight * p[x] / q[x])
+        ends.append(shares)
+        tables.append([*table, (target(tuple(context) + path), None)])
+    return [(highest(ends, i) * v, path[:tau], law) for i, path in enumerate(paths)
+            for v, tau, law in block_on(tables[i], path)]
+
+
 PATH_RULES = {
     "recursive": recursive,
     "k_seq": k_seq_paths,
     "optimal_walk": optimal_walk,
     "traversal": traversal,
     "winner_block": winner_block,
+    "score_block": score_block,
 }
 
 

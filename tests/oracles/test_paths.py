@@ -64,7 +64,7 @@ def test_one_path(seed, gamma):
     value = {name: paths.expected_accepted(rule, target, draft, gamma, 1) for name, rule in paths.PATH_RULES.items()}
     block = block_rules.expected_accepted(block_rules.block, target, draft, gamma)
     token = block_rules.expected_accepted(block_rules.token_wise, target, draft, gamma)
-    for name in ("traversal", "winner_block"):
+    for name in ("traversal", "winner_block", "score_block"):
         assert value[name] == pytest.approx(block, abs=ROUNDING)
     for name in ("recursive", "k_seq", "optimal_walk"):
         assert value[name] == pytest.approx(token, abs=ROUNDING)

@@ -21,8 +21,8 @@ from tests.verifiers.test_tree_traversal import KeepsTheTokens, NotRenormalised
 
 QUICK = ["single_draft", "nss", "naive", "recursive", "recursive_wor", "k_seq", "spechub", "greedy", "importance",
          "global_resolution", "laminar", "token_wise", "block", "hierarchical", "greedy_block", "grouped_traversal"]
-SLOW = [("optimal", 2), ("lp", 2), ("winner_block", 2), ("lookahead_block", 2), ("layer_block", 2), ("vertex_block", 2),
-        ("traversal", 2),
+SLOW = [("optimal", 2), ("lp", 2), ("winner_block", 2), ("lookahead_block", 2), ("score_block", 2), ("layer_block", 2),
+        ("vertex_block", 2), ("traversal", 2),
         ("traversal", ot.WithoutReplacement(2)), ("spectr_paths", 2), ("recursive_walk", 2), ("optimal_walk", 2),
         ("univer", ot.Greedy(3)), ("greedy_walk", ot.Greedy(3)), ("traversal", ot.Greedy(3))]
 

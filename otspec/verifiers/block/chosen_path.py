@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
 from otspec.core.rows import row_at
 from otspec.core.tree import DraftTree
@@ -102,3 +103,18 @@ class ChosenPath(TreeVerifier):
 def node_rows(rows: Array, path: Array, depth: int) -> Array:
     """Rows ``[B V]`` at one depth of one path each, of ``[B K L V]``."""
     return row_at(rows[:, :, depth, :], path)
+
+
+def equal_chains(tree: DraftTree) -> np.ndarray:
+    """Nodes ``[n L+1]`` of the chains of a tree of whole paths of one length.
+
+    Raises
+    ------
+    SchemeMismatch
+    """
+    chains = tree.chains
+    whole = len(chains) == tree.multiplicity[0] and len({len(chain) for chain in chains}) == 1
+    if not whole:
+        raise SchemeMismatch(f"tree: {tree!r} has paths of different lengths. Fix: this rule verifies K whole paths, "
+                             f"DraftTree.from_paths(tokens).")
+    return np.asarray(chains)

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import SchemeMismatch
 from otspec.core.laws import namespace
 from otspec.core.rows import row_at
 from otspec.core.schemes import DraftScheme
@@ -31,7 +30,7 @@ from otspec.core.tree import DraftTree
 from otspec.transport.sampler.pick_parallel import pick_marked
 from otspec.transport.winner.laws import cumulative, ratio_order, universal_law
 from otspec.transport.winner.sorted_laws import ranks_of
-from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, node_rows
+from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, equal_chains, node_rows
 from otspec.verifiers.block.lookahead_curve import KNOTS, checked_curve, checked_curves, power_curve
 from otspec.verifiers.tree.winners import game, survivor_sets, top_cells
 
@@ -76,7 +75,7 @@ class LookaheadBlock(ChosenPath):
     # -- every choice that the coins may make ---------------------------------------------------------------------
 
     def _choices(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray) -> Iterator[Choice]:
-        chains = _equal_chains(tree)
+        chains = equal_chains(tree)
         length = chains.shape[1] - 1
         chances: dict[tuple[tuple[int, ...], tuple[int | tuple[int, ...], ...]], float] = {}
 
@@ -212,15 +211,6 @@ def _knots_above(x: Array, at: Array) -> Array:
         return np.stack(rows).reshape(*x.shape[:-1], len(at))
     counts = [xp.sum(xp.astype(x[..., :-1] <= at[j], xp.int64), axis=-1) for j in range(at.shape[0])]
     return xp.stack(counts, axis=-1)
-
-
-def _equal_chains(tree: DraftTree) -> np.ndarray:
-    chains = tree.chains
-    whole = len(chains) == tree.multiplicity[0] and len({len(chain) for chain in chains}) == 1
-    if not whole:
-        raise SchemeMismatch(f"tree: {tree!r} has paths of different lengths. Fix: look-ahead verifies K whole paths, "
-                             f"DraftTree.from_paths(tokens).")
-    return np.asarray(chains)
 
 
 def _span(target: np.ndarray, draft: np.ndarray, token: int) -> tuple[float, float]:
