@@ -22,6 +22,7 @@ from otspec.auditing.subjects import Function, Subject
 from otspec.auditing.verdict import verdict
 from otspec.core.checks import check_number, check_positive, check_seed
 from otspec.core.errors import BadArgument, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, as_scheme
 
 TOLERANCE = {"float64": 1e-7, "float32": 2e-5, "bfloat16": 2e-5}
@@ -31,7 +32,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
           draft_length: int = 2, inputs: str = "probabilities", library: str = "numpy", dtype: str = "float64",
           coins: int | str = "generator", batch_size: int | None = None, tv: float = 0.02, alarm: float = 1e-3,
           power: float = 0.99, seconds: float = 60.0, calls: int | None = None, large: bool = True,
-          tolerance: float | None = None, explain: float = 5.0, seed: int = 0) -> AuditReport:
+          tolerance: float | None = None, explain: float = 5.0, seed: int = 0, progress: bool = True) -> AuditReport:
     """Judge whether a verification function is lossless.
 
     Parameters
@@ -56,7 +57,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
         Largest probability to fail a lossless function.
     power : float
     seconds : float
-        Time for judging.
+        Time for judging. A function that has not come back ten seconds later is stopped, where the system can do so
+        (`otspec.auditing.watch`).
     calls : int, optional
         At most so many on each instance.
     large : bool
@@ -66,6 +68,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
     explain : float
         Seconds for measuring a failure and shrinking its counterexample.
     seed : int
+    progress : bool
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
     judge = Judge(subject, plan, cases, tv=tv, alarm=alarm, power=power, seconds=seconds,
                   calls=None if calls is None else check_positive("calls", calls),
                   tolerance=TOLERANCE[subject.dtype] if tolerance is None else tolerance, explain=float(explain),
-                  seed=seed)
+                  seed=seed, progress=progress)
     try:
         return verdict(judge)
     finally:
@@ -120,5 +124,6 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
 def _function(fn: Any, kind: str | None, inputs: str, library: str, dtype: str, coins: int | str,
               batch_size: int | None) -> Function:
     if kind not in KINDS:
-        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}. Fix: say what the function verifies.")
+        raise UnknownName(f"kind: {kind!r} is none of {', '.join(KINDS)}. Fix: say what the function verifies."
+                          f"{did_you_mean(kind, KINDS)}")
     return Function(fn, kind, inputs=inputs, library=library, dtype=dtype, coins=coins, batch_size=batch_size)

@@ -17,6 +17,7 @@ import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Question
 from otspec.core.errors import BadArgument, MissingExtra, UnknownName
+from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme
 
 Array = Any
@@ -28,6 +29,8 @@ SIGNATURES = {
     "block": "fn(target_rows [L+1 V], draft_rows [L V], tokens [L], rng) -> list of 1 .. L+1 tokens",
     "tree": "fn(tree, target_rows [N V], draft_rows [N V], rng) -> list of tokens",
 }
+#: what a function may raise; one that ends the program has done a mistake too
+RAISED = (Exception, SystemExit)
 INPUTS, LIBRARIES, DTYPES = ("probabilities", "logits"), ("numpy", "torch"), ("float64", "float32", "bfloat16")
 
 
@@ -63,6 +66,11 @@ class Subject(ABC):
     inputs: str = "probabilities"
     library: str = "numpy"
     scheme: DraftScheme | None = None
+
+    @property
+    def shape(self) -> str:
+        """How a function of its kind is called, for messages."""
+        return SIGNATURES[self.kind]
 
     @abstractmethod
     def answer(self, questions: Sequence[Question], coins: Coins) -> list[Any]:
@@ -102,7 +110,8 @@ class Function(Subject):
         for label, value, known in (("inputs", inputs, INPUTS), ("library", library, LIBRARIES),
                                     ("dtype", dtype, DTYPES), ("kind", kind, tuple(SIGNATURES))):
             if value not in known:
-                raise UnknownName(f"{label}: {value!r} is none of {', '.join(known)}.")
+                raise UnknownName(f"{label}: {value!r} is none of {', '.join(known)}."
+                                  f"{did_you_mean(value, known)}")
         number = isinstance(coins, int) and not isinstance(coins, bool) and coins > 0
         if not number and coins not in ("generator", "global"):
             raise BadArgument(f"coins: {coins!r}. Fix: the number of uniforms that fn takes, 'generator' or 'global'.")

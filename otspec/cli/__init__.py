@@ -20,7 +20,7 @@ from otspec.cli.laws import add_bound, add_compare
 from otspec.cli.models import add_models, add_record
 from otspec.cli.planning import add_recommend
 from otspec.cli.reports import add_figures, add_report
-from otspec.cli.shared import BAD_USAGE, INTERRUPTED, set_threads
+from otspec.cli.shared import BAD_USAGE, INTERRUPTED, Parser, set_threads
 from otspec.cli.sweeping import add_sweep
 
 
@@ -67,7 +67,7 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="otspec", description="Optimal transport for speculative decoding.",
+    parser = Parser(prog="otspec", description="Optimal transport for speculative decoding.",
                                      epilog="example: otspec report --quick")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -6,11 +6,13 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from otspec.cli.values import count
+from otspec.core.names import did_you_mean
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -25,6 +27,16 @@ def command(commands: Any, name: str, run: Callable[[Any], int | None], text: st
     parser.add_argument("--threads", type=count, metavar="N", help="CPU threads to use (default: all)")
     parser.set_defaults(run=run, resume=resume)
     return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and names what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the code of bad usage."""
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        meant = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: {self.prog} --help shows the usage.\n")
 
 
 def set_threads(count: int | None) -> None:
@@ -43,10 +55,13 @@ def set_threads(count: int | None) -> None:
 
 def show(given: Any, value: Any, text: str) -> None:
     """Print a result: the value as JSON, or the text."""
-    if given.json:
-        print(json.dumps(finite(value), indent=2, allow_nan=False))
-    elif not given.quiet:
-        print(text)
+    try:
+        if given.json:
+            print(json.dumps(finite(value), indent=2, allow_nan=False), flush=True)
+        elif not given.quiet:
+            print(text, flush=True)
+    except BrokenPipeError:  # the reader of a pipe has seen enough; the exit code still tells
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def finite(value: Any) -> Any:
