@@ -1,6 +1,7 @@
 """The mutants of the rooms: modules of the package with one change each.
 
-Tables of more than `TABLE` numbers are measured data, and are left as they are.
+Left as they are: annotations, texts, decorators and what raises; ``strict`` of `zip`, an assertion about lengths that
+only another mistake can break; and tables of more than `TABLE` numbers, which are measured data.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def source(module: str) -> str:
     return (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
 
 
+def compiled_modules() -> set[str]:
+    """Modules that hold compiled functions."""
+    return {module for module, _ in modules() if "njit" in source(module)}
+
+
 def changed(node: ast.AST, change: int) -> bool:
     """Apply the change to the node in place; False where it has no such change."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS and change == 0:
@@ -82,18 +88,21 @@ def changed(node: ast.AST, change: int) -> bool:
 
 
 def places(tree: ast.AST, function: str = "", statement: ast.stmt | None = None) -> Iterator[Place]:
-    """Nodes that may be changed: no annotations, texts, decorators, raised messages or tables of data."""
-    if isinstance(tree, (ast.Raise, ast.JoinedStr)) or (isinstance(tree, (ast.List, ast.Tuple))
-                                                        and len(tree.elts) > TABLE):
+    """Nodes that may be changed."""
+    if isinstance(tree, (ast.Raise, ast.JoinedStr)) or (isinstance(tree, ast.keyword) and tree.arg == "strict") or (
+            isinstance(tree, (ast.List, ast.Tuple)) and len(tree.elts) > TABLE):
         return
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                inner, here = function, child if isinstance(child, ast.stmt) else statement
+                # defaults are evaluated where the function is made
+                outside = name == "args" and isinstance(tree, ast.FunctionDef)
+                inner = function.rpartition(".")[0] if outside else function
+                here = child if isinstance(child, ast.stmt) else statement
                 if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
-                    inner = f"{function}.{child.name}" if function else child.name
+                    inner = f"{inner}.{child.name}" if inner else child.name
                 if here is not None:
                     yield Place(child, inner, here)
                 yield from places(child, inner, here)

@@ -7,8 +7,7 @@ file is collected, or by a fixture that several tests share, belongs to all test
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
+import gc
 import os
 import re
 import sys
@@ -19,10 +18,12 @@ from typing import Any
 
 import pytest
 
-from tests.mutation.change import ROOT, Mutant, modules, source
+from tests.mutation.change import ROOT, Mutant, compiled_modules, modules, source
 
 SEARCHED = ("core", "transport", "verifiers", "contracts", "oracles", "testing")
+OTHERS = {"test_couplings.py", "test_tree_policies.py"}  # contracts of other rooms
 QUICK = 12  # tests of a file, the quickest, that come before the other tests of any file
+Calls = dict[str, dict[str, Any]]
 
 
 class Recorder:
@@ -37,11 +38,12 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.tests: dict[str, dict[str, Any]] = {}
+        self.tests: Calls = {}
         self.shared: dict[str, set[str]] = {}
         self._seen: set[Any] = set()
 
-    def _trace(self, frame: Any, event: str, argument: Any) -> None:
+    def trace(self, frame: Any, event: str, argument: Any) -> None:
+        """Note a call."""
         self._seen.add(frame.f_code)
 
     def _watched(self) -> set[str]:
@@ -55,105 +57,66 @@ class Recorder:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_make_collect_report(self, collector: Any) -> Iterator[None]:
         """What is called when a file is read."""
-        yield from self._shared(str(collector.nodeid).split("::")[0])
+        yield from self._together(str(collector.nodeid).split("::")[0])
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         """What is called by a fixture of several tests."""
-        if fixturedef.scope == "function":
+        if fixturedef.scope == "function" or sys.gettrace() is None:
             yield
         else:
-            yield from self._shared(request.node.nodeid.split("::")[0])
+            yield from self._together(request.node.nodeid.split("::")[0])
 
-    def _shared(self, file: str) -> Iterator[None]:
+    def _together(self, file: str) -> Iterator[None]:
         outer, self._seen = self._seen, set()
         before = sys.gettrace()
-        sys.settrace(self._trace)
+        sys.settrace(self.trace)
         yield
         sys.settrace(before)
         self.shared.setdefault(file, set()).update(self._watched())
         self._seen |= outer
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
-        """What is called by a test."""
-        self._seen, start = set(), time.process_time()
-        sys.settrace(self._trace)
-        yield
-        sys.settrace(None)
-        self.tests[item.nodeid] = {"seconds": time.process_time() - start, "calls": sorted(self._watched())}
+    def run(self, items: list[Any]) -> None:
+        """Run tests and note what they call; caches of the package, which hide calls, are emptied before each."""
+        gc.unfreeze()
+        cached = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)
+                  and str(getattr(one, "__module__", "")).startswith("otspec.")]
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            for one in cached:
+                one.cache_clear()
+            self._seen, start = set(), time.process_time()
+            sys.settrace(self.trace)
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
+            sys.settrace(None)
+            self.tests[item.nodeid] = {"seconds": time.process_time() - start, "calls": self._watched()}
+        for name, one in self.tests.items():
+            one["calls"] = sorted({*one["calls"], *self.shared.get(name.split("::")[0], ())})
 
 
-def test_paths() -> list[Path]:
+def test_files() -> list[str]:
     """Test files that are searched."""
-    return sorted(path for folder in SEARCHED for path in (ROOT / "tests" / folder).rglob("test_*.py"))
+    found = sorted(path for folder in SEARCHED for path in (ROOT / "tests" / folder).rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in found if path.name not in OTHERS]
 
 
-def reach(store: Path) -> dict[str, Any]:
-    """What each test calls, from the file where that is known; test files that are new or changed are run."""
-    known = json.loads(store.read_text()) if store.exists() else {"files": {}, "tests": {}}
-    now = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in test_paths()}
-    for file in [file for file in now if known["files"].get(file) != now[file]]:
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:  # in a fork, since the package must not be loaded in the process that mutants are forked from
-            os.close(read)
-            try:
-                _record(file, write)
-            finally:
-                os._exit(1)
-        os.close(write)
-        with os.fdopen(read) as lines:
-            text = lines.read()
-        os.waitpid(child, 0)
-        if not text:
-            raise RuntimeError(f"{file}: its run under the recorder broke off")
-        found = json.loads(text)
-        known["tests"] = {name: one for name, one in known["tests"].items() if name.split("::")[0] != file} | found
-        known["files"][file] = now[file]
-        store.write_text(json.dumps(known))
-        print(f"{len(found):5d} tests of {file} in {sum(one['seconds'] for one in found.values()):.0f} s", flush=True)
-    known["tests"] = {name: one for name, one in known["tests"].items() if name.split("::")[0] in now}
-    return known["tests"]
-
-
-def _record(file: str, write: int) -> None:
-    uncached = functools.lru_cache
-
-    def lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
-        """A cache hides the calls that it saves; the package's own are left out."""
-        made = uncached(maxsize, typed)
-        return lambda function: function if function.__module__.startswith("otspec.") else made(function)
-
-    out = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(out, 1)
-    functools.lru_cache = lru_cache  # type: ignore[assignment]
-    recorder = Recorder()
-    pytest.main([file, "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header"], plugins=[recorder])
-    for name, one in recorder.tests.items():
-        one["calls"] = sorted({*one["calls"], *recorder.shared.get(name.split("::")[0], ())})
-    with os.fdopen(write, "w") as lines:
-        lines.write(json.dumps(recorder.tests))
-    os._exit(0)
-
-
-def callers(mutant: Mutant, tests: dict[str, dict[str, Any]]) -> set[str]:
+def callers(mutant: Mutant, tests: Calls) -> set[str]:
     """Tests that call the function of a mutant; of a whole class or module, and of compiled code, those around it."""
-    compiled = {module for module, _ in modules() if "njit" in source(module)}
+    compiled = compiled_modules()
     names, function = {mutant.module}, mutant.function
     if mutant.module in compiled:  # nobody sees its calls: whoever calls a module that imports it
-        names = _importers(mutant.module, compiled)
-        function = ""
+        names, function = importers(mutant.module, compiled), ""
     found = {name for name, one in tests.items() if any(_within(call, names, function) for call in one["calls"])}
     return found or {name for name, one in tests.items() if any(_within(call, names, "") for call in one["calls"])}
 
 
 def _within(call: str, names: set[str], function: str) -> bool:
     module, _, name = call.partition(":")
-    return module in names and (not function or name == function or name.startswith(function + "."))
+    # a call is named by the outermost function
+    return module in names and (not function or name == function or name.startswith(function + ".")
+                                or function.startswith(name + "."))
 
 
-def _importers(module: str, compiled: set[str]) -> set[str]:
+def importers(module: str, compiled: set[str]) -> set[str]:
     """The module and those that import it, on and on while these are compiled themselves."""
     found, queue = {module}, [module]
     while queue:
@@ -167,7 +130,7 @@ def _importers(module: str, compiled: set[str]) -> set[str]:
     return found
 
 
-def plan(mutant: Mutant, tests: dict[str, dict[str, Any]], budget: float) -> list[str]:
+def plan(mutant: Mutant, tests: Calls, budget: float) -> list[str]:
     """Tests for a mutant in their order: its mirror, then the quickest of every file, then the rest; capped in time."""
     room, *way, stem = mutant.module.split(".")[1:]
     mirror = {f"test_{stem}.py", f"test_{'_'.join((*way, stem))}.py"}
