@@ -26,14 +26,16 @@ import pytest
 from tests.mutation.change import Mutant, key, mutants
 from tests.mutation.fresh import judge_afresh
 from tests.mutation.reach import Recorder, plan, test_files
-from tests.mutation.score import report
+from tests.mutation.score import report, tabulate
 from tests.mutation.server import SURVIVED, Server
 
 
 def main() -> int:
     """Judge a random sample and print the score."""
     given = _arguments()
-    os.nice(19 - os.nice(0))
+    if given.table:
+        tabulate(given.table)
+        return 0
     every = [mutant for mutant in mutants() if given.only in mutant.module]
     sample = random.Random(given.seed).sample(every, min(given.n, len(every)))
     out = Path(given.out) if given.out else Path(tempfile.mkdtemp()) / "mutants.jsonl"
@@ -54,6 +56,7 @@ def main() -> int:
 def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
     begun, log = time.monotonic(), Path(tempfile.mkdtemp()) / "log.txt"
     tests = server.reach(Path(given.reach) if given.reach else log.with_name("reach.json"))
+    os.nice(19 - os.nice(0))
     read = {call for calls in server.recorder.shared.values() for call in calls}
     for number, mutant in enumerate(left):
         if time.monotonic() - begun > given.seconds:
@@ -81,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", help="file of JSON lines; what is in it is not judged again")
     parser.add_argument("--reach", help="file that keeps which tests call which function")
     parser.add_argument("--only", default="", help="only modules whose name contains this")
+    parser.add_argument("--table", nargs="+", metavar="FILE", help="only write the scores of judged mutants as CSV")
     return parser.parse_args()
 
 

@@ -79,7 +79,7 @@ class Recorder:
     def run(self, items: list[Any]) -> None:
         """Run tests and note what they call; caches of the package, which hide calls, are emptied before each."""
         gc.unfreeze()
-        cached = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)
+        cached = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper
                   and str(getattr(one, "__module__", "")).startswith("otspec.")]
         for item, after in zip(items, [*items[1:], None], strict=True):
             for one in cached:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
+from tests.bench.harness import save
 from tests.mutation.change import Mutant, judged_equivalent, key
 
 FATES = ("killed", "survived", "equivalent", "timeout", "broken")
@@ -27,6 +30,19 @@ def report(judged: list[tuple[Mutant, str]]) -> None:
     for mutant, fate in judged:
         if fate == "survived" and key(mutant) not in equivalent:
             print(f"  {mutant.module}:{mutant.line} {mutant.function}: {mutant.before}  ->  {mutant.after}")
+
+
+def tabulate(files: list[str]) -> None:
+    """Write the counts and the score of each seed, from files of judged mutants, beside the other results."""
+    rows: list[dict[str, object]] = []
+    judged = [json.loads(line) for file in files for line in Path(file).read_text().splitlines()]
+    for seed in dict.fromkeys(row["seed"] for row in judged):
+        many = counts([(Mutant(*row["mutant"]), row["fate"]) for row in judged if row["seed"] == seed])
+        telling = many["killed"] + many["survived"]
+        low, high = wilson(many["killed"], telling)
+        rows.append({"seed": seed, **many, "score": many["killed"] / telling, "wilson_low": low, "wilson_high": high,
+                     "score_with_equivalent": many["killed"] / (telling + many["equivalent"])})
+    save("mutation", rows, "pytest")
 
 
 def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
