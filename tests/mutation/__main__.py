@@ -55,7 +55,7 @@ def main() -> int:
 
 def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
     begun, log = time.monotonic(), Path(tempfile.mkdtemp()) / "log.txt"
-    tests = server.reach(Path(given.reach) if given.reach else log.with_name("reach.json"))
+    tests = server.reach(Path(given.reach) if given.reach else log.with_name("reach.json"), given.record)
     os.nice(19 - os.nice(0))
     read = {call for calls in server.recorder.shared.values() for call in calls}
     for number, mutant in enumerate(left):
@@ -63,7 +63,7 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
             return
         start, names = time.monotonic(), plan(mutant, tests, given.budget)
         seconds = sum(tests[name]["seconds"] for name in names)
-        fate = server.judge(mutant, names, seconds, log)
+        fate = server.judge(mutant, names, seconds, log, given.budget)
         # a function that is called when files are read has done its work before it can be changed
         if fate is None or (fate == SURVIVED and f"{mutant.module}:{mutant.function}" in read):
             fate = judge_afresh(mutant, names, seconds, log)
@@ -82,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=30, help="seconds of tests for one mutant")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
     parser.add_argument("--out", help="file of JSON lines; what is in it is not judged again")
+    parser.add_argument("--record", action="store_true", help="run all tests once to see which calls what")
     parser.add_argument("--reach", help="file that keeps which tests call which function")
     parser.add_argument("--only", default="", help="only modules whose name contains this")
     parser.add_argument("--table", nargs="+", metavar="FILE", help="only write the scores of judged mutants as CSV")

@@ -22,6 +22,7 @@ from tests.mutation.change import ROOT, Mutant, compiled_modules, modules, sourc
 
 SEARCHED = ("core", "transport", "verifiers", "contracts", "oracles", "testing")
 OTHERS = {"test_couplings.py", "test_tree_policies.py"}  # contracts of other rooms
+UNKNOWN = 0.2  # seconds that a test is taken to last until it has been recorded
 QUICK = 12  # tests of a file, the quickest, that come before the other tests of any file
 Calls = dict[str, dict[str, Any]]
 
@@ -105,8 +106,30 @@ def callers(mutant: Mutant, tests: Calls) -> set[str]:
     names, function = {mutant.module}, mutant.function
     if mutant.module in compiled:  # nobody sees its calls: whoever calls a module that imports it
         names, function = importers(mutant.module, compiled), ""
-    found = {name for name, one in tests.items() if any(_within(call, names, function) for call in one["calls"])}
-    return found or {name for name, one in tests.items() if any(_within(call, names, "") for call in one["calls"])}
+    near = set(neighbours(mutant.module))
+    found = {name for name, one in tests.items() if name.split("::")[0] in near
+             if one["calls"] is None or any(_within(call, names, function) for call in one["calls"])}
+    far = {name for name, one in tests.items() if one["calls"] is not None
+           and any(_within(call, names, function) for call in one["calls"])}
+    return found | far or {name for name, one in tests.items() if any(_within(call, names, "") for call
+                                                                      in one["calls"] or ())}
+
+
+def neighbours(module: str) -> list[str]:
+    """Test files that belong to a module by their names or imports: all that is known of files never recorded."""
+    room, *way, stem = module.split(".")[1:]
+    package, _, last = module.rpartition(".")
+    imports = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import [^\n]*\b{last}\b")
+    names = {f"test_{stem}.py", f"test_{'_'.join((*way, stem))}.py"}
+    found = []
+    for file in test_files():
+        path = Path(file)
+        kind = path.name.startswith(tuple(f"test_{part}" for part in way)) or path.parent.name in way
+        if (path.name in names or imports.search((ROOT / file).read_text(encoding="utf-8"))
+                or (f"/{room}/" in file and (room == "core" or kind)) or
+                (path.parent.name == "contracts" and room == "verifiers" and any(part in path.name for part in way))):
+            found.append(file)
+    return found
 
 
 def _within(call: str, names: set[str], function: str) -> bool:

@@ -29,7 +29,7 @@ from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 
 from tests.mutation.change import ROOT, Mutant, compiled_modules, mutated
-from tests.mutation.reach import Calls, Recorder, importers
+from tests.mutation.reach import UNKNOWN, Calls, Recorder, importers
 
 SURVIVED, KILLED, TIMEOUT, BROKEN = "survived", "killed", "timeout", "broken"
 SPARE = 20.0  # seconds beyond four times those that the tests take by themselves
@@ -72,8 +72,8 @@ class Server:
         if report.failed:
             self.failed.append(f"{report.nodeid}: {str(report.longrepr)[-300:]}")
 
-    def reach(self, store: Path) -> Calls:
-        """What each test calls, from the file where that is known; test files that are new or changed are run."""
+    def reach(self, store: Path, record: bool) -> Calls:
+        """What each test calls, from the file where that is known; if asked, of other test files by a run."""
         known = json.loads(store.read_text()) if store.exists() else {}
         files: dict[str, list[Any]] = {}
         for item in self.items.values():
@@ -81,6 +81,10 @@ class Server:
         for file, items in files.items():
             digest = hashlib.sha256((ROOT / file).read_bytes()).hexdigest()
             if known.get(file, {}).get("digest") == digest:
+                continue
+            if not record:
+                unknown = {"seconds": UNKNOWN, "calls": None}
+                known[file] = {"names": [], "tests": {item.nodeid: dict(unknown) for item in items}}
                 continue
             out = store.with_suffix(".part")
             with _forked() as child:
@@ -98,17 +102,19 @@ class Server:
             store.write_text(json.dumps(known))
             seconds = sum(one["seconds"] for one in tests.values())
             print(f"\n{len(tests)} tests of {file} in {seconds:.0f} s", flush=True)
-        return {name: {"seconds": one["seconds"], "calls": [known[file]["names"][call] for call in one["calls"]]}
-                for file in files for name, one in known[file]["tests"].items()}
+        for file in files:
+            for one in known[file]["tests"].values():
+                one["calls"] = None if one["calls"] is None else [known[file]["names"][call] for call in one["calls"]]
+        return {name: one for file in files for name, one in known[file]["tests"].items()}
 
-    def judge(self, mutant: Mutant, names: list[str], seconds: float, log: Path) -> str | None:
+    def judge(self, mutant: Mutant, names: list[str], seconds: float, log: Path, budget: float) -> str | None:
         """What becomes of a mutant; None where it cannot be judged in this process."""
         code = _outermost(mutated(mutant), mutant) if mutant.function else None
         if code is None or _place(code) not in self.living:
             return None
         with _forked() as child:
             if child == 0:
-                os._exit(self._tested(mutant, code, [self.items[name] for name in names], log))
+                os._exit(self._tested(mutant, code, [self.items[name] for name in names], log, budget))
             end = time.monotonic() + 4 * seconds + SPARE
             while time.monotonic() < end:
                 done, status = os.waitpid(child, os.WNOHANG)
@@ -119,7 +125,8 @@ class Server:
             os.waitpid(child, 0)
         return TIMEOUT
 
-    def _tested(self, mutant: Mutant, code: types.CodeType, items: list[Any], log: Path) -> int:
+    def _tested(self, mutant: Mutant, code: types.CodeType, items: list[Any], log: Path,
+                budget: float) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         with log.open("w") as out:
             os.dup2(out.fileno(), 1)
@@ -132,7 +139,10 @@ class Server:
                                optionflags=doctest.NORMALIZE_WHITESPACE).failed:
                 print("doctests", flush=True)
                 return 1
+            end = time.process_time() + 2 * budget
             for item, after in zip(items, [*items[1:], None], strict=True):
+                if time.process_time() > end:
+                    break
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=after)
                 if self.failed:
                     print(self.failed[0], flush=True)
