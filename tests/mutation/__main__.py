@@ -44,7 +44,7 @@ def main() -> int:
     left = [mutant for mutant in sample if (*key(mutant), mutant.node) not in done]
     print(f"{len(every)} mutants in {len({one.module for one in every})} modules, {len(sample)} sampled, "
           f"{len(left)} of them to be judged, seed {given.seed}", flush=True)
-    recorder = Recorder()
+    recorder = Recorder(given.record)
     server = Server(recorder, lambda server: _judge(server, left, given, out))
     pytest.main([*test_files(), "-q", "-s", "-n", "0", "-p", "no:cacheprovider"],
                 plugins=[recorder, server])

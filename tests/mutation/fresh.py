@@ -7,6 +7,7 @@ import importlib.abc
 import importlib.util
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,11 +18,11 @@ import pytest
 
 from tests.mutation.change import ROOT, Mutant, compiled_modules, mutated
 from tests.mutation.reach import importers
-from tests.mutation.server import BROKEN, KILLED, SURVIVED, TIMEOUT
+from tests.mutation.server import BROKEN, KILLED, PATIENCE, SURVIVED, TIMEOUT
 
 # by exit status; any other says that the run itself broke, and counts for nothing
-FATES = {0: SURVIVED, 1: KILLED, 2: KILLED}  # 2: a test file can no longer be read
-SPARE = 60.0  # seconds beyond four times those that the tests take by themselves: imports, compilation
+FATES = {0: SURVIVED, 1: KILLED, 2: KILLED, -signal.SIGXCPU: TIMEOUT}  # 2: a test file can no longer be read
+SPARE = 60  # seconds of a core beyond four times those that the tests take by themselves: imports, compilation
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -56,11 +57,12 @@ class Order:
 
 def judge_afresh(mutant: Mutant, names: list[str], seconds: float, log: Path) -> str:
     """Run the tests of a mutant, ``seconds`` long in all, in a process of its own; what became of it."""
+    limit = int(4 * seconds) + SPARE
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-m", "tests.mutation.fresh"], cwd=ROOT, stdin=subprocess.PIPE,
                                    stdout=out, stderr=out, text=True, start_new_session=True)
         try:
-            process.communicate(json.dumps([mutant, names]), timeout=4 * seconds + SPARE)
+            process.communicate(json.dumps([mutant, names, limit]), timeout=PATIENCE * limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -114,5 +116,6 @@ def _compile_again(module: str) -> None:
 
 
 if __name__ == "__main__":
-    asked, wanted = json.loads(sys.stdin.read())
+    asked, wanted, limit = json.loads(sys.stdin.read())
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     sys.exit(_tested(Mutant(*asked), wanted))

@@ -38,7 +38,8 @@ class Recorder:
         File to the functions called for all of its tests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, active: bool) -> None:
+        self._active = active
         self.tests: Calls = {}
         self.shared: dict[str, set[str]] = {}
         self._seen: set[Any] = set()
@@ -63,12 +64,15 @@ class Recorder:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         """What is called by a fixture of several tests."""
-        if fixturedef.scope == "function" or sys.gettrace() is None:
+        if fixturedef.scope == "function" or not self._active:
             yield
         else:
             yield from self._together(request.node.nodeid.split("::")[0])
 
     def _together(self, file: str) -> Iterator[None]:
+        if not self._active:
+            yield
+            return
         outer, self._seen = self._seen, set()
         before = sys.gettrace()
         sys.settrace(self.trace)

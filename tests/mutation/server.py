@@ -32,7 +32,8 @@ from tests.mutation.change import ROOT, Mutant, compiled_modules, mutated
 from tests.mutation.reach import UNKNOWN, Calls, Recorder, importers
 
 SURVIVED, KILLED, TIMEOUT, BROKEN = "survived", "killed", "timeout", "broken"
-SPARE = 20.0  # seconds beyond four times those that the tests take by themselves
+SPARE = 20  # seconds of a core beyond four times those that the tests take by themselves
+PATIENCE = 50  # seconds on a busy machine for one of a core
 MEMORY = 2**33  # bytes of address space; a mutant may ask for any array
 Loop = Callable[["Server"], None]
 
@@ -109,17 +110,20 @@ class Server:
 
     def judge(self, mutant: Mutant, names: list[str], seconds: float, log: Path, budget: float) -> str | None:
         """What becomes of a mutant; None where it cannot be judged in this process."""
-        code = _outermost(mutated(mutant), mutant) if mutant.function else None
-        if code is None or _place(code) not in self.living:
+        new = _outermost(mutated(mutant), mutant) if mutant.function else None
+        if new is None or _place(new) not in self.living:
             return None
         with _forked() as child:
             if child == 0:
-                os._exit(self._tested(mutant, code, [self.items[name] for name in names], log, budget))
-            end = time.monotonic() + 4 * seconds + SPARE
+                limit = int(4 * seconds) + SPARE  # of a core: on a busy machine the clock says nothing
+                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+                os._exit(self._tested(mutant, new, [self.items[name] for name in names], log, budget))
+            end = time.monotonic() + PATIENCE * (4 * seconds + SPARE)
             while time.monotonic() < end:
                 done, status = os.waitpid(child, os.WNOHANG)
                 if done:
-                    return {0: SURVIVED, 1: KILLED}.get(os.waitstatus_to_exitcode(status), BROKEN)
+                    code = os.waitstatus_to_exitcode(status)
+                    return {0: SURVIVED, 1: KILLED, -signal.SIGXCPU: TIMEOUT}.get(code, BROKEN)
                 time.sleep(0.02)
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
