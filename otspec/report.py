@@ -20,10 +20,10 @@ from typing import Any
 from otspec import __version__
 from otspec.core.errors import BadArgument
 from otspec.core.files import write_json, write_text
+from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 from otspec.core.trace import Trace
 from otspec.decode.arguments import check_seed
-from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, Pair
 from otspec.recording.record import load_trace, record
 from otspec.reporting import settings as sizes

@@ -6,7 +6,6 @@ with a closed form. The two first must meet: a cut bounds every rule from above,
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from otspec.analysis.exact import token_rule
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.laws import temper, truncate
+from otspec.core.progress import progress_bar
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
 from otspec.core.table import Table
 from otspec.core.trace import Trace
@@ -80,7 +80,7 @@ def sweep(trace: Trace | tuple[Array, Array], *, rules: str | Iterable[str | Tok
     chosen, silent = _closed_forms(rules, bound, *probe)
     settings = list(itertools.product(temperatures, top_ks, top_ps))
     rows: list[dict[str, Any]] = []
-    with _progress_bar(len(settings) * count, progress) as advance:
+    with progress_bar(len(settings) * count, "contexts", progress) as bar:
         for setting in settings:
             parts: dict[tuple[int, str], list[np.ndarray]] = {}
             for start in range(0, count, step):
@@ -88,7 +88,7 @@ def sweep(trace: Trace | tuple[Array, Array], *, rules: str | Iterable[str | Tok
                 for i, (scheme, named) in enumerate(zip(bound, chosen, strict=True)):
                     for name, values in _values(target, draft, scheme, named):
                         parts.setdefault((i, name), []).append(values)
-                advance(min(step, count - start))
+                bar.update(min(step, count - start))
             rows += _rows(setting, bound, {key: np.concatenate(values) for key, values in parts.items()})
     return Table(rows, {"contexts": count, "vocabulary": size, "device": device or "numpy",
                         "without_closed_form": ", ".join(silent) or "none"})
@@ -200,15 +200,3 @@ def _rows(setting: tuple[Any, Any, Any], bound: list[DraftScheme],
                "stderr": float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None,
                "optimum": float(optimum.mean()), "gap": float((optimum - values).mean()),
                "largest_gap": float((optimum - values).max()), "contexts": values.size}
-
-
-@contextlib.contextmanager
-def _progress_bar(total: int, shown: bool) -> Iterator[Callable[[int], Any]]:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda done: None
-        return
-    # None: tqdm shows the bar on a terminal only
-    with tqdm(total=total, unit="contexts", disable=None if shown else True) as bar:
-        yield bar.update

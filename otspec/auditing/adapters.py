@@ -34,6 +34,8 @@ class HuggingFace(Subject):
     """
 
     kind, inputs, library = "block", "logits", "torch"
+    shape = ("fn(candidate_input_ids [1 n+L], candidate_logits [1 L V], candidate_length, new_logits [1 L+1 V], "
+             "is_done_candidate) -> (valid_tokens [1 m+1], n_matches)")
 
     def __init__(self, fn: Callable[..., Any], *, dtype: str = "float32") -> None:
         self.fn, self.dtype, self.name = fn, dtype, getattr(fn, "__name__", "function")
@@ -75,6 +77,8 @@ class RejectionSampler(Subject):
     """
 
     kind, ragged = "block", True
+    shape = ("fn(num_draft_tokens, draft_token_ids [sum], draft_probs [sum V] or None, target_logits [sum V], "
+             "bonus_token_ids [B 1]) -> [B max+1]")
 
     def __init__(self, fn: Callable[..., Any], *, draft_probs: bool = True, library: str = "torch",
                  dtype: str = "float32", batch_size: int = 32) -> None:
@@ -121,6 +125,8 @@ class TreeSampler(Subject):
     """
 
     kind, scheme = "tree", WithoutReplacement(2)
+    shape = ("fn(candidates [N], parents [N], retrieve_indices [leaves depth+1], target_probs [N V], draft_probs [N V] "
+             "or None, coins [N+1]) -> (accepted nodes [m], next token)")
 
     def __init__(self, fn: Callable[..., Any], *, draft_probs: bool = True, library: str = "numpy",
                  dtype: str = "float64") -> None:

@@ -11,6 +11,7 @@ the law that those numbers stand for. Rounding of inputs is therefore nobody's m
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class BadAnswer(Exception):
     """An answer that no verification rule can give; the message says why."""
 
 
-class Case:
+class Case(ABC):
     """Questions, their chances, and the law of the outcome.
 
     Attributes
@@ -47,18 +48,25 @@ class Case:
     name : str
     law : [*cells]
         Law that the outcomes must have.
-    chance : [Q] or None
-        Of each question; None where there are too many to list.
+    listed : list of Question
+        All of them; empty where there are too many.
+    chance : [Q]
+        Of each question that is listed.
     target, draft : arrays
         The laws, float64: ``[V]`` each of a token, ``[V V]`` rows after each token of a text.
     """
 
     name: str
     law: np.ndarray
-    chance: np.ndarray | None
+    listed: list[Question]
+    chance: np.ndarray
     target: np.ndarray
     draft: np.ndarray
-    enumerable = True
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether all questions are listed."""
+        return bool(self.listed)
 
     @property
     def readings(self) -> list[np.ndarray]:
@@ -76,12 +84,10 @@ class Case:
 
     def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
         """``count`` questions, each with its number (or -1), drawn as the drafts are."""
-        raise NotImplementedError
+        numbers = choose(self.chance, rng, count)
+        return numbers, [self.listed[number] for number in numbers]
 
-    def question(self, number: int) -> Question:
-        """Question of a number."""
-        raise NotImplementedError
-
+    @abstractmethod
     def outcome(self, number: int, answer: Answer, question: Question | None = None) -> np.ndarray:
         """Law of the outcome ``[*cells]`` after an answer.
 
@@ -89,20 +95,15 @@ class Case:
         ------
         BadAnswer
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def kept(self, number: int, answer: Answer, question: Question | None = None) -> int:
         """Drafted tokens that an answer keeps."""
-        raise NotImplementedError
 
     @property
     def optimum(self) -> float | None:
         """Largest mean of `kept` that any lossless rule can reach, or an upper bound on it; None where unknown."""
         return None
-
-    def drafted(self, number: int) -> list[int]:
-        """Drafted tokens of a question, for messages."""
-        return self.question(number).tokens.ravel().tolist()
 
 
 def drafter(scheme: DraftScheme, draft: np.ndarray) -> np.ndarray | None:
@@ -117,24 +118,13 @@ def drafter(scheme: DraftScheme, draft: np.ndarray) -> np.ndarray | None:
 class TokenCase(Case):
     """One position: drafts of a scheme, one emitted token."""
 
-    chance: np.ndarray
-
     def __init__(self, name: str, target: np.ndarray, draft: np.ndarray, scheme: DraftScheme, show: Shown) -> None:
         self.name, self.scheme = name, scheme
         self._target, self.target = show(target, "target")
         self._draft, self.draft = show(draft, "draft")
         self.law = self.target
         self.tokens, self.chance = scheme.lists(self.draft)
-
-    def question(self, number: int) -> Question:
-        """Question of a number."""
-        return Question(self._target, self._draft, self.tokens[number])
-
-    def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
-        """Drawn by their chances."""
-        assert self.chance is not None
-        numbers = choose(self.chance, rng, count)
-        return numbers, [self.question(number) for number in numbers]
+        self.listed = [Question(self._target, self._draft, tokens) for tokens in self.tokens]
 
     def outcome(self, number: int, answer: Answer, question: Question | None = None) -> np.ndarray:
         """One token for certain."""
@@ -157,9 +147,6 @@ class LargeCase(Case):
     a leaning towards the drafts and a cut in the ids are both seen; tokens without target mass are a group more.
     """
 
-    enumerable = False
-    chance = None
-
     def __init__(self, name: str, target: np.ndarray, draft: np.ndarray, scheme: DraftScheme, show: Shown) -> None:
         self.name, self.scheme = name, scheme
         self._target, self.target = show(target, "target")
@@ -174,6 +161,7 @@ class LargeCase(Case):
         self._group[self.target == 0] = 16
         self.law = np.bincount(self._group, weights=self.target, minlength=17)
         self._below = np.cumsum(self.draft)
+        self.listed, self.chance = [], np.zeros(0)
 
     def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
         """Drawn by the scheme."""

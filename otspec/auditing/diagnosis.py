@@ -24,7 +24,7 @@ EXACT = 1e-6
 
 def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
     """Law of the outcomes of a mistake on a case; None where its cases are too many to list."""
-    if case.chance is None or mistake.law is None:
+    if not case.enumerable or mistake.law is None:
         return None
     rule = mistake.law
     if isinstance(case, TokenCase):
@@ -44,7 +44,7 @@ def predicted(mistake: Mistake, case: Case) -> np.ndarray | None:
 
 def _masses(rule: Rule, case: Case, number: int) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """Drafted prefixes of a question and the mass ``[N V]`` of (prefix kept, next token)."""
-    question = case.question(number)
+    question = case.listed[number]
     if question.tree is not None:
         last = np.where(question.tree.tokens < 0, START, question.tree.tokens)
         return tree_prefixes(question.tree), rule(question.tree, case.target[last], case.draft[last])
@@ -56,7 +56,7 @@ def _masses(rule: Rule, case: Case, number: int) -> tuple[list[tuple[int, ...]],
 def matching(findings: Sequence[Finding], kind: str, scheme: str, alarm: float) -> list[Mistake]:
     """Known mistakes that all cases agree with: the likeliest, and what emits the same law, its own kind first."""
     found: list[tuple[float, Mistake]] = []
-    usable = [one for one in findings if one.case.chance is not None and (one.n is None or one.n)]
+    usable = [one for one in findings if one.case.enumerable and (one.n is None or one.n)]
     for mistake in known_mistakes(kind, scheme):
         likelihood, against = 0.0, []
         for finding in usable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Case, Question, tally
 from otspec.auditing.evidence import log_evidence, margin, mean_evidence
-from otspec.auditing.subjects import Subject, as_answer
+from otspec.auditing.subjects import RAISED, Subject, as_answer
 
 SLICE = 256  # questions handed over together, where they are asked one by one
 FEW, MOST = 16, 4096  # questions on each case between two looks at the clock, at first and at most
@@ -142,7 +142,7 @@ def asked(subject: Subject, drawn: list[tuple[Case, int, Question]],
     coins: Any = rng if subject.num_uniforms is None else rng.random((len(questions), subject.num_uniforms))
     try:
         answers = subject.answer(questions, coins)
-    except Exception as error:
+    except RAISED as error:
         raise Refused(*_culprit(subject, drawn, rng), f"{type(error).__name__}: {error}") from error
     found = []
     for place, answer in enumerate(answers):
@@ -160,14 +160,16 @@ def _culprit(subject: Subject, drawn: list[tuple[Case, int, Question]],
         coins: Any = rng if subject.num_uniforms is None else rng.random((1, subject.num_uniforms))
         try:
             subject.answer([one[2]], coins)
-        except Exception:
+        except RAISED:
             return one
     return drawn[0]
 
 
 def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int], rng: np.random.Generator,
-           deadline: float) -> bool:
+           deadline: float, heard: Callable[[int], object] = lambda count: None) -> bool:
     """Ask until each case has been asked as often as wanted; False where the time is up before.
+
+    ``heard`` is told how many answers have come, batch by batch.
 
     Raises
     ------
@@ -190,6 +192,7 @@ def sample(subject: Subject, findings: Sequence[Finding], wanted: Sequence[int],
         for part in _batches(subject, drawn, rng):
             cases = [(findings[place].case, number, question) for place, number, question in part]
             _count(findings, part, asked(subject, cases, rng), rng)
+            heard(len(part))
         asked_before += len(drawn)
         share = min(2 * share, MOST)
     return True
@@ -235,7 +238,7 @@ def _count(findings: Sequence[Finding], part: list[tuple[int, int, Question]], a
             try:
                 finding.counts += tally(finding.case, {(number, answer): times}, rng)
             except BadAnswer as bad:
-                raise Refused(finding.case, number, finding.case.question(number), str(bad)) from None
+                raise Refused(finding.case, number, finding.case.listed[number], str(bad)) from None
             finding.kept += times * finding.case.kept(number, answer)
         if finding.half.sum() <= before.sum() / 2:  # whole batches, which are independent of each other
             finding.half += finding.counts - before

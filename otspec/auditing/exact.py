@@ -9,7 +9,7 @@ import numpy as np
 from otspec.auditing.cases import Answer, BadAnswer, Case, Question
 from otspec.auditing.coins import integrate
 from otspec.auditing.engine import SLICE, Finding, Refused
-from otspec.auditing.subjects import Subject, as_answer
+from otspec.auditing.subjects import RAISED, Subject, as_answer
 
 
 def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: float,
@@ -23,10 +23,9 @@ def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: fl
     Refused
     """
     finding = Finding(case, np.zeros(case.law.shape), n=None)
-    for number, chance in enumerate(case.chance if case.chance is not None else []):
+    for number, (chance, question) in enumerate(zip(case.chance, case.listed, strict=True)):
         if time.perf_counter() > deadline:
             return None
-        question = case.question(number)
 
         def answers(points: np.ndarray, question: Question = question, number: int = number) -> list[Answer]:
             found: list[Answer] = []
@@ -38,7 +37,7 @@ def exactly(subject: Subject, case: Case, rng: np.random.Generator, deadline: fl
                     found += [as_answer(answer) for answer in given]
                 except BadAnswer as bad:
                     raise Refused(case, number, question, str(bad)) from None
-                except Exception as error:
+                except RAISED as error:
                     raise Refused(case, number, question, f"{type(error).__name__}: {error}") from error
             return found
 
@@ -64,16 +63,14 @@ def lawfully(subject: Subject, case: Case, rng: np.random.Generator) -> Finding:
     Refused
     """
     finding = Finding(case, np.zeros(case.law.shape), n=None)
-    questions = [case.question(number) for number in range(len(case.chance if case.chance is not None else []))]
-    for number, question in enumerate(questions):
+    for number, (chance, question) in enumerate(zip(case.chance, case.listed, strict=True)):
         try:
             given = np.asarray(subject.answer([question], rng)[0], dtype=np.float64)
-        except Exception as error:
+        except RAISED as error:
             raise Refused(case, number, question, f"{type(error).__name__}: {error}") from error
         if given.shape != case.law.shape or not np.all(given >= -1e-9) or abs(given.sum() - 1) > 1e-6:
             raise Refused(case, number, question, "what is returned is no law of the emitted token")
         finding.calls += 1
-        chance = float(case.chance[number])  # type: ignore[index]
         finding.counts += chance * given
         finding.kept += chance * float(sum(given[token] for token in set(question.tokens.tolist()) if token >= 0))
     return finding

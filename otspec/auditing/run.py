@@ -32,7 +32,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
           draft_length: int = 2, inputs: str = "probabilities", library: str = "numpy", dtype: str = "float64",
           coins: int | str = "generator", batch_size: int | None = None, tv: float = 0.02, alarm: float = 1e-3,
           power: float = 0.99, seconds: float = 60.0, calls: int | None = None, large: bool = True,
-          tolerance: float | None = None, explain: float = 5.0, seed: int = 0) -> AuditReport:
+          tolerance: float | None = None, explain: float = 5.0, seed: int = 0, progress: bool = True) -> AuditReport:
     """Judge whether a verification function is lossless.
 
     Parameters
@@ -57,7 +57,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
         Largest probability to fail a lossless function.
     power : float
     seconds : float
-        Time for judging.
+        Time for judging. A function that has not come back ten seconds later is stopped, where the system can do so
+        (`otspec.auditing.watch`).
     calls : int, optional
         At most so many on each instance.
     large : bool
@@ -67,6 +68,8 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
     explain : float
         Seconds for measuring a failure and shrinking its counterexample.
     seed : int
+    progress : bool
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def audit(fn: Callable[..., Any] | Subject, *, kind: str | None = None, scheme: 
     judge = Judge(subject, plan, cases, tv=tv, alarm=alarm, power=power, seconds=seconds,
                   calls=None if calls is None else check_positive("calls", calls),
                   tolerance=TOLERANCE[subject.dtype] if tolerance is None else tolerance, explain=float(explain),
-                  seed=seed)
+                  seed=seed, progress=progress)
     try:
         return verdict(judge)
     finally:

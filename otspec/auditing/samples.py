@@ -28,6 +28,7 @@ from otspec.auditing.mistakes import Mistake
 from otspec.auditing.report import AuditReport, Counterexample
 from otspec.core.checks import check_number, check_positive, check_seed
 from otspec.core.errors import BadArgument
+from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 
 PARTS = 16
@@ -88,7 +89,7 @@ class _Ledger:
 
 def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[Sequence[int]]], *,
                   temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None, tv: float = 0.05,
-                  alarm: float = 1e-3, power: float = 0.99, seed: int = 0) -> AuditReport:
+                  alarm: float = 1e-3, power: float = 0.99, seed: int = 0, progress: bool = True) -> AuditReport:
     """Judge whether emitted texts have the target's law.
 
     Parameters
@@ -108,6 +109,8 @@ def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[S
     power : float
     seed : int
         Of the uniform parts that ranks are spread by.
+    progress : bool
+        Show a progress bar on a terminal.
 
     Returns
     -------
@@ -131,10 +134,12 @@ def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[S
     needed = samples_needed(tv, alarm=alarm, power=power)
     warp = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     ledger, rng = _Ledger(), np.random.default_rng(check_seed(seed))
-    for number, (prompt, emitted) in enumerate(zip(prompts, texts, strict=True)):
-        _read(ledger, pair, number, prompt, emitted, warp, rng)
-        if ledger.impossible is not None:
-            break
+    with progress_bar(sum(map(len, texts)), "texts", progress) as bar:
+        for number, (prompt, emitted) in enumerate(zip(prompts, texts, strict=True)):
+            _read(ledger, pair, number, prompt, emitted, warp, rng)
+            bar.update(len(emitted))
+            if ledger.impossible is not None:
+                break
     tests = _tests(ledger)
     total = math.inf if ledger.impossible else float(mean_evidence([np.array(row["log_evidence"]) for row in tests]))
     return _report(ledger, tests, total, tv=tv, alarm=alarm, power=power, needed=needed,

@@ -29,6 +29,8 @@ SIGNATURES = {
     "block": "fn(target_rows [L+1 V], draft_rows [L V], tokens [L], rng) -> list of 1 .. L+1 tokens",
     "tree": "fn(tree, target_rows [N V], draft_rows [N V], rng) -> list of tokens",
 }
+#: what a function may raise; one that ends the program has done a mistake too
+RAISED = (Exception, SystemExit)
 INPUTS, LIBRARIES, DTYPES = ("probabilities", "logits"), ("numpy", "torch"), ("float64", "float32", "bfloat16")
 
 
@@ -64,6 +66,11 @@ class Subject(ABC):
     inputs: str = "probabilities"
     library: str = "numpy"
     scheme: DraftScheme | None = None
+
+    @property
+    def shape(self) -> str:
+        """How a function of its kind is called, for messages."""
+        return SIGNATURES[self.kind]
 
     @abstractmethod
     def answer(self, questions: Sequence[Question], coins: Coins) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.auditing.cases import Answer, BadAnswer, Case, Question, Shown, choose
+from otspec.auditing.cases import Answer, BadAnswer, Case, Question, Shown
 from otspec.core.schemes import Greedy, WithoutReplacement
 from otspec.core.tree import DraftTree
 
@@ -31,8 +31,6 @@ class TextCase(Case):
         How the function sees laws.
     """
 
-    chance: np.ndarray
-
     def __init__(self, name: str, target: np.ndarray, draft: np.ndarray, length: int, show: Shown) -> None:
         self.name, self.length = name, length
         self._target, self.target = show(target, "target")
@@ -44,18 +42,8 @@ class TextCase(Case):
             below = self._after[-1]
             self._after.append(self.target.reshape(size, size, *(1,) * (below.ndim - 1)) * below[None])
         self.law = self._after[-1][START]
-        self._questions: list[Question] = []
+        self.listed = []
         self._prefixes: list[frozenset[Prefix]] = []
-
-    def question(self, number: int) -> Question:
-        """Question of a number."""
-        return self._questions[number]
-
-    def questions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, list[Question]]:
-        """Drawn by their chances."""
-        assert self.chance is not None
-        numbers = choose(self.chance, rng, count)
-        return numbers, [self._questions[number] for number in numbers]
 
     def outcome(self, number: int, answer: Answer, question: Question | None = None) -> np.ndarray:
         """The emitted tokens, completed by the target."""
@@ -66,7 +54,7 @@ class TextCase(Case):
             raise BadAnswer(f"what is emitted, {list(answer)}, holds no token of the vocabulary of {size}")
         if answer[:-1] not in self._prefixes[number]:
             raise BadAnswer(f"{list(answer)} is no drafted prefix followed by one more token; drafted was "
-                            f"{self.drafted(number)}")
+                            f"{self.listed[number].tokens.tolist()}")
         return self.completed(answer)
 
     def completed(self, answer: Answer) -> np.ndarray:
@@ -91,7 +79,7 @@ class BlockCase(TextCase):
             chance = float(np.prod([self.draft[last, token] for last, token in itertools.pairwise(path)]))
             if chance > 0:
                 chances.append(chance)
-                self._questions.append(Question(self._target[path], self._draft[path[:-1]], np.array(tokens, int)))
+                self.listed.append(Question(self._target[path], self._draft[path[:-1]], np.array(tokens, int)))
                 self._prefixes.append(frozenset(tokens[:count] for count in range(draft_length + 1)))
         self.chance = np.array(chances)
 
@@ -133,7 +121,7 @@ class TreeCase(TextCase):
         for chance, tree in found:
             last = np.where(tree.tokens < 0, START, tree.tokens)
             chances.append(chance)
-            self._questions.append(Question(self._target[last], self._draft[last], tree.tokens[1:], tree))
+            self.listed.append(Question(self._target[last], self._draft[last], tree.tokens[1:], tree))
             self._prefixes.append(frozenset(tree_prefixes(tree)))
         self.chance = np.array(chances)
 

@@ -13,6 +13,7 @@ from otspec.auditing.engine import Finding, Refused, sample
 from otspec.auditing.judge import Judge
 from otspec.auditing.mistakes import Mistake
 from otspec.auditing.report import AuditReport, Counterexample
+from otspec.auditing.watch import GRACE, Hung, watched
 from otspec.core.table import Table
 
 MEASURED = 20_000  # calls behind the distance of an instance that failed, where the time allows
@@ -32,10 +33,14 @@ def _worst(judge: Judge) -> Finding:
 def verdict(judge: Judge) -> AuditReport:
     """Let a judge judge, and explain what failed."""
     try:
-        passed, reason = judge.judge()
-        return _report(judge, passed, reason)
+        with watched(judge.seconds + GRACE):
+            passed, reason = judge.judge()
     except Refused as refused:
         return _refused(judge, refused)
+    except Hung:
+        passed, reason = None, (f"The function has not come back: no answer {GRACE:g} s after the {judge.seconds:g} s "
+                                f"were up. Fix: look for a call that never ends, or allow more seconds.")
+    return _report(judge, passed, reason)
 
 
 def _report(judge: Judge, passed: bool | None, reason: str) -> AuditReport:
@@ -57,20 +62,26 @@ def _report(judge: Judge, passed: bool | None, reason: str) -> AuditReport:
 
 
 def _explained(judge: Judge, worst: Finding) -> tuple[Finding, Counterexample, list[Mistake]]:
-    more = time.perf_counter() + judge.explain / 2
     try:
-        sampled = [one for one in judge.findings if one.n]
-        if worst.n:
-            wanted = [max(one.n or 0, min(4000, one.needed)) for one in sampled]
-            sample(judge.subject, sampled, wanted, judge.rng, more)
-            worst = _worst(judge)
-            sample(judge.subject, [worst], [max(worst.n or 0, MEASURED)], judge.rng, more)
-        smallest = shrink(judge.subject, worst, judge.rng, judge.explain / 2, judge.lawful)
-    except Refused:
+        with watched(judge.explain + GRACE):
+            worst = _measured(judge, worst)
+            smallest = shrink(judge.subject, worst, judge.rng, judge.explain / 2, judge.lawful)
+    except (Refused, Hung):
         smallest = worst
     drawn = "given" if judge.subject.given else type(judge.scheme).__name__
     mistakes = matching(judge.findings, judge.subject.kind, drawn, judge.alarm)
     return worst, _example(judge, smallest, worst.case.name), mistakes
+
+
+def _measured(judge: Judge, worst: Finding) -> Finding:
+    """The worst instance, measured further where it was sampled."""
+    if not worst.n:
+        return worst
+    sampled, until = [one for one in judge.findings if one.n], time.perf_counter() + judge.explain / 2
+    sample(judge.subject, sampled, [max(one.n or 0, min(4000, one.needed)) for one in sampled], judge.rng, until)
+    worst = _worst(judge)
+    sample(judge.subject, [worst], [max(worst.n or 0, MEASURED)], judge.rng, until)
+    return worst
 
 
 def _example(judge: Judge, finding: Finding, family: str) -> Counterexample:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from pathlib import Path
 from typing import Any
 
 from otspec.cli.shared import FAILED, command, show
 from otspec.cli.values import SCHEMES, count, read_scheme, scale, seed
 
+FIGURES = (".pdf", ".png", ".svg")
 ADAPTERS = ("none", "hugging_face", "rejection_sampler", "tree_sampler", "json_lines")
 
 
@@ -38,13 +42,15 @@ def add_audit(commands: Any) -> None:
 def _audit(given: Any) -> int:
     from otspec.auditing.run import audit
 
-    subject, kind = _subject(given)
+    _check_figure(given.figure)
     scheme = None if given.k is None and given.scheme == "with-replacement" else read_scheme(given.scheme, given.k)
     coins = int(given.coins) if given.coins.isdecimal() else given.coins
-    report = audit(subject, kind=kind, scheme=scheme, draft_length=given.draft_length, inputs=given.inputs,
-                   library=given.library or "numpy", dtype=given.dtype or "float64", coins=coins,
-                   batch_size=given.batch_size, tv=given.tv, alarm=given.alarm, seconds=given.seconds,
-                   large=not given.no_large, seed=given.seed)
+    with contextlib.redirect_stdout(sys.stderr):  # what the function prints is no result
+        subject, kind = _subject(given)
+        report = audit(subject, kind=kind, scheme=scheme, draft_length=given.draft_length, inputs=given.inputs,
+                       library=given.library or "numpy", dtype=given.dtype or "float64", coins=coins,
+                       batch_size=given.batch_size, tv=given.tv, alarm=given.alarm, seconds=given.seconds,
+                       large=not given.no_large, seed=given.seed, progress=not given.quiet)
     if given.report:
         report.to_json(given.report)
     if given.figure:
@@ -53,14 +59,23 @@ def _audit(given: Any) -> int:
     return 0 if report.passed else FAILED
 
 
+def _check_figure(path: str | None) -> None:
+    """Refuse a name that nothing can be drawn to, before the work."""
+    from otspec.core.errors import BadArgument
+
+    if path is not None and Path(path).suffix not in FIGURES:
+        raise BadArgument(f"--figure: {path!r} does not say how to draw. Fix: a name that ends in "
+                          f"{', '.join(FIGURES)}.")
+
+
 def _subject(given: Any) -> tuple[Any, str | None]:
     """The function, in its adapter, and the kind to audit it as."""
     from otspec import auditing
     from otspec.core.errors import BadArgument
 
+    if given.kind is None and given.adapter in ("none", "json_lines"):
+        raise BadArgument("--kind: missing. Fix: --kind token, multi, block or tree, what the function verifies.")
     if given.adapter == "json_lines":
-        if given.kind is None:
-            raise BadArgument("--kind: missing. Fix: token, multi, block or tree.")
         return auditing.json_lines(given.function, given.kind), given.kind
     fn = load_function(given.function)
     named = {name: getattr(given, name) for name in ("library", "dtype") if getattr(given, name) is not None}
@@ -86,8 +101,6 @@ def load_function(name: str) -> Any:
     import importlib
     import importlib.util
     import os
-    import sys
-    from pathlib import Path
 
     from otspec.core.errors import BadArgument
 
@@ -108,7 +121,7 @@ def load_function(name: str) -> Any:
         found = module
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadArgument(f"function: {name!r} cannot be loaded ({type(error).__name__}: {error}). "
                           f"Fix: check the module and the name.") from error
     return found

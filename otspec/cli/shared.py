@@ -55,10 +55,13 @@ def set_threads(count: int | None) -> None:
 
 def show(given: Any, value: Any, text: str) -> None:
     """Print a result: the value as JSON, or the text."""
-    if given.json:
-        print(json.dumps(finite(value), indent=2, allow_nan=False))
-    elif not given.quiet:
-        print(text)
+    try:
+        if given.json:
+            print(json.dumps(finite(value), indent=2, allow_nan=False), flush=True)
+        elif not given.quiet:
+            print(text, flush=True)
+    except BrokenPipeError:  # the reader of a pipe has seen enough; the exit code still tells
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def finite(value: Any) -> Any:

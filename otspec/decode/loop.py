@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from otspec.core.checks import check_positive
+from otspec.core.progress import progress_bar
 from otspec.core.schemes import DraftScheme
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.asking import on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.judges import Judge
 from otspec.decode.ledger import Ledger
-from otspec.decode.measure import DecodeRun, progress_bar
+from otspec.decode.measure import DecodeRun
 from otspec.decode.method import method
 from otspec.decode.model_laws import ModelLaws, check_law_dtype
 from otspec.decode.room import Room, check_room

@@ -224,10 +224,3 @@ def _beside(arrays: Sequence[np.ndarray], fill: Any) -> np.ndarray:
     most = max(map(len, arrays))
     return np.concatenate([np.pad(array, ((0, most - len(array)), (0, 0)), constant_values=fill) for array in arrays],
                           axis=1)
-
-
-def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
-    """Context manager with ``update(n)``; silent unless ``shown``, and where nobody watches a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=unit, disable=None if shown else True, initial=done)

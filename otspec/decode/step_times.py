@@ -17,11 +17,11 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
+from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.ledger import Ledger
 from otspec.decode.loop import _Batch
-from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
 from otspec.decode.model_laws import ModelLaws
 from otspec.decode.room import Room, check_room

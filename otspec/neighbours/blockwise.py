@@ -18,9 +18,9 @@ from otspec.core.checks import check_number, check_positive
 from otspec.core.errors import BadArgument, BadFile, MissingExtra
 from otspec.core.estimate import Estimate
 from otspec.core.files import replacing
+from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 from otspec.decode.arguments import as_token_lists
-from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET
 from otspec.decode.weights import check_hashes
 from otspec.neighbours.jacobi_pair import model_reader

@@ -12,9 +12,9 @@ import numpy as np
 
 from otspec.core.checks import check_positive, check_seed
 from otspec.core.laws import law_from_logits
+from otspec.core.progress import progress_bar
 from otspec.decode.arguments import as_token_lists, check_warp
 from otspec.decode.drafters.paths import Paths
-from otspec.decode.measure import progress_bar
 from otspec.decode.room import check_room
 from otspec.decode.streams import sequence_seeds
 from otspec.neighbours.jacobi import JacobiRun, Loop, Reader, check_names

@@ -15,9 +15,9 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
+from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 from otspec.decode.arguments import as_token_lists, check_warp
-from otspec.decode.measure import progress_bar
 from otspec.planner.costs import Costs
 from otspec.recording.along import sides
 

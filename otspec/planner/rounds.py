@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.drafted import DraftedTrees
+from otspec.core.progress import progress_bar
 from otspec.decode.asking import ask, on_device
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.drafters.tree import FixedTree
 from otspec.decode.judges import ChainJudge, Judge, PathsJudge
-from otspec.decode.measure import progress_bar
 from otspec.decode.method import method
 from otspec.decode.tree_judge import TreeJudge
 from otspec.recording.along import sides

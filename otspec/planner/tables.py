@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from otspec.core.estimate import Estimate
+from otspec.core.progress import progress_bar
 from otspec.decode.drafters.tree import FixedTree
-from otspec.decode.measure import progress_bar
 from otspec.planner.rounds import rounds
 from otspec.policies.trees import AcceptanceTable, Calibration, tree_policy
 from otspec.policies.trees.shapes import numbered

@@ -23,6 +23,7 @@ from otspec.analysis.dual.recorded import recorded_level
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.estimate import Estimate
+from otspec.core.progress import progress_bar
 from otspec.core.schemes import DraftScheme
 from otspec.core.showing import card, figure_of, public_names
 from otspec.core.trace import Trace
@@ -30,7 +31,6 @@ from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.identity import identity
-from otspec.decode.measure import progress_bar
 from otspec.decode.room import SHARE, check_room, free_memory
 from otspec.decode.streams import streams
 from otspec.recording.bound_store import Store

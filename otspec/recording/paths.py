@@ -14,10 +14,10 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.progress import progress_bar
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.paths import Paths
-from otspec.decode.measure import progress_bar
 from otspec.decode.room import check_room
 from otspec.decode.streams import streams
 from otspec.recording.along import laws_along

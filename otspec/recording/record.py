@@ -26,13 +26,13 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import sha256, write_json
 from otspec.core.names import did_you_mean
+from otspec.core.progress import progress_bar
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.paths import Paths
 from otspec.decode.identity import identity
-from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
 from otspec.decode.room import check_room
 from otspec.decode.streams import streams

@@ -56,7 +56,8 @@ def assert_lossless(fn: Callable[..., Any] | Subject, scheme: DraftScheme | int 
     """
     kind = fn.kind if isinstance(fn, Subject) else kind
     report = audit(fn, kind=kind, scheme=1 if scheme is None else scheme, draft_length=draft_length, tv=tv,
-                   alarm=ALARM, seconds=seconds, calls=check_positive("n", n), large=False, explain=1.0, seed=seed)
+                   alarm=ALARM, seconds=seconds, calls=check_positive("n", n), large=False, explain=1.0, seed=seed,
+                   progress=False)
     if report.passed is False:
         numbers = {"distance": report.tv, "p_value": report.p_value, "mistake": report.mistake,
                    "counterexample": f"\n{report.counterexample}"}

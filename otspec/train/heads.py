@@ -19,8 +19,8 @@ import numpy as np
 from otspec.core.checks import check_positive, check_seed
 from otspec.core.errors import BadArgument, OtspecError
 from otspec.core.files import write_json
+from otspec.core.progress import progress_bar
 from otspec.core.versions import installed
-from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET, load_pair
 from otspec.neighbours.blockwise import Heads
 from otspec.neighbours.lattice import Bigram

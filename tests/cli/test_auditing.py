@@ -1,11 +1,14 @@
 """``otspec audit``: exit codes, JSON, files, and what is refused."""
 
+import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from otspec.auditing import verdict
 from otspec.cli import main
 
 KERNELS = '''
@@ -19,6 +22,28 @@ def right(target, draft, token, rng):
 
 def wrong(target, draft, token, rng):
     return token
+
+def talks(target, draft, token, rng):
+    print("noise")
+    return right(target, draft, token, rng)
+
+def says(target, draft, token, rng):
+    return "hello"
+
+def nothing(target, draft, token, rng):
+    return None
+
+def raises(target, draft, token, rng):
+    raise ValueError("of my own\\nmaking")
+
+def ends(target, draft, token, rng):
+    raise SystemExit(0)
+
+def hangs(target, draft, token, rng):
+    while True:
+        pass
+
+seventeen = 17
 '''
 QUICK = ["--kind", "token", "--tv", "0.2", "--no-large"]
 
@@ -56,12 +81,72 @@ def test_a_command_line_by_line(capsys):
 
 
 @pytest.mark.parametrize(("given", "says"), [
-    (["nowhere:fn"], "cannot be loaded"), (["name"], "names no function"), (["{kernels}:gone"], "gone"),
-    (["{kernels}:right"], "kind: None"), (["{kernels}:right", "--kind", "token", "--given"], "need an adapter"),
+    (["nowhere:fn", *QUICK], "cannot be loaded"), (["name", *QUICK], "names no function"),
+    (["{kernels}:gone", *QUICK], "gone"), (["{kernels}:right"], "--kind: missing"),
+    (["{kernels}:right", "--kind", "token", "--given"], "need an adapter"), (["{leaves}:fn", *QUICK], "SystemExit: 0"),
+    (["{kernels}:right", "--kind", "tokn"], "Did you mean 'token'?"), ([], "required: function"),
+    (["{kernels}:right", "--adapter", "huging_face"], "Did you mean 'hugging_face'?"),
+    (["{kernels}:right", "--adapter", "hugging_face"], "Fix: fn(candidate_input_ids"),
+    (["{kernels}:right", *QUICK, "--tv", "small"], "'small' is no positive number"),
+    (["{kernels}:right", *QUICK, "--figure", "law"], "ends in .pdf"), (["{kernels}:seventeen", *QUICK], "17 cannot be"),
+    (["{kernels}:raises", *QUICK], "(ValueError: of my own making)"), (["{kernels}:ends", *QUICK], "SystemExit: 0"),
+    (["no-such-file", *QUICK, "--adapter", "json_lines"], "'no-such-file' cannot be started"),
+    (["false", *QUICK, "--adapter", "json_lines"], "error: false ended"),
     (["cat", "--adapter", "json_lines"], "--kind: missing"),
     (["{kernels}:right", "--kind", "token", "-k", "3"], "kind='multi'")])
-def test_bad_usage_is_one_line(kernels, capsys, given, says):
-    assert main(["audit", *(one.format(kernels=kernels) for one in given)]) == 2
+def test_bad_usage_is_one_line(kernels, tmp_path, capsys, given, says):
+    leaves = tmp_path / "leaves.py"
+    leaves.write_text("import sys\nsys.exit(0)\n")
+    assert main(["audit", *(one.format(kernels=kernels, leaves=leaves) for one in given)]) == 2
     message = capsys.readouterr().err
+    assert message.startswith("otspec: error: ")
     assert says in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "why"), [("says", "hello, is no token"), ("nothing", "None, is no token")])
+def test_answers_that_are_no_tokens_fail(kernels, capsys, name, why):
+    assert main(["audit", f"{kernels}:{name}", *QUICK]) == 1
+    verdict, reason = capsys.readouterr().out.splitlines()[:2]
+    assert verdict.startswith("FAILED")
+    assert reason.startswith("No answer of a verification rule on 'spread'")
+    assert why in reason
+
+
+def test_a_function_that_hangs_is_stopped(kernels, capsys, monkeypatch):
+    monkeypatch.setattr(verdict, "GRACE", 0.2)
+    assert main(["audit", f"{kernels}:hangs", *QUICK, "--seconds", "0.3"]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("UNDECIDED")
+    assert "has not come back: no answer 0.2 s after the 0.3 s were up" in shown[1]
+
+
+def test_what_a_function_prints_is_no_result(kernels, capsys):
+    assert main(["audit", f"{kernels}:talks", *QUICK, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["passed"] is True
+    assert "noise" in err
+
+
+def test_the_exit_code_outlives_a_closed_pipe(kernels):
+    command = [sys.executable, "-m", "otspec", "audit", f"{kernels}:wrong", *QUICK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 1
+
+
+class Terminal(io.StringIO):
+    """A stderr that somebody watches."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("watched", "quiet", "bar"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_the_progress_bar_is_for_a_terminal_that_is_not_quiet(kernels, monkeypatch, watched, quiet, bar):
+    stderr = Terminal() if watched else io.StringIO()
+    monkeypatch.setattr("sys.stderr", stderr)
+    assert main(["audit", f"{kernels}:right", *QUICK, *(["--quiet"] if quiet else [])]) == 0
+    assert ("calls/s" in stderr.getvalue()) == bar
+    assert bool(stderr.getvalue()) == bar

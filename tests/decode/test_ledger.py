@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument
+from otspec.core.progress import progress_bar
 from otspec.decode.ledger import Ledger
-from otspec.decode.measure import progress_bar
 
 
 class Bar:

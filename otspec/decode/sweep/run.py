@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from typing import Any
 
 from otspec.core.errors import OtspecError
+from otspec.core.progress import progress_bar
 from otspec.decode.arguments import as_token_lists
-from otspec.decode.measure import progress_bar
 from otspec.decode.sweep.plan import Plan, Unit
 from otspec.decode.sweep.results import Sweep
 from otspec.decode.sweep.shards import Shards

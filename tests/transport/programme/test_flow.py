@@ -7,6 +7,7 @@ import pytest
 
 import otspec as ot
 from otspec.core.errors import BadArgument, MissingExtra, NotCertified
+from otspec.core.problem import MembershipProblem
 from otspec.transport.programme import flow
 from tests.conftest import random_law
 
@@ -87,3 +88,19 @@ def test_a_solver_that_dies_is_reported(monkeypatch):
 def test_unknown_methods_name_the_known_ones():
     with pytest.raises(BadArgument, match="'max_flow'"):
         ot.optimal_plan([0.5, 0.5], [0.5, 0.5], 2, method="simplex")
+
+
+@pytest.mark.usefixtures("ortools")
+def test_it_runs_in_a_process_of_its_own_unless_told_otherwise(monkeypatch):
+    ran = []
+    monkeypatch.setattr(flow, "_in_a_process_of_its_own", lambda *arrays: ran.append("there") or flow_of(*arrays))
+    monkeypatch.setattr(flow, "max_flow", lambda *arrays: ran.append("here") or flow_of(*arrays))
+    problem = MembershipProblem(np.array([0.5, 0.5]), np.array([0.5, 0.5]), ot.WithReplacement(1))
+    for isolated, where in ((True, "there"), (False, "here")):
+        assert float(flow.solve_max_flow(problem, isolated=isolated).upper) == 1.0
+        assert ran.pop() == where
+
+
+def flow_of(set_index, token, set_law, target):
+    """The whole mass of each set that holds one token goes to it."""
+    return set_law[set_index], np.zeros(target.size, dtype=bool)

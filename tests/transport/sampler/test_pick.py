@@ -1,0 +1,38 @@
+"""The winner among the drafts of the top cell: marks that fall on an edge go to the next token, on every library."""
+
+import itertools
+
+import array_api_strict
+import numpy as np
+import pytest
+import torch
+
+from otspec.transport.sampler.pick import pick_race
+from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parallel
+
+LIBRARIES = [array_api_strict.asarray, torch.asarray]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (1, 3), (2, 4), (1, 4), (0, 4)])
+def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
+    """Masses are powers of two, so that uniforms in eighths fall exactly on the edges."""
+    draft = np.array([0.25, 0.25, 0.125, 0.125, 0.25])
+    lists = np.array([order for order in itertools.permutations(range(5), 3)
+                      if any(low <= rank < high for rank in order) and max(order) < high])
+    coins = np.array(list(itertools.product(np.arange(8) / 8, repeat=3)))
+    ranks, uniforms = np.repeat(lists, len(coins), axis=0), np.tile(coins, (len(lists), 1))
+    edges = [np.full(len(ranks), edge) for edge in (low, high)]
+    slots = np.empty(len(ranks), dtype=np.int64)
+    pick_race(draft[None], *edges, ranks, uniforms, slots)
+    rows = np.broadcast_to(draft, (len(ranks), 5))
+    found = pick_race_parallel(*(library(np.array(part)) for part in (rows, *edges, ranks, uniforms)))
+    assert np.array_equal(np.asarray(found), slots)
+    won = np.take_along_axis(ranks, slots[:, None], axis=1)
+    assert ((won >= low) & (won < high)).all()
+
+
+def test_marked_slots_are_chosen_alike():
+    marked = np.array([[True, False, True, True]] * 6)
+    assert pick_marked(marked, np.arange(6) / 6).tolist() == [0, 0, 2, 2, 3, 3]
+    assert pick_marked(marked[:1], np.array([np.nextafter(1.0, 0.0)])).tolist() == [3]
