@@ -20,9 +20,9 @@ from otspec.core.estimate import Estimate
 from otspec.core.files import replacing
 from otspec.core.table import Table
 from otspec.decode.arguments import as_token_lists
+from otspec.decode.hashes import check_hashes
 from otspec.decode.measure import progress_bar
 from otspec.decode.models import POCKET
-from otspec.decode.weights import check_hashes
 from otspec.neighbours.jacobi_pair import model_reader
 from otspec.neighbours.lattice import Bigram, Lattice, verified_prefix
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, BadFile, UnknownName
-from otspec.core.files import sha256, write_json
+from otspec.core.files import cache_folder, sha256, write_json
 from otspec.core.storage import map_arrays, write_arrays
 from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other
@@ -206,13 +206,6 @@ def build_pocket_trace(out: str | os.PathLike[str] = POCKET_TRACE, *, contexts: 
     origin = {"windows": "disjoint, held-out documents", "python": corpus.python_version, "corpus": corpus.sha256}
     Trace(trace._shards, trace.provenance | origin).save(out)
     return Trace.load(out)
-
-
-def cache_folder() -> Path:
-    """Folder of recordings that can be made again."""
-    if own := os.environ.get("OTSPEC_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otspec"
 
 
 def _at_temperature(trace: Trace, temperature: float) -> Trace:
