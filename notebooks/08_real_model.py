@@ -38,7 +38,7 @@ import otspec as ot
 
 plt.rcParams["figure.dpi"] = 110
 warnings.filterwarnings("ignore", message="IProgress not found")
-pair = ot.load_pair(target="smollm2", draft="DRAFT", device="cpu")
+pair = ot.load_pair(target="smollm2", draft="skip:13-18", device="cpu")
 print(pair)
 print("layers:", pair.target.config.num_hidden_layers, "and", pair.draft.config.num_hidden_layers)
 assert pair.vocab_size == 49_152

@@ -89,14 +89,20 @@ def _greedy(score: Callable[[Iterable[int]], float], count: int, leave_out: int,
 
 
 def named(layers: Iterable[int]) -> str:
-    """Return the specification of a draft without these layers.
+    """Return the specification of a draft without these layers, runs of them as ranges.
 
     Examples
     --------
     >>> named([8, 3, 4])
-    'skip:3,4,8'
+    'skip:3-4,8'
     """
-    return PREFIX + ",".join(map(str, sorted(layers)))
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return PREFIX + ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _laws(model: Any, ids: Any) -> Any:
