@@ -36,6 +36,7 @@ from otspec.reporting.pictures import METADATA, PICTURES, save
 from otspec.reporting.profiles import profile_summary
 from otspec.reporting.sequences import check_sequences, toy_summary
 from otspec.reporting.settings import Settings
+from otspec.reporting.shortened import shortened_note
 from otspec.reporting.study import Study
 
 RECORDED = "trace"  # subfolder that keeps the recording of a pair given without a trace
@@ -222,8 +223,8 @@ def _write(folder: ReportFolder, study: Study, tables: dict[str, Table], verdict
              f"otspec {__version__}; {around['hardware']['cpu']}, {around['hardware']['cores']} cores. Sampled rules: "
              f"{study.settings.lists} draft lists per context, `stderr` is the sampling error of the mean over these "
              f"contexts. Share: (rule − single draft) / (optimum − single draft)."]
-    if study.settings.note:
-        notes += ["", study.settings.note]
+    for note in (study.settings.note, shortened_note(trace, study.schemes)):
+        notes += ["", note] if note else []
     page = markdown("Optimal and practical verification of drafts", verdict, tables, drawn, notes)
     write_text(folder.file("report.md"), page)
 

@@ -18,6 +18,8 @@ def add_record(commands: Any) -> None:
     parser.add_argument("--out", metavar="PATH", required=True, help="a new folder, or a .safetensors file")
     parser.add_argument("--draft-length", type=int, default=0, help="also record rows along blocks of this length")
     parser.add_argument("--stride", type=count, help="also record after prefixes shorter by multiples of this")
+    parser.add_argument("--keep", type=count, metavar="M", help="store the M largest masses of each law only, and how "
+                                                               "far that is from the law")
     add_warp_options(parser)
     parser.add_argument("--seed", type=seed, default=0)
 
@@ -28,7 +30,7 @@ def _record(given: Any) -> None:
     prompts = read_prompts(given.prompts)
     trace = record(named_pair(given, "pocket"), prompts, out=given.out, temperature=given.temperature,
                    top_k=given.top_k, top_p=given.top_p, draft_length=given.draft_length, seed=given.seed,
-                   progress=not given.quiet, positions=given.stride or "last")
+                   progress=not given.quiet, positions=given.stride or "last", keep=given.keep)
     value = {"out": given.out, "contexts": len(trace), "vocab_size": trace.vocab_size,
              "fingerprint": trace.fingerprint}
     show(given, value, f"{trace} in {given.out}")

@@ -2,14 +2,17 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import otspec as ot  # noqa: E402
 import otspec.report as report  # noqa: E402
 from otspec.reporting import large, settings  # noqa: E402
 from otspec.reporting.decoded import SMALL_MODEL  # noqa: E402
+from otspec.reporting.shortened import shortened_note  # noqa: E402
 from tests.decode import tiny  # noqa: E402
 
 
@@ -32,6 +35,19 @@ def test_shares_and_the_sentence_that_tells_them(size):
         assert str(getattr(made, name)) in made.note
     assert (made.schemes, made.runs, made.contexts, made.seed) == (usual.schemes, usual.runs, usual.contexts, 3)
     assert not usual.note
+
+
+def test_the_page_says_what_shortened_laws_lose():
+    ids = np.array([[0, 1]], dtype=np.int32)
+    stored = {f"{which}{part}": value for which in ("target", "draft")
+              for part, value in (("", np.log([[0.5, 0.25]]).astype(np.float16)), ("_ids", ids),
+                                  ("_lost", np.array([0.25], dtype=np.float32)))}
+    trace = ot.Trace([stored], {"vocab_size": 4, "keep": 2})
+    said = shortened_note(trace, [ot.WithReplacement(1), ot.Greedy(2)])
+    assert "keeps the 2 largest masses" in said
+    assert "5.0e-01 for WithReplacement(k=1)" in said
+    assert "No bound is known for Greedy" in said
+    assert shortened_note(ot.Trace.from_laws([[0.5, 0.5]], [[0.5, 0.5]]), []) == ""
 
 
 def test_a_report_on_slow_models_is_made_smaller(monkeypatch, tmp_path):
