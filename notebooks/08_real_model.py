@@ -61,8 +61,8 @@ print(trace)
 print(f"one draft is accepted with probability {overlap.mean():.3f}, from {overlap.min():.3f} to {overlap.max():.3f}")
 
 # %% [markdown]
-# Two contexts, and what both models would say next. Where the target is sure, the shortened model mostly is too; where
-# many words would do, the two spread their mass differently.
+# The best and the worst context, and what both models would say next. Being sure is not what counts: the two may be
+# unsure in the same way, and the target may be sure of something that the shortened model has forgotten.
 
 # %%
 for i in (int(overlap.argmax()), int(overlap.argmin())):
@@ -87,7 +87,8 @@ for k in (2, 4, 8):
     print(f"{k:2}  {recursive.mean():9.3f}  {k_seq.mean():5.3f}  {best.upper.mean():7.3f}  {without.upper.mean():.3f}")
     assert max(best.gap.max(), without.gap.max()) < 1e-9  # certified
     assert (np.maximum(recursive, k_seq) <= best.upper + 1e-9).all()
-    assert without.upper.mean() > best.upper.mean() > k_seq.mean() > recursive.mean() - 1e-9
+    assert best.upper.mean() - k_seq.mean() > 0.03
+    assert without.upper.mean() - best.upper.mean() > 0.01
 
 # %% [markdown]
 # ## Another draft: the same model in 4 bits
@@ -124,13 +125,21 @@ assert abs(run.z_score) < 4
 
 # %% [markdown]
 # ## How far could any verifier go?
-# `path_bound` bounds every rule for the same drafts, known or not yet found, in one call of the target. Here after
-# four contexts, from 16 drafted paths each; its Monte-Carlo error is shown.
+# All rules see the same drafted paths, so their differences are far better known than their levels. Beside them stands
+# a number that no rule for these drafts exceeds in one call of the target, known or not yet found. Both are estimated
+# from drawn paths, so a rule may come out above it by chance, within a few standard errors.
 
 # %%
-bound = ot.path_bound(pair, prompts, 2, 4, kind="one_call", contexts=4, samples=16, progress=False)
-print(bound)
-assert 1 < bound.tokens.mean < 5
+table = ot.compare_sequences(pair, prompts, rules=("traversal", "winner_block", "lookahead_block"), num_paths=(2,),
+                             draft_lengths=(4,), sets=4, bound="one_call", bound_samples=16, seed=3, patience=60.0)
+for row in table.rows:
+    print(f"{row['rule']:16} {row['efficiency']:.2f} ± {row['stderr']:.2f} tokens per call, "
+          f"{row['ratio']:.3f} of Traversal's")
+limit = table.rows[-1]
+print(f"{'any rule':16} {limit['bound']:.2f} ± {limit['bound_stderr']:.2f} at most: "
+      f"room {limit['room_percent']:.0f} ± {limit['room_stderr']:.0f} %")
+assert limit["room_percent"] > -3 * limit["room_stderr"]
+assert limit["ratio"] > 1
 
 # %% [markdown]
 # ## Would it pay?
@@ -147,6 +156,7 @@ assert speedup < 1
 # %% [markdown]
 # ## What to remember
 # - A real model, its full vocabulary of 49,152 tokens and its certified optima fit on one core of a laptop.
-# - The optimum beats the field's default rules most with few to eight drafts; drawing without replacement adds more.
+# - Over K-SEQ the optimum gains 4 to 6 points of acceptance with 2 to 8 drafts here, and drawing without replacement 2
+#   to 3 more.
 # - Rounding to 4 bits costs far less acceptance than leaving out a fifth of the layers.
 # - Any draft keeps the target's law. Whether it pays is a matter of its price.

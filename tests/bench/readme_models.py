@@ -32,15 +32,18 @@ def _with_error(row: dict[str, object], name: str, error: str) -> str:
 
 
 def acceptance_table() -> str:
-    """Acceptance per draft, temperature and number of drafts."""
+    """Acceptance per draft and temperature, the numbers of drafts side by side."""
+    groups: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for name in ("real_acceptance", "real_acceptance_gemma3"):
+        for row in rows(name) if (RESULTS / f"{name}.csv").is_file() else ():
+            groups.setdefault((row["model"], row["draft"], row["temperature"]), []).append(row)
     body = []
-    for row in [*rows("real_acceptance"), *rows("real_acceptance_gemma3")]:
-        numbers = [_three(row[name]) for name in ("overlap", "recursive", "k_seq", "optimum", "optimum_wor")]
-        lost = f"{100 * row['optimum_minus_k_seq']:.1f} ± {100 * row['difference_stderr']:.1f}"
-        body.append([str(row["model"]), draft_words(row["draft"]), f"{row['temperature']:g}", str(row["k"]), *numbers,
-                     lost])
-    return _table(["target", "draft", "T", "k", "one draft", "recursive", "K-SEQ", "optimum", "without replacement",
-                   "optimum − K-SEQ, points"], body)
+    for (model, draft, warmth), group in groups.items():
+        three = [" / ".join(_three(row[name]) for row in group)
+                 for name in ("recursive", "k_seq", "optimum", "optimum_wor")]
+        body.append([f"{model}, {draft_words(draft)}", f"{warmth:g}", _three(group[0]["overlap"]), *three])
+    return _table(["target, draft", "T", "one draft", "recursive", "K-SEQ", "optimum", "optimum without replacement"],
+                  body)
 
 
 def paths_table() -> str:

@@ -38,7 +38,7 @@ RULES = ("traversal", "winner_block", "lookahead_block")
 TOKENS, LEFT_OUT = 48, {"smollm2": 6, "gemma3": 2}
 SEARCHED, CONTEXTS = 16, {"smollm2": 128, "gemma3": 32}  # contexts of the search are not measured on
 ROUNDED = ("quantised:4", "quantised:3")
-BLOCK, BOUND_CONTEXTS, BOUND_SAMPLES, SEED = 8, 16, 32, 7
+PATH_CONTEXTS, BLOCK, BOUND_CONTEXTS, BOUND_SAMPLES, SEED = 128, 8, 8, 32, 7
 PACKAGES = ("torch", "transformers")
 SHARED = "one core of a machine that others used at the same time: times are noisy, ratios side by side less so"
 
@@ -134,12 +134,12 @@ def paths(model: str) -> None:
     draft = found_draft(model)
     pair = pair_of(model, draft)
     table = ot.compare_sequences(pair, measured_on(pair, model), rules=RULES, num_paths=(2, 4), draft_lengths=(4, 8),
-                                 seed=SEED, bound=None, patience=60.0)
+                                 contexts=PATH_CONTEXTS, seed=SEED, bound=None, patience=60.0)
     rows = [row for row in table.rows if (row["paths"], row["draft_length"]) in SHAPES]
     keep = ("rule", "paths", "draft_length", "efficiency", "stderr", "difference", "difference_stderr", "ratio",
             "ratio_stderr", "method")
     save("real_paths", [{"model": model, "draft": draft, **{key: row[key] for key in keep}, "temperature": 1.0,
-                         "contexts": CONTEXTS[model], "sets": 1} for row in rows], *PACKAGES)
+                         "contexts": PATH_CONTEXTS, "sets": 1} for row in rows], *PACKAGES)
 
 
 def bound(model: str) -> None:
