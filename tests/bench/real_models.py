@@ -1,10 +1,10 @@
 """Real language models: acceptance, tokens per call, the planner's choice and decoding speed of SmolLM2 and Gemma 3.
 
 Fetch them first: ``otspec models fetch smollm2``, and ``gemma3`` for its row. Drafts are made from the target: layers
-left out (a search over single layers and pairs), or weights rounded to few bits. Prompts are the contexts of the
-bundled trace as text: held-out modules and documentation of CPython, the last 48 tokens of each.
+left out (a search over single layers and pairs), or weights rounded to few bits (of Gemma: 4). Prompts are the contexts
+of the bundled trace as text: held-out modules and documentation of CPython, the last 48 tokens of each.
 
-Stages are run one by one and each writes its CSV: ``--stages layers acceptance paths planner decoding gemma``.
+Stages are run one by one and each writes its CSV: ``--stages layers acceptance paths``.
 Recordings are kept in the cache folder, so a stage that was interrupted goes on.
 """
 
@@ -25,7 +25,9 @@ import torch
 
 import otspec as ot
 from otspec.core.files import cache_folder
+from otspec.core.shortened import distance, lengthen, shorten, slack
 from otspec.core.table import Table
+from otspec.core.trace import log_probabilities, probabilities
 from otspec.decode.layer_search import search_layers
 from otspec.decode.skipping import skipped_layers
 from tests.bench.decoding import ASSISTED, Decoded, assisted
@@ -35,8 +37,9 @@ Row = dict[str, Any]
 DRAFT_COUNTS, TEMPERATURES = (2, 4, 8), (1.0, 0.6)
 SHAPES = ((2, 4), (4, 4), (4, 8))
 RULES = ("traversal", "winner_block", "lookahead_block")
-TOKENS, LEFT_OUT = 48, {"smollm2": 6, "gemma3": 2}
+TOKENS, LEFT_OUT = 48, 6
 SEARCHED, CONTEXTS = 16, {"smollm2": 128, "gemma3": 32}  # contexts of the search are not measured on
+KEPT = (256, 1024, 4096, 16384)  # largest masses of a law
 ROUNDED = ("quantised:4", "quantised:3")
 PATH_CONTEXTS, BLOCK, BOUND_CONTEXTS, BOUND_SAMPLES, SEED = 128, 8, 8, 32, 7
 PACKAGES = ("torch", "transformers")
@@ -73,14 +76,14 @@ def layers(model: str) -> None:
                      "seconds": round(time.perf_counter() - start, 1)})
         print(draft, round(overlap, 4), flush=True)  # noqa: T201
 
-    search_layers(pair.target, texts, LEFT_OUT[model], tick=note)
+    search_layers(pair.target, texts, LEFT_OUT, tick=note)
     save(f"real_layers_{model}", rows, *PACKAGES)
 
 
 def found_draft(model: str) -> str:
     """Return the draft that the search of `layers` found, from its CSV."""
     tried = Table.from_csv(RESULTS / f"real_layers_{model}.csv").rows
-    whole = [row for row in tried if row["left_out"] == LEFT_OUT[model]]
+    whole = [row for row in tried if row["left_out"] == LEFT_OUT]
     return str(max(whole, key=lambda row: row["overlap"])["draft"])
 
 
@@ -157,6 +160,30 @@ def bound(model: str) -> None:
         save("real_bound", rows, *PACKAGES)
 
 
+def shortened(model: str) -> None:
+    """What is lost by keeping the largest masses of a recorded law only, and what the bound on it says."""
+    whole = recorded(model, ROUNDED[0])
+    target, draft = whole.laws(slice(None))
+    best = {k: ot.optimal_acceptance(target, draft, k) for k in (1, 4)}
+    rows = []
+    for keep in KEPT:
+        short, lost = [], []
+        for law in (target, draft):
+            masses, ids = shorten(law, keep)
+            logs = log_probabilities(masses)
+            short.append(lengthen(probabilities(logs), ids, law.shape[-1]))
+            lost.append(distance(law, short[-1]).astype(np.float64))
+        for k, optimum in best.items():
+            moved = np.abs(ot.optimal_acceptance(*short, k) - optimum)
+            limit = slack((lost[0], lost[1]), short[1], ot.WithReplacement(k))
+            rows.append({"model": model, "keep": keep, "k": k, "megabytes_per_context": keep * 12e-6,
+                         "whole_megabytes": whole.vocab_size * 4e-6, "target_lost": float(lost[0].mean()),
+                         "draft_lost": float(lost[1].mean()), "largest_lost": float(max(map(np.max, lost))),
+                         "slack": float(limit.mean()), "optimum_moved": float(moved.mean()),
+                         "largest_share_of_slack": float((moved / limit).max()), "contexts": len(whole)})
+    save(f"real_shortened_{model}", rows, *PACKAGES)
+
+
 def planner(model: str) -> None:
     """What the planner recommends at a budget of drafted tokens, from recorded blocks: chains only."""
     rows = []
@@ -205,8 +232,8 @@ STAGES: dict[str, Callable[[], None]] = {
     "bound": lambda: bound("smollm2"),
     "planner": lambda: planner("smollm2"),
     "decoding": lambda: decoding("smollm2"),
-    "gemma_layers": lambda: layers("gemma3"),
-    "gemma": lambda: save("real_acceptance_gemma3", list(acceptance("gemma3", (found_draft("gemma3"),))), *PACKAGES),
+    "gemma": lambda: save("real_acceptance_gemma3", list(acceptance("gemma3", ROUNDED[:1])), *PACKAGES),
+    "shortened": lambda: shortened("gemma3"),
 }
 
 
