@@ -30,11 +30,13 @@ from otspec.reporting import settings as sizes
 from otspec.reporting.decoded import changed_since, spread
 from otspec.reporting.exact import agreement_summary, quantile_table
 from otspec.reporting.folder import FORMAT, ReportFolder
+from otspec.reporting.large import RECORDED_LEAST, RECORDED_SHARE, fewer, is_slow, smaller
 from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
 from otspec.reporting.pictures import METADATA, PICTURES, save
 from otspec.reporting.profiles import profile_summary
 from otspec.reporting.sequences import check_sequences, toy_summary
 from otspec.reporting.settings import Settings
+from otspec.reporting.shortened import shortened_note
 from otspec.reporting.study import Study
 
 RECORDED = "trace"  # subfolder that keeps the recording of a pair given without a trace
@@ -90,7 +92,7 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
     out : path
         Folder of the report. Stages that an earlier report finished there on the same inputs are reused.
     quick : bool
-        Fewer contexts, schemes and runs.
+        Fewer contexts, schemes and runs. Models that are slow on a CPU get fewer either way, and the page says so.
     settings : Settings, optional
         Exact size, instead of ``quick`` and ``seed``.
     force : bool
@@ -113,7 +115,9 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
         A pair that the trace was not recorded from.
     """
     start = time.perf_counter()
-    settings = settings or (sizes.quick if quick else sizes.full)(check_seed(seed))
+    if settings is None:
+        settings = (sizes.quick if quick else sizes.full)(check_seed(seed))
+        settings = smaller(settings) if is_slow(pair) else settings
     if prompts is not None and (pair is None or trace is not None):
         raise BadArgument("prompts: they are recorded from a pair. Fix: give target and draft, and no trace.")
     folder = ReportFolder(out, force=force)
@@ -148,7 +152,8 @@ def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: 
     if pair is None or (prompts is None and shipped and changed_since(pair, bundled.provenance) is None):
         return bundled
     if prompts is None:
-        prompts = _pocket_texts(bundled, RECORDED_CONTEXTS[quick])
+        wanted = RECORDED_CONTEXTS[quick]
+        prompts = _pocket_texts(bundled, fewer(wanted, RECORDED_SHARE, RECORDED_LEAST) if is_slow(pair) else wanted)
     place = folder.file(RECORDED)
     return record(pair, prompts, out=place, progress=progress, executor=executor)
 
@@ -218,6 +223,8 @@ def _write(folder: ReportFolder, study: Study, tables: dict[str, Table], verdict
              f"otspec {__version__}; {around['hardware']['cpu']}, {around['hardware']['cores']} cores. Sampled rules: "
              f"{study.settings.lists} draft lists per context, `stderr` is the sampling error of the mean over these "
              f"contexts. Share: (rule − single draft) / (optimum − single draft)."]
+    for note in (study.settings.note, shortened_note(trace, study.schemes)):
+        notes += ["", note] if note else []
     page = markdown("Optimal and practical verification of drafts", verdict, tables, drawn, notes)
     write_text(folder.file("report.md"), page)
 

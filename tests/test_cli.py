@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import otspec
+import otspec as ot
 from otspec.cli import main
 from otspec.core.table import Table
 from otspec.core.trace import Trace
@@ -228,10 +229,21 @@ def test_models_belong_together(tmp_path, capsys):
                                            "--prompts", str(tmp_path / "one.json"), "--out", str(tmp_path / "t"))
 
 
+def test_a_recording_of_the_largest_masses_says_what_it_loses(tmp_path, capsys):
+    (tmp_path / "one.json").write_text('["import os"]')
+    asked = ["record", "--prompts", str(tmp_path / "one.json"), "--out", str(tmp_path / "t.safetensors"), "--quiet"]
+    assert main([*asked, "--keep", "16"]) == 0
+    trace = ot.Trace.load(tmp_path / "t.safetensors")
+    assert ((trace.target > 0).sum(), trace.vocab_size) == (16, 2048)
+    assert trace.lost[0][0] > 0
+    assert "keep is 16 there, None here" in refused(capsys, *asked)
+
+
 def test_models_are_listed_and_training_needs_a_folder(capsys):
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert all((Path(at["target"]) / "config.json").is_file() for at in listed.values())
+    pairs = [listed[name] for name in ("pocket", "pocket-small")]
+    assert all((Path(at["target"]) / "config.json").is_file() for at in pairs)
     assert "--out: missing" in refused(capsys, "models", "train", "pocket")
 
 

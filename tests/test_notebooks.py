@@ -4,13 +4,17 @@ import jupytext
 import nbformat
 import pytest
 
-from notebooks.__main__ import FOLDER, execute
+from notebooks.__main__ import FOLDER, NEEDS, execute
+from otspec.decode.fetching.shelf import fetch_command, is_fetched
 
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.py"))
 
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(source):
+    model = NEEDS.get(source.stem)
+    if model is not None and not is_fetched(model):
+        pytest.skip(f"needs the model {model}: {fetch_command(model)}")
     assert all(cell.execution_count for cell in execute(source).cells if cell.cell_type == "code")
 
 

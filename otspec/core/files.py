@@ -53,3 +53,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Folder of what can be made again: ``$OTSPEC_CACHE``, ``$XDG_CACHE_HOME/otspec`` or ``~/.cache/otspec``."""
+    if own := os.environ.get("OTSPEC_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otspec"

@@ -5,6 +5,9 @@ unless asked otherwise. *The law of a trace is what its file says*: exponentials
 in float64. Rounding a log-probability ``l`` to half precision changes the mass by a factor of up to
 ``exp(2**-11 * |l|)``; since both laws are then taken at their word, every statement about a trace is exact.
 
+A recording may keep the largest masses of each law only (`otspec.core.shortened`): then the trace also says how far the
+stored law lies from the model's, `Trace.lost`, and refuses changes that would make this unknown.
+
 Files are safetensors, written and memory-mapped here so that reading a trace needs no extra package: 8 bytes of
 header length, a JSON header, then the arrays. A long recording is a folder of such files and an ``index.json``.
 """
@@ -23,12 +26,16 @@ from otspec.core.checks import as_law, as_tokens, check_temperature, on_host
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
+from otspec.core.schemes import DraftScheme, as_scheme
+from otspec.core.shards import check_shard, count_contexts
+from otspec.core.shortened import IDS, LOST, lengthen, refuse_change, slack
 from otspec.core.showing import card, public_names
 from otspec.core.storage import digest, map_arrays, write_arrays
 from otspec.core.truncation import check_cut
 
 FORMAT = "otspec-trace-1"
 INDEX = "index.json"
+SLACK_ROWS = 16  # laws that are sorted together
 Index = int | slice | np.ndarray | Sequence[int]
 
 
@@ -63,8 +70,8 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         if not self._shards:
             raise BadFile(f"{source}: holds no context. Fix: record at least one prompt.")
         for shard in self._shards:
-            _check_shard(shard, self._shards[0], source)
-        self._starts = np.cumsum([0, *(_length(shard) for shard in self._shards)])
+            check_shard(shard, self._shards[0], source, self.provenance)
+        self._starts = np.cumsum([0, *(count_contexts(shard) for shard in self._shards)])
 
     @classmethod
     def from_laws(cls, target: Any, draft: Any, *, contexts: Any = None, provenance: Mapping[str, Any] | None = None,
@@ -143,7 +150,37 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
     @property
     def vocab_size(self) -> int:
         """Number of tokens ``V``."""
-        return int(self._first("draft").shape[-1])
+        return int(self.provenance["vocab_size"] if self.shortened else self._first("draft").shape[-1])
+
+    @property
+    def shortened(self) -> bool:
+        """Whether the largest masses of each law were recorded only."""
+        return f"target{IDS}" in self._shards[0]
+
+    @property
+    def lost(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance in total variation of the stored target and draft laws from the models', ``[n]`` each, at most.
+
+        Zeros of a trace of whole laws, whose law is what its file says, half precision included.
+        """
+        if not self.shortened:
+            return np.zeros(len(self)), np.zeros(len(self))
+        return self._stored(f"target{LOST}", slice(None)), self._stored(f"draft{LOST}", slice(None))
+
+    def optimum_slack(self, scheme: DraftScheme | int) -> np.ndarray:
+        """How far the optimum of a scheme for the stored laws may lie from that for the models' laws, ``[n]``.
+
+        Raises
+        ------
+        SchemeMismatch
+            A shortened trace, and a scheme without such a bound.
+        """
+        if not self.shortened:
+            return np.zeros(len(self))
+        parts = [slice(start, start + SLACK_ROWS) for start in range(0, len(self), SLACK_ROWS)]
+        target, draft = self.lost
+        return np.concatenate([slack((target[part], draft[part]), self._laws("draft", part), as_scheme(scheme))
+                               for part in parts])
 
     @property
     def draft_length(self) -> int:
@@ -208,11 +245,14 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
 
     def with_temperature(self, temperature: float) -> Trace:
         """Return the trace of both laws raised to ``1 / temperature``; 0 keeps the largest mass only."""
-        return self._with({"temperature": check_temperature(temperature)})
+        temperature = check_temperature(temperature)
+        refuse_change(self.shortened, f"temperature: {temperature}", f"temperature={temperature}")
+        return self._with({"temperature": temperature})
 
     def truncated(self, top_k: int | None = None, top_p: float | None = None) -> Trace:
         """Return the trace of both laws restricted to their ``top_k`` largest masses, then to mass ``top_p``."""
         top_k, top_p = check_cut(top_k, top_p)
+        refuse_change(self.shortened, f"top_k, top_p: {top_k}, {top_p}", f"top_k={top_k}, top_p={top_p}")
         return self._with({"top_k": top_k, "top_p": top_p})
 
     def __len__(self) -> int:
@@ -267,7 +307,9 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         return probabilities(self._stored(name, index), f"{self._source}: {name}")
 
     def _laws(self, which: str, index: Index) -> np.ndarray:
-        if which in self._shards[0]:
+        if self.shortened:
+            law = lengthen(self._decoded(which, index), self._stored(f"{which}{IDS}", index), self.vocab_size)
+        elif which in self._shards[0]:
             law = self._decoded(which, index)
         else:  # the laws after the contexts are the first rows of the blocks
             law = probabilities(self._stored(f"{which}_rows", index)[..., 0, :], f"{self._source}: {which}")
@@ -343,31 +385,3 @@ def read_index(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(f"{folder / INDEX}: not the index of a recording ({error}). "
                       f"Fix: copy the folder again, or record into an empty one.") from None
-
-
-def _length(shard: Mapping[str, np.ndarray]) -> int:
-    return len(next(iter(shard.values())))
-
-
-def _check_shard(shard: Mapping[str, np.ndarray], first: Mapping[str, np.ndarray], source: str) -> None:
-    """Compare one shard's arrays with what a trace holds and with the first shard."""
-    shapes = {name: array.shape for name, array in shard.items()}
-    kinds = ({"target", "draft"}, {"target_rows", "draft_rows", "tokens"})
-    problem = None
-    if set(shapes) - {"contexts"} not in kinds:
-        problem = f"arrays {sorted(shapes)}, expected target and draft"
-    elif len({shape[0] for shape in shapes.values()}) != 1 or _length(shard) == 0:
-        problem = f"arrays of different or no length: {shapes}"
-    elif {name: (a.dtype, a.shape[1:]) for name, a in shard.items()} != \
-            {name: (a.dtype, a.shape[1:]) for name, a in first.items()}:
-        problem = f"shards that differ in shape or dtype: {shapes}"
-    elif "target" in shapes and not (len(shapes["target"]) == 2 and shapes["target"] == shapes["draft"]):
-        problem = f"laws that are not [n V]: {shapes}"
-    elif "tokens" in shapes:
-        size, length = shapes["tokens"]
-        vocabulary = shapes["target_rows"][-1]
-        if (shapes["target_rows"], shapes["draft_rows"]) != ((size, length + 1, vocabulary),
-                                                             (size, length, vocabulary)):
-            problem = f"rows that are not [n L+1 V], [n L V], [n L]: {shapes}"
-    if problem:
-        raise BadFile(f"{source}: {problem}. Fix: record it again, or use Trace.from_laws.")

@@ -19,8 +19,9 @@ from typing import Any
 from otspec.core.errors import BadArgument, ShapeMismatch, UnknownName
 from otspec.core.names import did_you_mean
 from otspec.decode.arguments import as_token_ids
-from otspec.decode.skipping import PREFIX, skip_layers
-from otspec.decode.weights import check_hashes, fingerprint, load_model, load_tokenizer, locate, need_transformers
+from otspec.decode.derived import derive, is_derived
+from otspec.decode.hashes import check_hashes
+from otspec.decode.weights import fingerprint, load_model, load_tokenizer, locate, need_transformers
 
 POCKET = Path(__file__).resolve().parents[1] / "data" / "pocket"
 POCKET_PAIRS = {"pocket": ("target", "draft"), "pocket-small": ("target", "draft-small")}
@@ -114,15 +115,17 @@ def load_pair(
     name : {"pocket", "pocket-small"}, optional
         A pair that ships with otspec: one target, with its draft or with a much weaker one.
     target, draft : str or Path, optional (draft: also several)
-        Instead of `name`: two folders in the Hugging Face layout, or two hub ids (``"owner/model"``). The
-        tokenizer lies in the folder or in the one above. A draft ``"skip:8-20"`` is the target without those layers
-        (numbers or ranges, ends included, the first layer being 0), its weights shared. A list of drafts makes a pair
-        for drafters that read several models; the first is its ``draft``, the rest its ``others``.
+        Instead of `name`: two folders in the Hugging Face layout, hub ids (``"owner/model"``), GGUF files or folders
+        with one, or names that ``otspec models fetch`` knows. The tokenizer lies in the folder, in the one above, or in
+        the GGUF file. A draft ``"skip:8-20"`` is the target without those layers (numbers or ranges, ends included,
+        the first layer being 0), its weights shared; ``"quantised:4"`` is the target with its matrices rounded to 4
+        bits in groups of 32 (a draft for study: no faster than the target). A list of drafts makes a pair for drafters
+        that read several models; the first is its ``draft``, the rest its ``others``.
     device : str
         ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
     dtype : {"auto", "float32", "float64", "bfloat16", "float16"}
-        ``"auto"``: float32 on CPU and for the pocket models; on CUDA what the model's configuration says. The
-        two half precisions are refused on CPU.
+        ``"auto"``: float32 on CPU, for the pocket models and for GGUF files; on CUDA what the model's configuration
+        says. The two half precisions are refused on CPU.
 
     Returns
     -------
@@ -132,7 +135,8 @@ def load_pair(
     Raises
     ------
     BadFile
-        A folder that is missing or incomplete, a pocket file whose hash is wrong, a hub model that cannot be had.
+        A folder that is missing or incomplete, a pocket or fetched file whose hash is wrong, a GGUF file that is cut
+        off or of an unknown architecture, a named model that was not fetched, a hub model that cannot be had.
     ShapeMismatch
         Two models with different vocabularies.
     BadArgument
@@ -140,7 +144,7 @@ def load_pair(
     UnknownName
         A `name` that is no pocket pair.
     MissingExtra
-        transformers is not installed.
+        transformers is not installed, or what it needs to read GGUF files.
 
     Examples
     --------
@@ -156,11 +160,11 @@ def load_pair(
     if pocket:
         check_hashes(POCKET)
     drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
-    skips = [str(at) for at in drafts if str(at).startswith(PREFIX)]
-    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if str(at) not in skips)]
+    made = [str(at) for at in drafts if is_derived(at)]
+    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if not is_derived(at))]
     loaded = iter([(load_model(source, number, place), load_tokenizer(source)) for source in sources])
     model, tokenizer = next(loaded)
-    models = [(skip_layers(model, str(at)), tokenizer) if str(at) in skips else next(loaded) for at in drafts]
+    models = [(derive(model, at), tokenizer) if is_derived(at) else next(loaded) for at in drafts]
     names = [tokens for _, tokens in ((model, tokenizer), *models) if tokens is not None]
     return Pair(
         target=model,
@@ -170,7 +174,7 @@ def load_pair(
         draft_name=f"{name}/draft" if pocket else ", ".join(map(str, drafts)),
         vocab_size=min(common_vocab_size(_width(model), _width(one), tokenizer, tokens) for one, tokens in models),
         device=place,
-        fingerprint=_fingerprint(sources, " ".join(skips)),
+        fingerprint=_fingerprint(sources, " ".join(made)),
         others=tuple(one for one, _ in models[1:]),
     )
 
@@ -248,9 +252,9 @@ def resolve_device(device: str) -> str:
     return f"cuda:{index}"
 
 
-def _fingerprint(sources: list[str | Path], skips: str) -> str:
-    if skips:
-        return hashlib.sha256(f"{fingerprint(*sources)} {skips}".encode()).hexdigest()
+def _fingerprint(sources: list[str | Path], made: str) -> str:
+    if made:
+        return hashlib.sha256(f"{fingerprint(*sources)} {made}".encode()).hexdigest()
     if all(Path(source).resolve().parent == POCKET for source in sources):
         check_hashes(POCKET)
         return fingerprint(*sources, weights_only=True)  # the name that the bundled trace gives the pair

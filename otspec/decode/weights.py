@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadFile, MissingExtra
-from otspec.core.files import sha256, write_json
+from otspec.core.files import sha256
+from otspec.decode.fetching.catalogue import CATALOGUE
+from otspec.decode.fetching.shelf import fetched
+from otspec.decode.gguf import gguf_in, is_gguf, load_gguf, place_of
 from otspec.decode.identity import canonical
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -29,10 +32,11 @@ def need_transformers(caller: str) -> None:
 
 
 def locate(location: str | Path, which: str) -> str | Path:
-    """Return a model folder as a Path, or a hub id as a str.
+    """Return a model folder or a GGUF file as a Path, or a hub id as a str.
 
-    What looks like a path never reaches the hub: a Path, anything but ``"name"`` or ``"owner/name"``, and an
-    ``"owner/name"`` whose first part is a folder here.
+    A name that ``otspec models fetch`` knows stands for the folder it was fetched to. What looks like a path never
+    reaches the hub: a Path, anything but ``"name"`` or ``"owner/name"``, and an ``"owner/name"`` whose first part is a
+    folder here.
 
     Parameters
     ----------
@@ -43,14 +47,21 @@ def locate(location: str | Path, which: str) -> str | Path:
     Raises
     ------
     BadFile
-        A folder that is not there, or lacks its configuration or its weights.
+        A folder that is not there, or lacks its configuration or its weights, or holds several GGUF files; a name of
+        the catalogue that was not fetched.
     """
     folder = Path(location).expanduser()
-    expected = "a model folder with config.json and *.safetensors"
+    expected = "a model folder with config.json and *.safetensors, or a .gguf file"
     if folder.is_dir():
-        if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-            raise BadFile(f"{which}: {folder} is no model folder; expected {expected}")
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return folder
+        if file := gguf_in(folder, which):
+            return file
+        raise BadFile(f"{which}: {folder} is no model folder; expected {expected}")
+    if folder.is_file() and is_gguf(folder):
         return folder
+    if isinstance(location, str) and location in CATALOGUE:
+        return fetched(location, which)
     local = folder.exists() or (len(folder.parts) > 1 and Path(folder.parts[0]).is_dir())
     if isinstance(location, str) and _HUB_ID.fullmatch(location) and not local:
         return location
@@ -78,6 +89,9 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
+    if is_gguf(source):
+        with quiet():
+            return _filled(source, load_gguf(Path(source), dtype)).to(device).eval().requires_grad_(False)
     try:
         with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -93,6 +107,11 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
             f"{source}: could not be loaded as a causal language model ({type(error).__name__}: {error}); expected "
             "config.json and safetensors weights of an architecture that transformers knows"
         ) from error
+    return _filled(source, loaded).to(device).eval().requires_grad_(False)
+
+
+def _filled(source: str | Path, loaded: Any) -> Any:
+    """Return the model of a pair of model and report, refused where weights are missing."""
     model, report = loaded  # as output_loading_info asks
     for kind in ("missing_keys", "mismatched_keys"):
         if names := sorted(map(str, report.get(kind) or ())):
@@ -100,7 +119,7 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
                 f"{source}: {len(names)} {kind.replace('_', ' ')}, the first is {names[0]}; the weights do not belong "
                 "to this config.json, fetch the folder again"
             )
-    return model.to(device).eval().requires_grad_(False)
+    return model
 
 
 def tokenizer_folder(source: Path) -> Path | None:
@@ -109,24 +128,24 @@ def tokenizer_folder(source: Path) -> Path | None:
 
 
 def load_tokenizer(source: str | Path) -> Any:
-    """Load the tokenizer in a model folder or in the folder above it; None if there is none.
+    """Load the tokenizer in a GGUF file, in a model folder or in the folder above it; None if there is none.
 
     Raises
     ------
     BadFile
         There are tokenizer files, but they cannot be loaded.
     """
-    if isinstance(source, Path):
-        folder = tokenizer_folder(source)
-        if folder is None:
+    where, inside = place_of(source)
+    if isinstance(source, Path) and not inside:
+        where = tokenizer_folder(source)
+        if where is None:
             return None
-        source = folder
     from transformers import AutoTokenizer
 
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(
-                source, trust_remote_code=False, local_files_only=isinstance(source, Path)
+                where, trust_remote_code=False, local_files_only=isinstance(source, Path), **inside
             )
     except Exception as error:  # as for the models
         raise BadFile(f"{source}: the tokenizer could not be loaded ({type(error).__name__}: {error})") from error
@@ -139,13 +158,15 @@ def fingerprint(*sources: str | Path, weights_only: bool = False) -> str:
     ----------
     *sources : str or Path
         From `locate`. Of a folder count the weights, the configuration without what says nothing about the laws,
-        and the tokenizer's files.
+        and the tokenizer's files; a GGUF file counts as a whole.
     weights_only : bool
         For folders whose other files are known to be as they were shipped.
     """
     digest = hashlib.sha256()
     for source in sources:
-        if isinstance(source, Path):
+        if is_gguf(source):
+            digest.update(bytes.fromhex(sha256(source)))
+        elif isinstance(source, Path):
             for file in sorted(source.glob("*.safetensors")):
                 digest.update(bytes.fromhex(sha256(file)))
             if not weights_only:
@@ -171,34 +192,6 @@ def _settings(folder: Path) -> dict[str, Any]:
         if tokenizer and (file := tokenizer / name).is_file():
             found[name] = sha256(file)
     return found
-
-
-def check_hashes(folder: str | Path) -> None:
-    """Compare every file that ``hashes.json`` of a folder lists with its SHA-256.
-
-    Raises
-    ------
-    BadFile
-        The list or a listed file is missing, or a file was altered.
-    """
-    folder = Path(folder)
-    listed = folder / "hashes.json"
-    if not listed.is_file():
-        raise BadFile(f"{listed}: missing; the pocket models come with the SHA-256 of their files, reinstall otspec")
-    for name, expected in json.loads(listed.read_text(encoding="utf-8")).items():
-        file = folder / name
-        if not file.is_file():
-            raise BadFile(f"{file}: missing; reinstall otspec")
-        if (found := sha256(file)) != expected:
-            raise BadFile(f"{file}: SHA-256 {found[:12]}..., expected {expected[:12]}...: altered; reinstall otspec")
-
-
-def write_hashes(folder: str | Path) -> None:
-    """Write ``hashes.json`` with the SHA-256 of every file of the pocket layout below `folder`."""
-    folder = Path(folder)
-    patterns = ("NOTICE", "*.json", "*/*.json", "*/*.safetensors")
-    files = sorted(path for pattern in patterns for path in folder.glob(pattern) if path.name != "hashes.json")
-    write_json(folder / "hashes.json", {path.relative_to(folder).as_posix(): sha256(path) for path in files})
 
 
 @contextlib.contextmanager

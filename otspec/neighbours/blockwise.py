@@ -21,8 +21,8 @@ from otspec.core.files import replacing
 from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 from otspec.decode.arguments import as_token_lists
+from otspec.decode.hashes import check_hashes
 from otspec.decode.models import POCKET
-from otspec.decode.weights import check_hashes
 from otspec.neighbours.jacobi_pair import model_reader
 from otspec.neighbours.lattice import Bigram, Lattice, verified_prefix
 

@@ -24,11 +24,12 @@ import numpy as np
 
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, BadFile, UnknownName
-from otspec.core.files import sha256, write_json
+from otspec.core.files import cache_folder, sha256, write_json
 from otspec.core.names import did_you_mean
 from otspec.core.progress import progress_bar
+from otspec.core.shortened import IDS, LOST, distance, lengthen, shorten
 from otspec.core.storage import map_arrays, write_arrays
-from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, read_index
+from otspec.core.trace import FORMAT, INDEX, Trace, log_probabilities, probabilities, read_index
 from otspec.core.versions import installed, major, warn_of_other
 from otspec.decode.arguments import as_token_lists, check_seed, check_warp
 from otspec.decode.drafters.paths import Paths
@@ -49,7 +50,7 @@ Shard = dict[str, np.ndarray]
 
 def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | None = None, temperature: float = 1.0,
            top_k: int | None = None, top_p: float | None = None, draft_length: int = 0, seed: int = 0,
-           batch_size: int | None = None, positions: str | int = "last", progress: bool = True,
+           batch_size: int | None = None, positions: str | int = "last", keep: int | None = None, progress: bool = True,
            executor: Executor | None = None, retries: int = 2) -> Trace:
     """Record the laws of a pair after every context.
 
@@ -70,6 +71,10 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
         Prompts per model call; by default as many as keep their laws within 256 MB.
     positions : "last" or int
         Record after each whole prompt, or also after the prefixes that are shorter by multiples of this stride.
+    keep : int, optional
+        Store so many of the largest masses of each law only, and how far the stored law lies from the model's
+        (`Trace.lost`). A law over 262,144 tokens takes 0.5 MB whole, 0.025 MB with 4,096 of them. Temperature and
+        truncation have to be chosen here then.
     progress : bool
         Show a progress bar on a terminal.
     executor : concurrent.futures.Executor, optional
@@ -99,11 +104,13 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
     check_room(pair, Paths(1, max(1, int(draft_length))), longest + int(draft_length))
     size = max(1, ENTRIES // ((2 * draft_length + 2) * pair.vocab_size)) if batch_size is None else \
         check_positive("batch_size", batch_size)
-    request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions)
+    kept = _check_keep(keep, int(draft_length))
+    request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions) | \
+        ({} if kept is None else {"keep": kept})
     hire = hired(pair, executor, retries, _record_batch)
 
     def shards(done: int) -> Iterator[Shard]:
-        batches = ((texts[start:stop], start, longest, warp, int(draft_length), seed)
+        batches = ((texts[start:stop], start, longest, warp, int(draft_length), seed, kept)
                    for start, stop in _batches(done, len(texts), size))
         with progress_bar(len(texts), "contexts", progress, done) as bar:
             for shard in hire(batches):
@@ -212,13 +219,6 @@ def build_pocket_trace(out: str | os.PathLike[str] = POCKET_TRACE, *, contexts: 
     return Trace.load(out)
 
 
-def cache_folder() -> Path:
-    """Folder of recordings that can be made again."""
-    if own := os.environ.get("OTSPEC_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otspec"
-
-
 def _at_temperature(trace: Trace, temperature: float) -> Trace:
     return trace if temperature == 1 else trace.with_temperature(temperature)
 
@@ -252,7 +252,7 @@ def _provenance(pair: Any, texts: Sequence[Sequence[int]], warp: Mapping[str, An
 
 
 def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: int, warp: dict[str, Any],
-                  draft_length: int, seed: int) -> Shard:
+                  draft_length: int, seed: int, keep: int | None) -> Shard:
     """Laws of both models after each text, and along one drafted block each."""
     if draft_length == 0:
         stored = dict(zip(("target", "draft"), laws_after(pair, texts, warp, width), strict=True))
@@ -263,11 +263,29 @@ def _record_batch(pair: Any, texts: Sequence[Sequence[int]], first: int, width: 
                                                                       uniforms, width + draft_length))
         stored = {"target_rows": target, "draft_rows": draft}
         tokens = {"tokens": drafted.cpu().numpy().astype(np.int32)}
-    arrays = {name: log_probabilities(law.cpu().numpy()) for name, law in stored.items()} | tokens
+    laws = {name: law.cpu().numpy() for name, law in stored.items()}
+    arrays = {name: log_probabilities(law) for name, law in laws.items()} if keep is None else \
+        {part: array for name, law in laws.items() for part, array in _shortened(name, law, keep).items()}
+    arrays |= tokens
     contexts = np.full((len(texts), width), -1, dtype=np.int32)
     for row, text in enumerate(texts):
         contexts[row, width - len(text) :] = text
     return arrays | {"contexts": contexts}
+
+
+def _shortened(name: str, law: np.ndarray, keep: int) -> Shard:
+    """Largest masses of laws ``[n V]`` with their tokens, and the distance of what will be read from the laws."""
+    masses, ids = shorten(law, keep)
+    logs = log_probabilities(masses)
+    lost = distance(law, lengthen(probabilities(logs), ids, law.shape[-1]))
+    return {name: logs, f"{name}{IDS}": ids, f"{name}{LOST}": lost}
+
+
+def _check_keep(keep: int | None, draft_length: int) -> int | None:
+    if keep is not None and draft_length:
+        raise BadArgument(f"keep: {keep} with draft_length={draft_length}, whose tokens are drawn from whole laws. "
+                          f"Fix: keep=None, or draft_length=0.")
+    return None if keep is None else check_positive("keep", keep)
 
 
 def _to_folder(folder: Path, request: dict[str, Any], total: int, shards: Any) -> Trace:
@@ -316,6 +334,9 @@ def _open_folder(folder: Path, request: dict[str, Any], total: int) -> dict[str,
 
 
 def _refuse_other(found: Mapping[str, Any], request: Mapping[str, Any], where: Path) -> None:
+    if found.get("keep") != request.get("keep"):
+        raise BadFile(f"{where}: holds another recording: keep is {found.get('keep')} there, {request.get('keep')} "
+                      f"here. Fix: give a new folder or file, or the same keep.")
     for key, value in request.items():
         if key in VERSIONS:
             continue

@@ -135,6 +135,8 @@ class Settings:
         Target calls of each decoding run, about.
     large_calls : int
         The same for models that are not small (50 million parameters, or a device): a user's own may be slow.
+    note : str
+        What the page is to say of the size.
     blocks : int
         Contexts after which a block is recorded.
     draft_length : int
@@ -162,6 +164,7 @@ class Settings:
     path_contexts: int = 160
     seed: int = 0
     large_calls: int = 150
+    note: str = ""
 
 
 def full(seed: int = 0) -> Settings:

@@ -22,8 +22,9 @@ import numpy as np
 
 from otspec.core.errors import BadArgument, OtspecError, ShapeMismatch
 from otspec.core.files import write_json
+from otspec.decode.hashes import write_hashes
 from otspec.decode.models import POCKET, resolve_device
-from otspec.decode.weights import load_model, need_transformers, write_hashes
+from otspec.decode.weights import load_model, need_transformers
 from otspec.train.corpus import Corpus, build_corpus
 from otspec.train.evaluation import mean_overlap, source_loss
 from otspec.train.fit import Fit, OutOfTimeError, Run

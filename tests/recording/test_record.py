@@ -285,3 +285,19 @@ def test_only_other_major_versions_warn(pair, tmp_path, old, warns):
 def test_the_bundled_trace_is_the_pocket_pairs_by_name_and_by_folder():
     by_folder = load_pair(target=POCKET / "target", draft=POCKET / "draft", device="cpu")
     assert by_folder.fingerprint == load_trace("pocket").provenance["fingerprint"]
+
+
+def test_a_recording_of_the_largest_masses(tmp_path):
+    pocket, prompts = load_pair("pocket", device="cpu"), [[5, 6, 7], [8, 9]]
+    whole = record(pocket, prompts, progress=False)
+    short = record(pocket, prompts, out=tmp_path / "short", keep=64, progress=False)
+    assert (short.vocab_size, short.shortened, whole.shortened) == (2048, True, False)
+    for mine, theirs, lost in zip(short.laws(), whole.laws(), short.lost, strict=True):
+        # the whole trace is itself rounded to half precision: by a factor of exp(2**-11 * 20) at most
+        assert np.allclose(0.5 * np.abs(mine - theirs).sum(-1), lost, atol=0.01)
+        assert (lost < 0.5).all()
+    for keep in (32, None):
+        with pytest.raises(BadFile, match=rf"keep is 64 there, {keep} here"):
+            record(pocket, prompts, out=tmp_path / "short", keep=keep, progress=False)
+    with pytest.raises(BadArgument, match="whose tokens are drawn from whole laws"):
+        record(pocket, prompts, keep=64, draft_length=2, progress=False)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadArgument
+from otspec.decode.derived import is_derived
+from otspec.decode.gguf import place_of
 from otspec.decode.identity import identity
 from otspec.decode.models import POCKET_PAIRS, Pair, _fingerprint, _locations, common_vocab_size, load_pair
-from otspec.decode.skipping import PREFIX
 from otspec.decode.weights import load_tokenizer, locate, need_transformers
 
 _LOCK = threading.Lock()
@@ -95,12 +96,12 @@ class Front:
         """
         need_transformers("otspec.decode")
         target, draft = _locations(recipe.name, recipe.target, recipe.draft)
-        skips = str(draft) if str(draft).startswith(PREFIX) else ""
-        sources = [locate(target, "target"), *([] if skips else [locate(draft, "draft")])]
+        made = str(draft) if is_derived(draft) else ""
+        sources = [locate(target, "target"), *([] if made else [locate(draft, "draft")])]
         both = [sources[0], sources[-1]]
         tokenizers = [load_tokenizer(source) for source in both]
         names = (f"{recipe.name}/target", f"{recipe.name}/draft") if recipe.name else (str(target), str(draft))
-        return cls(*names, common_vocab_size(*map(_width, both), *tokenizers), _fingerprint(sources, skips),
+        return cls(*names, common_vocab_size(*map(_width, both), *tokenizers), _fingerprint(sources, made),
                    tokenizers[0] if tokenizers[0] is not None else tokenizers[1])
 
 
@@ -152,8 +153,8 @@ def check_same(pair: Pair, expected: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(value: Any) -> Any:
-    """Return folders by their full path, since a worker may run in another folder."""
-    if isinstance(value, Path) or (isinstance(value, str) and Path(value).expanduser().is_dir()):
+    """Return folders and files by their full path, since a worker may run in another folder."""
+    if isinstance(value, Path) or (isinstance(value, str) and Path(value).expanduser().exists()):
         return str(Path(value).expanduser().resolve())
     return value
 
@@ -165,5 +166,7 @@ def _dtype(pair: Pair) -> str:
 def _width(source: str | Path) -> int:
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=isinstance(source, Path))
+    where, inside = place_of(source)
+    config = AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=isinstance(source, Path),
+                                        **inside)
     return int(config.get_text_config().vocab_size)
