@@ -1,9 +1,10 @@
-"""One call from a pair of models to a certified comparison: tables, figures and a page that shows them.
+"""One call from a pair of models to a decision and its evidence: a summary, figures, certified comparisons.
 
-A report holds, for every draft scheme, the certified optimum and the acceptance of every rule; their distance over
-contexts; decoding runs beside their own predictions; efficiency over the draft length; rules for whole paths beside
-their optimum; agreement of couplings. Each part is a stage whose result stays in the output folder, so that a report
-can be interrupted and run again.
+A report opens with at most twelve lines: which drafts and rule to use, how far they are from what any rule could do,
+what the field's default loses, and whether all was certified and confirmed. It holds, for every draft scheme, the
+certified optimum and the acceptance of every rule; their distance over contexts; decoding runs beside their own
+predictions; efficiency over the draft length; rules for whole paths beside their optimum; agreement of couplings. Each
+part is a stage whose result stays in the output folder, so that a report can be interrupted and run again.
 """
 
 from __future__ import annotations
@@ -27,17 +28,22 @@ from otspec.decode.arguments import check_seed
 from otspec.decode.models import POCKET, Pair
 from otspec.recording.record import load_trace, record
 from otspec.reporting import settings as sizes
+from otspec.reporting.advice import decoded_choices
 from otspec.reporting.decoded import changed_since, spread
 from otspec.reporting.exact import agreement_summary, quantile_table
 from otspec.reporting.folder import FORMAT, ReportFolder
+from otspec.reporting.html import page
 from otspec.reporting.large import RECORDED_LEAST, RECORDED_SHARE, fewer, is_slow, smaller
-from otspec.reporting.page import CERTIFICATE, Verdict, judge, markdown, surroundings
+from otspec.reporting.markdown import markdown
+from otspec.reporting.page import CERTIFICATE, Verdict, judge, surroundings
 from otspec.reporting.pictures import METADATA, PICTURES, save
 from otspec.reporting.profiles import profile_summary
+from otspec.reporting.sections import sections
 from otspec.reporting.sequences import check_sequences, toy_summary
 from otspec.reporting.settings import Settings
 from otspec.reporting.shortened import shortened_note
 from otspec.reporting.study import Study
+from otspec.reporting.summary import Line, summary
 
 RECORDED = "trace"  # subfolder that keeps the recording of a pair given without a trace
 RECORDED_CONTEXTS = {False: 128, True: 32}  # of such a recording, full and quick
@@ -50,7 +56,9 @@ class Report:
     Attributes
     ----------
     out : Path
-        Its folder; ``report.md`` is the page, ``report.json`` holds all numbers.
+        Its folder; ``report.html`` and ``report.md`` are the page, ``report.json`` holds all numbers.
+    summary : tuple of Line
+        The first lines of the page, at most twelve.
     tables : dict of str to Table
     verdict : Verdict
     skipped : str or None
@@ -60,6 +68,7 @@ class Report:
     """
 
     out: Path
+    summary: tuple[Line, ...]
     tables: dict[str, Table]
     verdict: Verdict
     skipped: str | None
@@ -71,8 +80,8 @@ class Report:
         return 0 if self.verdict.ok else 1
 
     def __str__(self) -> str:
-        """Verdict, sentence by sentence, and where to read on."""
-        return "\n".join([*self.verdict.sentences, f"Report: {self.out / 'report.md'} ({self.seconds:.1f} s)"])
+        """Summary, and where to read on."""
+        return "\n".join([*map(str, self.summary), f"Report: {self.out / 'report.html'} ({self.seconds:.1f} s)"])
 
 
 def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: Pair | None = None,
@@ -132,13 +141,16 @@ def build_report(*, trace: Trace | str | os.PathLike[str] | None = None, pair: P
     agreements = Table([{"outside": row["outside"]} for name in ("agreement_summary", "couplings")
                         for row in tables[name].rows])
     verdict = judge(tables["acceptance"], agreements, tables["decoding"], skipped,
-                    check_sequences(tables["toys"], tables["sequences"], study.no_paths))
+                    check_sequences(tables["toys"], tables["sequences"], study.no_paths),
+                    decoded_choices(tables["advice"]))
     for name, table in tables.items():
         if len(table):
             table.to_csv(folder.file(f"tables/{name}.csv"))
     seconds = time.perf_counter() - start
-    _write(folder, study, tables, verdict, drawn, skipped, seconds)
-    return Report(folder.path, tables, verdict, skipped, seconds)
+    lines = summary(study.trace, study.contexts.size, tables, verdict,
+                    {"advice": study.no_advice, "decoding": skipped})
+    _write(folder, study, tables, verdict, drawn, lines, seconds)
+    return Report(folder.path, tuple(lines), tables, verdict, skipped, seconds)
 
 
 def _laws(trace: Any, pair: Pair | None, prompts: Iterable[Any] | None, folder: ReportFolder, quick: bool,
@@ -172,7 +184,7 @@ def _tables(study: Study) -> dict[str, Table]:
     agreement = study.agreement()
     decoding, efficiency = study.decoding(), study.efficiency()
     toys, sequences = study.toys(), study.sequences()
-    return {"acceptance": acceptance, "gap_by_context": gaps,
+    return {"advice": study.advice(), "acceptance": acceptance, "gap_by_context": gaps,
             "gap_quantiles": Table(quantile_table(gaps).rows, acceptance.metadata), "agreement_vs_tv": agreement,
             "agreement_summary": Table(agreement_summary(agreement).rows, acceptance.metadata),
             "couplings": study.couplings(), "decoding": decoding, "efficiency": efficiency,
@@ -205,28 +217,34 @@ def _draw(folder: ReportFolder, tables: dict[str, Table], bar: Any) -> set[str]:
 
 
 def _write(folder: ReportFolder, study: Study, tables: dict[str, Table], verdict: Verdict, drawn: set[str],
-           skipped: str | None, seconds: float) -> None:
-    trace, around = study.trace, surroundings()
+           lines: list[Line], seconds: float) -> None:
+    trace, around, skipped = study.trace, surroundings(), study.no_models
     about = {"contexts": len(trace), "vocab_size": trace.vocab_size, "fingerprint": trace.fingerprint,
              "provenance": trace.provenance}
     whole = {"format": FORMAT, "otspec": __version__, "ok": verdict.ok, "certified": verdict.certified,
              "dominated": verdict.dominated, "confirmed": verdict.confirmed, "sequences": verdict.sequences,
-             "verdict": list(verdict.sentences), "certificate": CERTIFICATE, "decoding_skipped": skipped,
+             "summary": {line.about: line.text for line in lines}, "verdict": list(verdict.sentences),
+             "certificate": CERTIFICATE, "decoding_skipped": skipped, "advice_skipped": study.no_advice,
              "paths_skipped": study.no_paths, "settings": study.describe(), "trace": about,
              "pair_fingerprint": None if skipped else study.pair_fingerprint, **around, "seconds": round(seconds, 2),
              "figures": sorted(drawn), "tables": {name: table.rows for name, table in tables.items()}}
     write_json(folder.file("report.json"), whole)
+    notes = [CERTIFICATE, _made(study, around)]
+    notes += filter(None, (study.settings.note, shortened_note(study.trace, study.schemes)))
+    parts = sections(tables)
+    write_text(folder.file("report.md"), markdown(lines, parts, tables, verdict, drawn, notes))
+    figures = {name: folder.file(f"figures/{name}.svg").read_text(encoding="utf-8") for name in sorted(drawn)}
+    write_text(folder.file("report.html"), page(lines, parts, tables, verdict, figures, notes))
+
+
+def _made(study: Study, around: dict[str, Any]) -> str:
+    """Where the numbers come from."""
+    trace, settings = study.trace, study.settings
     names = " / ".join(str(trace.provenance.get(key, "?")) for key in ("target", "draft"))
-    used = study.contexts.size
-    notes = [CERTIFICATE, "",
-             f"Laws: {names}, {used} of {len(trace)} contexts, {trace.vocab_size} tokens; seed {study.settings.seed}; "
-             f"otspec {__version__}; {around['hardware']['cpu']}, {around['hardware']['cores']} cores. Sampled rules: "
-             f"{study.settings.lists} draft lists per context, `stderr` is the sampling error of the mean over these "
-             f"contexts. Share: (rule − single draft) / (optimum − single draft)."]
-    for note in (study.settings.note, shortened_note(trace, study.schemes)):
-        notes += ["", note] if note else []
-    page = markdown("Optimal and practical verification of drafts", verdict, tables, drawn, notes)
-    write_text(folder.file("report.md"), page)
+    return (f"Laws: {names}, {study.contexts.size} of {len(trace)} contexts, {trace.vocab_size} tokens; seed "
+            f"{settings.seed}; otspec {__version__}; {around['hardware']['cpu']}, {around['hardware']['cores']} cores. "
+            f"Sampled rules: {settings.lists} draft lists per context, `stderr` is the sampling error of the mean over "
+            f"these contexts. Share: (rule − single draft) / (optimum − single draft).")
 
 
 class _Progress:

@@ -75,8 +75,10 @@ def test_all_parts_are_there_and_every_check_holds(finished):
     names = {file.relative_to(finished.out).as_posix() for file in finished.out.rglob("*") if file.is_file()}
     figures = ("acceptance_vs_k", "gap_by_context", "agreement_vs_tv", "predicted_vs_measured", "gap_on_toys",
                "rules_on_paths")
-    assert {f"figures/{figure}.{kind}" for figure in figures for kind in ("pdf", "png")} <= names
-    assert {f"tables/{table}.csv" for table in finished.tables} <= names
+    assert {f"figures/{figure}.{kind}" for figure in figures for kind in ("pdf", "png", "svg")} <= names
+    assert {"report.md", "report.html", "report.json"} <= names
+    assert {f"tables/{table}.csv" for table in finished.tables} - names == {"tables/advice.csv"}  # too few contexts
+    assert "Drafts and rule: not planned: 8 contexts of at most 48 tokens, and 32 are needed" in str(finished)
     page = (finished.out / "report.md").read_text(encoding="utf-8")
     assert all(f"figures/{figure}.png" in page for figure in figures)
     assert page.count("What to see: ") == 9
@@ -163,20 +165,24 @@ def test_other_inputs_are_computed_again(tmp_path):
 def test_without_models_the_report_says_so(plain):
     assert plain.verdict.confirmed is None
     assert plain.exit_code == 0
-    assert "Not confirmed by decoding: the trace was not recorded from models" in str(plain)
+    told = "\n".join(plain.verdict.sentences)
+    assert "Not confirmed by decoding: the trace was not recorded from models" in told
+    assert "Confirmed: not decoded: the trace was not recorded from models" in str(plain)
+    assert "Drafts and rule: not planned: the trace was not recorded from models" in str(plain)
     assert not (plain.out / "figures" / "predicted_vs_measured.png").exists()
     assert plain.tables["decoding"].rows == []
-    assert "Whole paths not compared on the pair: the trace was not recorded from models" in str(plain)
+    assert "Whole paths not compared on the pair: the trace was not recorded from models" in told
     assert plain.tables["sequences"].rows == []
     assert not (plain.out / "figures" / "rules_on_paths.png").exists()
 
 
 def test_whole_paths_on_small_models_need_no_pair(plain):
-    assert "Whole paths, exact on 2 small models: no rule above the certified optimum of its drafts: yes" in str(plain)
+    told = "\n".join(plain.verdict.sentences)
+    assert "Whole paths, exact on 2 small models: no rule above the certified optimum of its drafts: yes" in told
     assert (plain.out / "figures" / "gap_on_toys.png").is_file()
     page = (plain.out / "report.md").read_text(encoding="utf-8")
-    assert "## Blocks, paths and trees on small models" in page
-    assert "## Blocks, paths and trees on the pair" not in page
+    assert "### Blocks, paths and trees on small models" in page
+    assert "### Blocks, paths and trees on the pair" not in page
     rules = {row["rule"] for row in Table.from_csv(plain.out / "tables" / "toys.csv").rows}
     assert rules == {*list_verifiers(1, kind="block"), *list_verifiers(2, kind="tree")}
 

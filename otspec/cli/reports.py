@@ -31,7 +31,8 @@ def _report(given: Any) -> int:
     report = build_report(trace=given.trace, pair=named_pair(given), prompts=prompts, out=given.out, quick=given.quick,
                           force=given.force, progress=not given.quiet, seed=given.seed)
     value = {"ok": report.verdict.ok, "certified": report.verdict.certified, "dominated": report.verdict.dominated,
-             "confirmed": report.verdict.confirmed, "verdict": list(report.verdict.sentences),
+             "confirmed": report.verdict.confirmed, "summary": {line.about: line.text for line in report.summary},
+             "verdict": list(report.verdict.sentences),
              "out": str(report.out), "seconds": round(report.seconds, 2)}
     show(given, value, str(report))
     return report.exit_code

@@ -84,6 +84,21 @@ class BlockVerifier(SequenceVerifier):
         """``Pr[accepted >= i | x^(i-1)]`` for i = 1 .. L, float64 ``[*batch L]``, or an unbiased estimate of it."""
         return self._kept(target_rows, draft_rows, tokens, *state)
 
+    # -- texts with a state each: one by one, unless a rule knows which go together ----------------------------------
+
+    def draw_texts(self, target_rows: np.ndarray, draft_rows: np.ndarray, tokens: np.ndarray, uniforms: np.ndarray,
+                   states: list[Any]) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+        """`draw` for texts ``[B]`` of a rule with states: accepted and token ``[B]``, and the states after."""
+        done = [self.draw(*rows) for rows in zip(target_rows, draft_rows, tokens, uniforms, states, strict=True)]
+        accepted, emitted = np.array([tuple(verdict) for verdict, _ in done], dtype=np.int64).reshape(-1, 2).T
+        return accepted, emitted, [state for _, state in done]
+
+    def expected_texts(self, target_rows: np.ndarray, draft_rows: np.ndarray, tokens: np.ndarray,
+                       states: list[Any]) -> np.ndarray:
+        """Mean number kept of the paths ``[B]`` of texts with a state each."""
+        stops = [self.conditional(*rows).stop for rows in zip(target_rows, draft_rows, tokens, states, strict=True)]
+        return np.asarray(stops) @ np.arange(tokens.shape[-1] + 1)
+
     # -- a chain is a tree of one path ----------------------------------------------------------------------------
 
     def _joint(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray, *state: State) -> np.ndarray:

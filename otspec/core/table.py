@@ -158,6 +158,10 @@ class Table:
     def _cells(self, row: dict[str, Any]) -> list[str]:
         return [_show(row[name], 4) for name in self.columns]
 
+    def shown(self) -> list[list[str]]:
+        """Every cell as text for reading, row by row."""
+        return [self._cells(row) for row in self.rows]
+
     def _aligned(self, rows: list[dict[str, Any]]) -> list[str]:
         cells = [self.columns, *map(self._cells, rows)]
         widths = [max(len(line[j]) for line in cells) for j in range(len(self.columns))]

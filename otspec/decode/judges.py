@@ -181,7 +181,7 @@ class ChainJudge(_OnPaths):
 
 
 class StatefulJudge(_OnPaths):
-    """A block rule that carries a state from round to round; text by text on the host: for measuring, not for speed."""
+    """A block rule that carries a state from round to round; on the host: for measuring, not for speed."""
 
     def __init__(self, rule: Any, paths: int, length: int, fresh: Any) -> None:
         super().__init__(rule, paths, length)
@@ -211,18 +211,14 @@ class StatefulJudge(_OnPaths):
         import torch
 
         before = list(self._states)
-        kept, emitted = np.zeros((2, len(before)), dtype=np.int64)
         given = map(host, (target_rows, draft.rows[:, 0], draft.tokens, uniforms))
-        for i, rows in enumerate(zip(*given, strict=True)):
-            (kept[i], emitted[i]), self._states[i] = self.rule.draw(*rows, before[i])
+        kept, emitted, self._states = self.rule.draw_texts(*given, before)
         accepted, token = (torch.from_numpy(numbers).to(target_rows.device) for numbers in (kept, emitted))
         return self._outcome(accepted, token, torch.zeros_like(token), before)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Mean number kept, given the path and the state before the round."""
-        given = map(host, (target_rows, draft.rows[:, 0], draft.tokens))
-        stops = [self.rule.conditional(*rows).stop for rows in zip(*given, outcome.trail, strict=True)]
-        return np.asarray(stops) @ np.arange(self.length + 1)
+        return self.rule.expected_texts(*map(host, (target_rows, draft.rows[:, 0], draft.tokens)), outcome.trail)
 
 
 class PathsJudge(_OnPaths):

@@ -55,13 +55,20 @@ class Option:
                 "calibrated": self.calibrated, "contexts": self.tokens.n}
 
 
+PLAIN_OPTION = Option(PLAIN, Estimate(1.0), Estimate(1.0), 1.0)
+
+
 class Found(NamedTuple):
-    """What the search found: the choice, the best of the other families at the budget, the curve and its limit."""
+    """What the search found: the choice, the best of the other families at the budget, the curve and its limit.
+
+    ``by_budget`` holds the choice at every budget of the curve.
+    """
 
     choice: Option
     others: tuple[Option, ...]
     curve: Table
     limit: Table
+    by_budget: Mapping[int, Option]
 
 
 def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Found:
@@ -87,17 +94,19 @@ def search(source: Any, budget: int, budgets: Sequence[int], costs: Costs) -> Fo
     finalists = list(dict.fromkeys(one for chosen in best.values() for one in chosen.values()))
     tested = dict(zip(finalists, source.measure([one.method for one in finalists], HELD_OUT), strict=True))
     options = {size: _options(best[size], tested, calibrated, costs) for size in budgets}
-    at_budget = options[budget]
-    plain = Option(PLAIN, Estimate(1.0), Estimate(1.0), 1.0)
-    mine = [name for name in at_budget if not FAMILIES[name].rival]
-    choice = max((at_budget[name] for name in mine), key=lambda one: _speed(one.candidate, calibrated, costs))
-    if _speed(choice.candidate, calibrated, costs) <= 1.0:
-        choice = plain
-    others = sorted((one for one in (plain, *at_budget.values()) if one != choice),
+    chosen = {size: _chosen(options[size], calibrated, costs) for size in budgets}
+    others = sorted((one for one in (PLAIN_OPTION, *options[budget].values()) if one != chosen[budget]),
                     key=lambda one: -one.speedup.mean)
     rows = [{"budget": size} | one.row() for size in budgets for one in options[size].values()]
-    return Found(choice, tuple(others), Table(rows),
-                 _limit(source.prefixes() if len(budgets) > 1 else None, budgets, costs))
+    return Found(chosen[budget], tuple(others), Table(rows),
+                 _limit(source.prefixes() if len(budgets) > 1 else None, budgets, costs), chosen)
+
+
+def _chosen(options: Mapping[str, Option], calibrated: Mapping[Candidate, float], costs: Costs) -> Option:
+    """Fastest on the contexts that choose, rivals aside; plain sampling where nothing is faster."""
+    best = max((one for name, one in options.items() if not FAMILIES[name].rival),
+               key=lambda one: _speed(one.candidate, calibrated, costs))
+    return best if _speed(best.candidate, calibrated, costs) > 1.0 else PLAIN_OPTION
 
 
 def _speed(one: Candidate, tokens: Mapping[Candidate, float], costs: Costs) -> float:

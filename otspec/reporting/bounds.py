@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
+from typing import Any
 
 from otspec.core.errors import BadFile
 from otspec.core.table import Table
@@ -35,16 +36,24 @@ def report_bounds(pair: Pair, texts: Sequence[Sequence[int]], shapes: Sequence[S
                        samples=max(FEW_SAMPLES, 4 * max(paths for paths, _ in shapes)), progress=False)
 
 
-def room_sentence(sequences: Table) -> str:
-    """What the best rule emits and what no rule can, at the most and longest paths; empty without a bound."""
+def best_with_bound(sequences: Table) -> dict[str, Any] | None:
+    """Row of the best rule at the most and longest paths, with its ``name`` and the ``limit``; None without a bound."""
     known = [row for row in sequences.rows if row.get("room_percent") is not None]
     if not known:
-        return ""
+        return None
     best = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))
-    name = NAMES.get(best["rule"], best["rule"])
     # the rule's level times the ratio found after the bound's contexts: the bound itself where those are all
     limit, error = (best["efficiency"] * percent / 100 for percent in (100 + best["room_percent"], best["room_stderr"]))
-    return (f"With {best['paths']} paths of {best['draft_length']} tokens, {name} emits {best['efficiency']:.2f} ± "
-            f"{best['stderr']:.2f} tokens per call; no stateless rule can emit more than {limit:.2f} ± {error:.2f}: "
-            f"any verifier could still gain at most {best['room_percent']:.1f} ± {best['room_stderr']:.1f} % over it "
-            f"(paired, after {best['bound_contexts']} contexts).")
+    return best | {"name": NAMES.get(best["rule"], best["rule"]), "limit": limit, "limit_stderr": error}
+
+
+def room_sentence(sequences: Table) -> str:
+    """What the best rule emits and what no rule can, at the most and longest paths; empty without a bound."""
+    best = best_with_bound(sequences)
+    if best is None:
+        return ""
+    return (f"With {best['paths']} paths of {best['draft_length']} tokens, {best['name']} emits "
+            f"{best['efficiency']:.2f} ± {best['stderr']:.2f} tokens per call; no stateless rule can emit more than "
+            f"{best['limit']:.2f} ± {best['limit_stderr']:.2f}: any verifier could still gain at most "
+            f"{best['room_percent']:.1f} ± {best['room_stderr']:.1f} % over it (paired, after "
+            f"{best['bound_contexts']} contexts).")

@@ -28,7 +28,9 @@ from otspec.plots.style import context
 from otspec.reporting.study import Study
 
 # dates and versions inside the files would make equal figures differ
-METADATA = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
+METADATA = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None},
+            "svg": {"Date": None, "Creator": None, "Format": None, "Type": None}}
+PAPER = ("pdf", "png")  # of a figure outside a report, whose page holds the SVG
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ PICTURES = {picture.name: picture for picture in (
 
 def save(figure: Any, files: Mapping[str, str | os.PathLike[str]]) -> None:
     """Write a figure in some formats (``{"pdf": path, "png": path}``), each file whole or not at all."""
-    with context():
+    import matplotlib as mpl
+
+    with context(), mpl.rc_context({"svg.hashsalt": "otspec"}):  # else names inside an SVG file are random
         for kind, path in files.items():
             with replacing(path) as temporary:
                 if kind == "png":
                     write_png(figure, temporary)
                 else:
                     figure.savefig(temporary, format=kind, metadata=METADATA[kind])
+            figure.set_layout_engine("none")  # found with the first file; all formats show the same
 
 
 def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Path]:
@@ -90,6 +95,6 @@ def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Pa
 def redraw(picture: Picture, csv: str | os.PathLike[str]) -> list[Path]:
     """Draw step alone, from the CSV of a data step."""
     csv = Path(csv)
-    files = {kind: csv.with_suffix(f".{kind}") for kind in METADATA}
+    files = {kind: csv.with_suffix(f".{kind}") for kind in PAPER}
     save(picture.draw(Table.from_csv(csv)), files)
     return list(files.values())

@@ -148,6 +148,12 @@ class Settings:
     path_contexts : int
         Contexts after which those paths are drawn.
     seed : int
+    budgets : tuple of int
+        Drafted tokens per target call for which drafts and rule are planned.
+    plan_contexts : int
+        Contexts of the planner; models that are not small get the fewest that give a standard error.
+    advice_calls, advice_sequences : int
+        Target calls and texts with which every choice of the planner is decoded, about.
     """
 
     schemes: tuple[DraftScheme, ...]
@@ -165,6 +171,10 @@ class Settings:
     seed: int = 0
     large_calls: int = 150
     note: str = ""
+    budgets: tuple[int, ...] = (4, 8, 16)
+    plan_contexts: int = 120
+    advice_calls: int = 384
+    advice_sequences: int = 64
 
 
 def full(seed: int = 0) -> Settings:
@@ -178,4 +188,4 @@ def quick(seed: int = 0) -> Settings:
     """Fewer contexts, rules and runs."""
     schemes = (*map(WithReplacement, (1, 2, 4)), *map(WithoutReplacement, (2, 4)), Greedy(2), Hub())
     return Settings(schemes, 48, 8, QUICK_RUNS, 64, 500, 32, toys=6, paths=(2,), path_lengths=(4,), path_contexts=32,
-                    seed=seed)
+                    seed=seed, plan_contexts=48, advice_calls=96, advice_sequences=32)

@@ -21,6 +21,7 @@ from otspec.core.trace import Trace
 from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
+from otspec.reporting.advice import advice
 from otspec.reporting.couplings import coupling_rows
 from otspec.reporting.decoded import (
     Models,
@@ -108,7 +109,7 @@ class Study:
     @property
     def stages(self) -> int:
         """Number of stages of everything, for a progress bar."""
-        with_models = (0 if self.no_models else len(self.runs) + 1) + (0 if self.no_paths else 1)
+        with_models = (0 if self.no_models else len(self.runs) + 1) + (0 if self.no_paths else 2)
         return len(self.schemes) + 3 + with_models
 
     def results(self) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ class Study:
 
     def compute_together(self) -> None:
         """Compute what takes longest in threads, side by side; the tables then find it done."""
-        long: list[Callable[[], Any]] = [] if self.no_paths else [self.sequences]
+        long: list[Callable[[], Any]] = [] if self.no_paths else [self.sequences, self.advice]
         long += [self.toys] if self.no_models else [self.toys, self.efficiency]
         for _ in in_threads(lambda compute: compute(), [*long, *self._decodings()], workers() + self._waiting):
             pass
@@ -224,6 +225,31 @@ class Study:
         inputs = {"paths": settings.paths, "path_lengths": settings.path_lengths, "contexts": settings.path_contexts,
                   "pair": self.pair_identity}
         return self._noted(Table(self._stage("sequences", inputs, compute)))
+
+    def advice(self) -> Table:
+        """Drafts and rule for each budget; no rows without models, or where `no_advice` says why."""
+        if self.no_paths:
+            return self._noted(Table([]))
+        found = self._advised()
+        return Table(found["rows"], self._noted(Table([])).metadata | {"costs": found["costs"]})
+
+    @property
+    def no_advice(self) -> str | None:
+        """Why nothing was planned, or None."""
+        return self.no_paths or self._advised()["missing"]
+
+    def _advised(self) -> dict[str, Any]:
+        settings = self.settings
+        small = self._given is None or is_small(self._given)
+        calls = settings.advice_calls if small else min(settings.advice_calls, settings.large_calls)
+
+        def compute(tick: Callable[[float], Any]) -> dict[str, Any]:
+            with self._lent() as pair:
+                return advice(pair, self.trace.prompts, settings, self._warp(), calls)
+
+        inputs = {"budgets": settings.budgets, "contexts": settings.plan_contexts, "calls": calls,
+                  "sequences": settings.advice_sequences, "pair": self.pair_identity}
+        return self._stage("advice", inputs, compute)
 
     def _lent(self) -> AbstractContextManager[Pair]:
         """Lend the models for a ``with`` block."""

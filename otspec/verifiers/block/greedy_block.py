@@ -13,6 +13,7 @@ iterations block verification keeps more. [block]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -29,9 +30,12 @@ Array = Any
 
 
 class Layer(NamedTuple):
-    """A block that stopped early: ``1 / R`` since its start, and how many positions from here on it would cover."""
+    """A block that stopped early: ``1 / R`` since its start, and how many positions from here on it would cover.
 
-    shortfall: float
+    Inside this module the shortfall may be an array, of texts whose layers cover as many positions.
+    """
+
+    shortfall: Any
     left: int
 
 
@@ -69,14 +73,9 @@ class GreedyBlock(BlockVerifier):
     def _conditional(self, target_rows: Array, draft_rows: Array, tokens: Array,
                      state: State = FRESH) -> SequenceLaw:
         ratios = _ratios(target_rows, draft_rows, tokens, state)
-        goal, chances = ratios.goal, ratios.chances
-        xp = namespace(goal)
-        later, stop = xp.ones_like(goal[..., 0, 0]), []
-        for chance in reversed(chances):
-            stop.append(later * chance)
-            later = later * (1.0 - chance)
+        goal = ratios.goal
         laws = [normalized_or(excess, goal[..., i, :]) for i, excess in enumerate(ratios.excess)]
-        return SequenceLaw(xp.stack([later, *reversed(stop)], axis=-1), xp.stack([*laws, goal[..., -1, :]], axis=-2))
+        return SequenceLaw(_stop(ratios), namespace(goal).stack([*laws, goal[..., -1, :]], axis=-2))
 
     def _draw(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array,
               state: State) -> BlockVerdict:
@@ -123,6 +122,31 @@ class GreedyBlock(BlockVerifier):
         return verdict, [self.carried(goal, drawn, path, state, int(accepted), int(token))
                          for goal, drawn, path, accepted, token in zip(*flat, strict=True)]
 
+    def draw_texts(self, target_rows: np.ndarray, draft_rows: np.ndarray, tokens: np.ndarray, uniforms: np.ndarray,
+                   states: list[State]) -> tuple[np.ndarray, np.ndarray, list[State]]:
+        """`draw` for texts ``[B]`` with a state each: accepted and token ``[B]``, and the states after; no checks."""
+        accepted, emitted = np.zeros((2, len(states)), dtype=np.int64)
+        after: list[State] = [FRESH] * len(states)
+        for rows, state in _alike(states):
+            target, draft, path = target_rows[rows], draft_rows[rows], tokens[rows]
+            accepted[rows], emitted[rows] = self._draw(target, draft, path, uniforms[rows], state)
+            for count in np.unique(accepted[rows]):
+                here = accepted[rows] == count
+                layers = tuple(Layer(layer.shortfall[here], layer.left) for layer in state)
+                new = _next_state(target[here], draft[here], path[here], layers, int(count), emitted[rows][here])
+                for i, place in enumerate(rows[here]):
+                    after[place] = tuple(Layer(float(layer.shortfall[i]), layer.left) for layer in new)
+        return accepted, emitted, after
+
+    def expected_texts(self, target_rows: np.ndarray, draft_rows: np.ndarray, tokens: np.ndarray,
+                       states: list[State]) -> np.ndarray:
+        """Mean number kept of the paths ``[B]`` of texts with a state each; no checks."""
+        found = np.zeros(len(states))
+        for rows, state in _alike(states):
+            stop = _stop(_ratios(target_rows[rows], draft_rows[rows], tokens[rows], state))
+            found[rows] = stop @ np.arange(stop.shape[-1])
+        return found
+
     def carried(  # type: ignore[override]  # rows of a chain, or a tree
             self, target_rows: Array, draft_rows: Array, tokens: Array, state: State, accepted: int,
             token: int) -> State:
@@ -141,16 +165,38 @@ class GreedyBlock(BlockVerifier):
         return _next_state(target, draft[:-1], tree.tokens[1:], state, node, token)
 
 
+def _alike(states: list[State]) -> Iterator[tuple[np.ndarray, State]]:
+    """Places of texts whose layers cover the same positions, and their states as one."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, state in enumerate(states):
+        groups.setdefault(tuple(layer.left for layer in state), []).append(place)
+    for lefts, places in groups.items():
+        yield np.array(places), tuple(Layer(np.array([states[place][number].shortfall for place in places]), left)
+                                      for number, left in enumerate(lefts))
+
+
 def _next_state(target: np.ndarray, draft: np.ndarray, tokens: np.ndarray, state: State, accepted: int,
-                token: int) -> State:
-    if accepted == len(tokens):
+                token: Any) -> State:
+    """State after one path ``[L]``, or after paths ``[B L]`` of which as many tokens were accepted."""
+    length = tokens.shape[-1]
+    if accepted == length:
         return FRESH  # an older layer covers less than this block did
-    emitted = np.append(tokens[:accepted], token)
-    layers = (*state, Layer(1.0, len(tokens)))
-    _, shortfalls = modified_rows(np.asarray(target[: accepted + 2], dtype=np.float64),
-                                  np.asarray(draft[: accepted + 1], dtype=np.float64), emitted, layers)
-    return tuple(Layer(float(shortfall), layer.left - accepted - 1) for layer, shortfall in
-                 zip(layers, shortfalls, strict=True) if layer.left > accepted + 1)
+    emitted = np.concatenate([tokens[..., :accepted], np.asarray(token)[..., None]], axis=-1)
+    layers = (*state, Layer(1.0, length))
+    _, shortfalls = modified_rows(np.asarray(target[..., : accepted + 2, :], dtype=np.float64),
+                                  np.asarray(draft[..., : accepted + 1, :], dtype=np.float64), emitted, layers)
+    return tuple(Layer(shortfall if shortfall.ndim else float(shortfall), layer.left - accepted - 1)
+                 for layer, shortfall in zip(layers, shortfalls, strict=True) if layer.left > accepted + 1)
+
+
+def _stop(ratios: _Ratios) -> Array:
+    """Chance of every number of accepted tokens, ``[*batch L+1]``."""
+    xp = namespace(ratios.goal)
+    later, stop = xp.ones_like(ratios.goal[..., 0, 0]), []
+    for chance in reversed(ratios.chances):
+        stop.append(later * chance)
+        later = later * (1.0 - chance)
+    return xp.stack([later, *reversed(stop)], axis=-1)
 
 
 def modified_rows(target: Array, draft: Array, tokens: Array, state: State) -> tuple[Array, list[Array]]:
@@ -158,7 +204,7 @@ def modified_rows(target: Array, draft: Array, tokens: Array, state: State) -> t
     if not state:
         return target, []
     xp, goal = namespace(target), []
-    shortfalls: list[Array] = [xp.full_like(target[..., 0, 0], layer.shortfall) for layer in state]
+    shortfalls: list[Array] = [xp.ones_like(target[..., 0, 0]) * layer.shortfall for layer in state]
     for i in range(target.shape[-2]):
         row = target[..., i, :]
         for number, layer in enumerate(state):
