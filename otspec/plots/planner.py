@@ -16,6 +16,7 @@ LOOKS = {
     "heap": ("calibrated heap, Traversal", {"color": TONES["vermilion"], "marker": "P"}, "-"),
     "split": ("budget split, Traversal", {"color": TONES["amber"], "marker": "X"}, "-"),
     "tree": ("fitted tree, Traversal", rule_style("traversal"), "-"),
+    "scores": ("K paths, scores + block", rule_style("score_block"), "-"),
     "lookahead": ("K paths, look-ahead", rule_style("lookahead_block"), "-"),
     "winner": ("K paths, winner + block", rule_style("winner_block"), "-"),
     "chain": ("chain, block", rule_style("block"), "-"),

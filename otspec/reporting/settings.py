@@ -94,7 +94,7 @@ BEST, LOOKUP = Rerank(nodes=6, width=3, max_depth=3), Lookup()
 # small drafts: every pair is to make its target calls within seconds, and a mistake shows as well on few nodes
 ON_ONE_PATH = (("token_wise", 2.4), ("block", 2.48), ("greedy_block", 2.45), ("gumbel", 2.18))
 ON_PATHS = (("recursive", 2.1), ("k_seq", 2.16), ("optimal", 2.2), ("traversal", 2.2),
-            ("winner_block", 2.26), ("lookahead_block", 2.26))
+            ("winner_block", 2.26), ("lookahead_block", 2.26), ("score_block", 2.28))
 ON_TREE = (("traversal", 2.1), ("winner_block", 2.15), ("recursive_walk", 2.05),
            ("optimal_walk", 2.1))
 
