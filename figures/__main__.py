@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(names())}")
     parser.add_argument("--all", action="store_true", help="every figure")
     parser.add_argument("--out", default="figures-out", help="folder of the files (default: figures-out)")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs: about a minute in all")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer runs: less than a minute in all")
     parser.add_argument("--jobs", type=int, default=2, help="figures made at once (default: 2)")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in names()]

@@ -8,7 +8,7 @@ import numpy as np
 
 from otspec.core.table import Table
 from otspec.plots.palette import TONES
-from otspec.plots.style import INK, OPTIMUM, rule_style
+from otspec.plots.style import INK, OPTIMUM, rule_style, type_on
 
 Axes = Any
 SCHEME_NAMES = {"WithReplacement": "with replacement", "WithoutReplacement": "without replacement",
@@ -150,10 +150,11 @@ def compare(table: Table, ax: Axes) -> Axes:
     """
     rows = sorted((row for row in table.rows if row["acceptance"] is not None), key=lambda row: row["acceptance"])
     for place, row in enumerate(rows):
-        ax.barh(place, row["acceptance"], xerr=2 * row["stderr"] or None, height=0.65,
-                color=rule_style(row["rule"])["color"], error_kw={"elinewidth": 0.8, "ecolor": INK})
+        colour = rule_style(row["rule"])["color"]
+        ax.barh(place, row["acceptance"], xerr=2 * row["stderr"] or None, height=0.65, color=colour,
+                error_kw={"elinewidth": 0.8, "ecolor": INK})
         ax.annotate(f"{row['acceptance']:.3f}", (0, place), xytext=(3, 0), textcoords="offset points", va="center",
-                    color="white", fontweight="bold", fontsize=6.5)
+                    color=type_on(colour), fontweight="bold", fontsize=7)
     optimum = rows[0]["optimum"]
     ax.axvline(optimum, color=OPTIMUM["color"], lw=1.2, ls="--")
     ax.annotate(f"optimum {optimum:.3f}", (optimum, len(rows) - 0.45), xytext=(-3, 0), textcoords="offset points",

@@ -66,6 +66,8 @@ def differences(table: Table, ax: Axes) -> Axes:
     for place, row in enumerate(rows):
         ax.errorbar(row["measured"] - row["predicted"], place, xerr=_bar(row), **_look(row))
     _separate(rows, ax)
+    widest = max(map(abs, ax.get_xlim()))
+    ax.set_xlim(-widest, widest)
     ax.locator_params(axis="x", nbins=4)
     ax.set_xlabel("measured − predicted")
     ax.set_title(f"{sum(map(_covers, rows))} of {len(rows)} bars cover zero")

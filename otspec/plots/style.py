@@ -60,6 +60,20 @@ def context() -> AbstractContextManager[Any]:
     return mpl.rc_context(RC)
 
 
+def type_on(colour: str) -> str:
+    """Colour of type on a bar: white where its contrast is the larger one (WCAG 2.1), else ink.
+
+    Examples
+    --------
+    >>> type_on("#000000"), type_on("#FFFFFF") == INK
+    ('white', True)
+    """
+    rgb = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if luminance < 0.18 else INK
+
+
 def rule_style(name: str) -> dict[str, str]:
     """Colour and marker of a verifier, coupling or lossy rule, as keyword arguments of ``ax.plot``.
 
@@ -75,8 +89,12 @@ def rule_style(name: str) -> dict[str, str]:
     """
     if name in BEST:
         return dict(OPTIMUM)
-    styles = allot(entry for registry in (list_verifiers(), list_couplings(), list_lossy())
-                   for entry in registry.values() if entry.name not in BEST)
+    styles = allot(
+        entry
+        for registry in (list_verifiers(), list_couplings(), list_lossy())
+        for entry in registry.values()
+        if entry.name not in BEST
+    )
     if name not in styles:
         raise UnknownName(f"no verifier, coupling or lossy rule is called {name!r}."
                           f"{did_you_mean(name, ['optimal', *styles])} Fix: one of optimal, {', '.join(styles)}.")

@@ -13,7 +13,7 @@ def test_the_map_shows_the_lengths_where_they_hold():
     ax = phase_diagram(Table(rows), Figure().subplots(), marked=0.45)
     (mesh,) = ax.collections
     np.testing.assert_array_equal(mesh.get_array().reshape(3, 2), [[1, 0], [2, 1], [3, 1]])
-    assert {text.get_text() for text in ax.texts} == {"0", "1", "2", "3"}
+    assert {text.get_text() for text in ax.texts} == {"0: no drafts", "1", "2", "3"}
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
     assert ax.get_lines()[0].get_ydata()[0] == 0.45
 
