@@ -54,10 +54,13 @@ class Table:
         UnknownName
             There is no such column.
         """
+        self._check(name)
+        return [row[name] for row in self.rows]
+
+    def _check(self, name: str) -> None:
         if self.rows and name not in self.rows[0]:
             raise UnknownName(f"no column is called {name!r}.{did_you_mean(name, self.rows[0])} "
                               f"Fix: one of {', '.join(map(str, self.rows[0]))}.")
-        return [row[name] for row in self.rows]
 
     def where(self, **equal: Any) -> Table:
         """Rows whose named columns equal the given values.
@@ -67,8 +70,9 @@ class Table:
         UnknownName
             There is no such column.
         """
-        columns = {name: self.column(name) for name in equal}
-        kept = [row for i, row in enumerate(self.rows) if all(columns[name][i] == equal[name] for name in equal)]
+        for name in equal:
+            self._check(name)
+        kept = [row for row in self.rows if all(row[name] == value for name, value in equal.items())]
         return Table(kept, self.metadata)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
