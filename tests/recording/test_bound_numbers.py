@@ -34,9 +34,7 @@ def test_the_monte_carlo_error_is_small_within_three_minutes():
 
 def test_known_cases_on_the_pocket_pair():
     """One path is block verification within errors; one token is the exact optimum."""
-    checks = rows("path_bound_checks")
-    block = [row for row in checks if row["check"].startswith("one path")]
-    token = [row for row in checks if row["check"].startswith("one token")]
+    block, token = rows("path_bound_one_path"), rows("path_bound_one_token")
     assert {int(row["draft_length"]) for row in block} == {4, 8}
     assert all(abs(float(row["z"])) < 4 for row in block)
     assert {int(row["num_paths"]) for row in token} == {1, 2, 4, 8}
