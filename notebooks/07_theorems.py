@@ -353,4 +353,6 @@ print(check_verifier("univer", ot.Greedy(3)))
 #   expansion and pruning; a port says how large the proxy is. Not public: the verification beyond "optimal transport".
 #   A verification in UniVer's order is biased on pruned trees (section 8), so what is verified with is the plan of each
 #   node by itself, or Traversal in the order of rank. The sampled token is worth 20 to 39 % over the same tree without
-#   one, but a tree ranked by draft probabilities stays wide: with the pocket pair depth is worth more.
+#   one, but a tree ranked by draft probabilities stays wide: with the pocket pair depth is worth more. At T = 0.6 the
+#   distance is smaller: `rheo` with Traversal .984, 1.022, .956, .966, `univer` .993, 1.032, .975, 1.012, look-ahead
+#   1.028, 1.045, 1.056, 1.073.

@@ -189,8 +189,11 @@ def test_a_trace_alone_says_which_call_has_what_it_lacks(blocks):
         path_bound(trace, 2, 3)
     with pytest.raises(BadArgument, match=r"Fix: otspec.load_trace\('pocket', draft_length=3\)"):
         path_bound(trace, 2, 3, kind="level")
-    with pytest.raises(BadArgument, match=r"load_pair\(target='target', draft='draft'\)|load_pair\(target="):
+    loads = r"otspec.load_pair\(target='tiny/target', draft='tiny/draft'\)"
+    with pytest.raises(BadArgument, match=rf"Fix: path_bound\({loads}, trace, 2, 3\)"):
         path_bound(blocks, 2, 3)
+    with pytest.raises(BadArgument, match=rf"Fix: otspec.record\({loads}, prompts, draft_length=4\)"):
+        path_bound(blocks, 2, 4, kind="level")
 
 
 class Bar:
