@@ -115,8 +115,9 @@ def _walk_all(target: Array, draft: Array, tokens: Array) -> _Walked:
     """Walk along ``[B K L]`` paths, one after the other in the result."""
     xp = namespace(target)
     size, paths, length = tokens.shape
-    rows = (xp.reshape(rows[:, :, :length, :], (size * paths, length, -1)) for rows in (target, draft))
-    return _walk(*rows, xp.reshape(tokens, (size * paths, length)), paths)
+    flat = size * paths, length
+    target, draft = (xp.reshape(rows[:, :, :length, :], (*flat, -1)) for rows in (target, draft))
+    return _walk(target, draft, xp.reshape(tokens, flat), paths)
 
 
 def _walk(target: Array, draft: Array, tokens: Array, paths: int) -> _Walked:
