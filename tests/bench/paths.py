@@ -24,7 +24,7 @@ SHAPES = ((2, 4), (2, 8), (4, 4), (4, 8), (8, 4), (8, 8))
 TEMPERATURES = (1.0, 0.6)
 RULES = ("traversal", "winner_block", "lookahead_block", "score_block")
 COINLESS = ("traversal", "score_block")  # their estimates need none
-CONTEXTS, SETS, COINS, SEED = 512, 1, 2, 11
+CONTEXTS, SETS, COINS, SEED = 512, 3, 3, 11
 COIN_STREAMS = 1 << 61  # numbers of the streams of coins, apart from those of the drafts
 
 TOYS = ((3, 2, 2), (5, 2, 2), (3, 3, 2), (3, 2, 3), (2, 3, 3), (2, 4, 2), (4, 2, 2))  # V, L, K

@@ -87,7 +87,7 @@ def test_estimates_have_the_mean_of_each_rule(name, kind):
     target, draft = np.full((2, len(trees), drafted.num_nodes + 1, 3), 1 / 3)
     for row, (_, tree) in enumerate(trees):
         target[row, : len(tree)], draft[row, : len(tree)] = toy.rows(tree)
-    n = 4000 if name not in ("grouped_traversal", "lookahead_block") else 600
+    n = 4000 if name not in ("grouped_traversal", "lookahead_block", "score_block") else 600
     rng = np.random.default_rng(3)
     take = rng.choice(len(trees), size=n, p=chances / chances.sum())
     many = DraftedTrees(drafted.tokens[take], drafted.parents[take], kind, False, drafted.multiplicity[take])

@@ -16,8 +16,9 @@ RULES = [*list_verifiers(kind="tree")]
 WITHOUT = [name for name in RULES if list_verifiers()[name].supports(WithoutReplacement(2))]
 WITH = [name for name in RULES if list_verifiers()[name].supports(WithReplacement(2))]
 PAIRS = [(name, kind) for names, kinds in ((WITHOUT, ("without_replacement",)), (WITH, ("branches", "paths")))
-         for name in names for kind in kinds if (name, kind) != ("lookahead_block", "branches")]
-LOOPS = ("grouped_traversal", "lookahead_block", "layer_block")  # over rows
+         for name in names for kind in kinds
+         if (name, kind) not in {("lookahead_block", "branches"), ("score_block", "branches")}]
+LOOPS = ("grouped_traversal", "lookahead_block", "score_block", "layer_block")  # over rows
 FAST = [pair for pair in PAIRS if pair[0] not in LOOPS]
 
 

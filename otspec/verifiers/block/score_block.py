@@ -17,11 +17,13 @@ convex order; so U has a conditional law given the path under which the mean of 
 its means given the first tokens are the laws to split. ∎
 
 How a row splits (`otspec.transport.sampler.scores`) decides how much is kept, never whether the text is right. With w
-the weight of block verification, the capacity in use is ``weight = w m``, and a token wants ``weight p / q``. As much
-as can be had at this row is taken; of the splits that take it the one is played that leaves later rows the most spread
-scores. A choice that ties survivors together must keep the chances of what was chosen before; here a path that did not
-use up its scores at one row uses them at a later one, all coins but those of the score are weighed in the mean, and the
-cumulative ratio, not that of each row, is what is capped. We know of no published source. [block]
+the weight of block verification, the capacity in use is ``weight = w m``, and a token wants ``weight p / q``: the
+cumulative ratio is what is capped. As much as can be had at this row is taken, and of the splits that take it the one
+is played that leaves the scores most spread: what one row did not need, later rows use. Look-ahead must make choices
+among survivors that ignore whose they are, with coins that are tossed before the weights; here all coins but the
+scores are weighed in the mean. With one path the rule is block verification; with one position it is the optimum of the
+transport problem but for the cells of the scores, .0003 with three paths. Mean gap to the best stateless rule on the
+seven sets of small models of ``tests.bench.paths``: .2 %, look-ahead .8 %. We know of no published source. [block]
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class _Walked(NamedTuple):
     """What the rows along paths have fixed: shares of scores at the end, and the split of each row."""
 
     shares: Array  # [B J]
-    kept: Array  # [B] tokens kept, in the mean over where the path might have gone, weighed by its capacities
+    kept: Array  # [B] sum over the rows of the capacity that their tokens use, weighed by the draft law
     knots: Array  # [B L n]
     slope: Array  # [B L n]
 
@@ -100,7 +102,7 @@ class ScoreBlock(ChosenPath):
         return Chosen(given.asarray(path), given.asarray(laws))
 
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
-        """Mean over the paths of what each keeps, weighed by its capacities: no coin is tossed."""
+        """Mean over the paths of ``sum_d E_q[weight_d]``, whose mean over drafted paths is that of the tokens kept."""
         target, draft, drafted = _in_place(target_rows, draft_rows, tokens)
         kept = namespace(target).reshape(_walk_all(target, draft, drafted).kept, drafted.shape[:2])
         return namespace(target_rows).asarray(namespace(target).mean(kept, axis=1))
@@ -115,8 +117,9 @@ def _walk_all(target: Array, draft: Array, tokens: Array) -> _Walked:
     """Walk along ``[B K L]`` paths, one after the other in the result."""
     xp = namespace(target)
     size, paths, length = tokens.shape
-    rows = (xp.reshape(rows[:, :, :length, :], (size * paths, length, -1)) for rows in (target, draft))
-    return _walk(*rows, xp.reshape(tokens, (size * paths, length)), paths)
+    flat = size * paths, length
+    target, draft = (xp.reshape(rows[:, :, :length, :], (*flat, -1)) for rows in (target, draft))
+    return _walk(target, draft, xp.reshape(tokens, flat), paths)
 
 
 def _walk(target: Array, draft: Array, tokens: Array, paths: int) -> _Walked:
