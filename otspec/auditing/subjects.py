@@ -123,6 +123,14 @@ class Function(Subject):
         self.batch_size = int(batch_size or 1)
         self.num_uniforms = coins if isinstance(coins, int) else None
 
+    @property
+    def shape(self) -> str:
+        """How the function is called, with its coins and its batch."""
+        last = {"global": "", "generator": ", generator" if self.library == "torch" else ", rng"}
+        coins = f", coins [{self.num_uniforms}]" if self.num_uniforms is not None else last[str(self.coins)]
+        batch = f", each array, and the answer, with a leading axis of {self.batch_size}" if self.batched else ""
+        return SIGNATURES[self.kind].replace(", rng", coins) + batch
+
     def answer(self, questions: Sequence[Question], coins: Coins) -> list[Any]:
         """Call the function once, or once for each question."""
         with self._tossed(coins) as last:

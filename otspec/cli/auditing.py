@@ -51,11 +51,11 @@ def _audit(given: Any) -> int:
                        library=given.library or "numpy", dtype=given.dtype or "float64", coins=coins,
                        batch_size=given.batch_size, tv=given.tv, alarm=given.alarm, seconds=given.seconds,
                        large=not given.no_large, seed=given.seed, progress=not given.quiet)
+    show(given, report.to_dict(), str(report))  # before the files, which may not be writable
     if given.report:
         report.to_json(given.report)
     if given.figure:
         report.figure(given.figure)
-    show(given, report.to_dict(), str(report))
     return 0 if report.passed else FAILED
 
 

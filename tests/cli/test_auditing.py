@@ -90,6 +90,10 @@ def test_a_command_line_by_line(capsys):
     (["{kernels}:right", *QUICK, "--tv", "small"], "'small' is no positive number"),
     (["{kernels}:right", *QUICK, "--figure", "law"], "ends in .pdf"), (["{kernels}:seventeen", *QUICK], "17 cannot be"),
     (["{kernels}:raises", *QUICK], "(ValueError: of my own making)"), (["{kernels}:ends", *QUICK], "SystemExit: 0"),
+    (["{kernels}:right", *QUICK, "--coins", "2"], "Fix: fn(target [V], draft [V], token, coins [2]) -> token;"),
+    (["{kernels}:right", *QUICK, "--coins", "global"], "Fix: fn(target [V], draft [V], token) -> token;"),
+    (["{kernels}:right", *QUICK, "--library", "torch"], "Fix: fn(target [V], draft [V], token, generator) -> token;"),
+    (["{kernels}:right", *QUICK, "--batch-size", "8"], "each array, and the answer, with a leading axis of 8"),
     (["no-such-file", *QUICK, "--adapter", "json_lines"], "'no-such-file' cannot be started"),
     (["false", *QUICK, "--adapter", "json_lines"], "error: false ended"),
     (["cat", "--adapter", "json_lines"], "--kind: missing"),
@@ -111,6 +115,13 @@ def test_answers_that_are_no_tokens_fail(kernels, capsys, name, why):
     assert verdict.startswith("FAILED")
     assert reason.startswith("No answer of a verification rule on 'spread'")
     assert why in reason
+
+
+def test_the_verdict_is_shown_before_files_that_cannot_be_written(kernels, tmp_path, capsys):
+    assert main(["audit", f"{kernels}:wrong", *QUICK, "--report", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("FAILED")
+    assert err.count("\n") == 1
 
 
 def test_a_function_that_hangs_is_stopped(kernels, capsys, monkeypatch):

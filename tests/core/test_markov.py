@@ -33,6 +33,8 @@ def test_known_stationary_laws():
 def test_two_closed_classes_need_an_initial_law():
     with pytest.raises(BadArgument, match="not unique"):
         _ = MarkovModel(np.eye(3)).initial
+    with pytest.raises(BadArgument, match="2 closed sets"):  # joined by a token that leads to both
+        _ = MarkovModel([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).initial
     assert np.array_equal(MarkovModel(np.eye(3), [0.2, 0.3, 0.5]).text_law(1), [0.2, 0.3, 0.5])
 
 

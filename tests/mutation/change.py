@@ -108,10 +108,10 @@ def places(tree: ast.AST, function: str = "", statement: ast.stmt | None = None)
                 yield from places(child, inner, here)
 
 
-def mutants() -> list[Mutant]:
-    """Every mutant of the rooms."""
+def mutants(only: set[str] | None = None) -> list[Mutant]:
+    """Every mutant of the rooms, or of some modules."""
     found = []
-    for module, _ in modules():
+    for module in (name for name, _ in modules() if only is None or name in only):
         for number, (node, function, statement) in enumerate(places(ast.parse(source(module)))):
             for change in (0, 1):
                 if not changed(copy.copy(node) if not hasattr(node, "ops") else copy.deepcopy(node), change):

@@ -59,3 +59,9 @@ def test_sets_without_order_are_drawn(rng):
 def test_a_long_set_is_refused():
     with pytest.raises(ot.TooLarge, match="keep the order"):
         draw_order(np.full(17, 0.05), 0.15, np.zeros(17))
+
+
+def test_the_longest_set_is_ordered():
+    """A table of 2^16 subsets, no more: sixteen equal tokens, the last of the remaining ones at each step."""
+    order = draw_order(np.full(16, 1 / 16), 0.0, np.full(16, np.nextafter(1.0, 0.0)))
+    assert order.tolist() == list(range(16))
