@@ -200,6 +200,16 @@ def test_report_on_a_trace_and_again(trace, tmp_path, capsys):
     assert main(command) == 0
 
 
+@pytest.mark.parametrize(("option", "given", "meant"), [("--trace", "poket", "Did you mean 'pocket'"),
+                                                        ("--target", "{}/modells", "/models'"),
+                                                        ("--target", "pocket", "is a pair that comes with otspec")])
+def test_report_names_the_nearest(option, given, meant, tmp_path, capsys):
+    (tmp_path / "models").mkdir()
+    models = [option, given.format(tmp_path)] + ["--draft", "skip:1"] * (option == "--target")
+    assert meant in refused(capsys, "report", *models, "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_report_refuses_foreign_folders(trace, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "data.txt").write_text("")

@@ -163,7 +163,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     if isinstance(rule, BlockVerifier):
         passed = _to_numpy(rule._passed(target_rows, draft_rows, tokens, *rule._memory(None)))
     elif isinstance(rule, Coupling):
-        passed = _coupling_passed(rule, target_rows, draft_rows, tokens)
+        passed = coupling_passed(rule, target_rows, draft_rows, tokens)
     else:
         passed = token_passed(rule, target_rows, draft_rows, tokens)
     return Estimate.from_samples(1.0 + passed.sum(axis=1))
@@ -187,7 +187,8 @@ def _expected_on_paths(rule: SequenceVerifier, target_rows: Array, draft_rows: A
     return _to_numpy(rule.expected_paths(target_rows, draft_rows, tokens, coins))
 
 
-def _coupling_passed(rule: Coupling, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
+def coupling_passed(rule: Coupling, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
+    """``Pr[accepted >= i | x^(i-1)]``, ``[n L]``, of a coupling down chains ``[n L]``; shorter chains begin alike."""
     passed, before = [], np.ones(tokens.shape[0])
     for i in range(tokens.shape[-1]):
         agreed = agreed_law(rule, target_rows[:, i, :], draft_rows[:, i, :])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.exact import acceptance, token_rule
-from otspec.analysis.monte_carlo import sampled_by_context
+from otspec.analysis.monte_carlo import DraftLists, sampled_by_context
 from otspec.core.errors import BadArgument, NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.table import Table
@@ -49,7 +49,7 @@ class ContextAcceptance:
 
 
 def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
-                          n: int = 64, seed: int = 0) -> ContextAcceptance:
+                          n: int = 64, seed: int = 0, lists: DraftLists | None = None) -> ContextAcceptance:
     """Acceptance of one rule in each context: exact where possible, else from ``n`` sampled lists per context.
 
     Parameters
@@ -60,6 +60,8 @@ def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: A
     scheme : DraftScheme or int
     n, seed : int
         Used only where no exact route exists.
+    lists : DraftLists, optional
+        Those of the same contexts, drawn for another rule with the same numbers.
 
     Examples
     --------
@@ -80,7 +82,7 @@ def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: A
     except NotCertified:
         method = "not_solved"
     try:
-        values, stderr = sampled_by_context(rule, target, draft, rule.scheme, n=n, seed=seed)
+        values, stderr = sampled_by_context(rule, target, draft, rule.scheme, n=n, seed=seed, lists=lists)
         return ContextAcceptance(name, "sampled", values, stderr, deviation)
     except (TooLarge, NotCertified):
         unknown = np.full(contexts, np.nan)
@@ -124,7 +126,8 @@ def compare(target: Array, draft: Array, scheme: DraftScheme | int,
     bound = acceptance_bound(target, draft, scheme)
     optimum = float(np.mean(np.asarray(bound.upper)))
     single = _single_draft(target, draft, scheme)
-    results = [acceptance_by_context(name, target, draft, scheme, n=n, seed=seed) for name in names]
+    lists = DraftLists(n, seed)
+    results = [acceptance_by_context(name, target, draft, scheme, n=n, seed=seed, lists=lists) for name in names]
     rows = [_row(result, scheme, optimum, single, float(np.max(np.asarray(bound.gap)))) for result in results]
     return Table(rows)
 

@@ -48,31 +48,65 @@ def sampled_acceptance(verifier: str | TokenVerifier, target: Array, draft: Arra
     return Estimate.from_groups(means, errors, n)
 
 
+class DraftLists:
+    """Draft lists of one context after the other, drawn when first asked for and kept for other rules of the scheme.
+
+    Parameters
+    ----------
+    n : int
+        Lists of a context.
+    seed : int
+
+    Examples
+    --------
+    >>> lists = DraftLists(2, 0)
+    >>> lists.of(0, as_scheme(1), np.array([0.0, 1.0])).tolist()
+    [[1], [1]]
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        if check_positive("n", n) < 2:
+            raise BadArgument(f"n: {n} draft list per context has no standard error. Fix: n=2 at least.")
+        self.n = n
+        self._rng = np.random.default_rng(check_seed(seed))
+        self._drawn: list[np.ndarray] = []
+
+    def of(self, place: int, scheme: DraftScheme, draft: np.ndarray) -> np.ndarray:
+        """Lists ``[n k]`` of the context at a place, which comes after those that were asked for before."""
+        if place == len(self._drawn):
+            step = max(1, CHUNK // draft.size)
+            parts = [min(step, self.n - start) for start in range(0, self.n, step)]
+            self._drawn.append(np.concatenate([scheme.sample(np.broadcast_to(draft, (count, *draft.shape)),
+                                                             self._rng.random((count, scheme.num_uniforms)))
+                                               for count in parts]))
+        return self._drawn[place]
+
+
 def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
-                       n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error of each context, ``[contexts]`` each."""
-    if check_positive("n", n) < 2:
-        raise BadArgument(f"n: {n} draft list per context has no standard error. Fix: n=2 at least.")
+                       n: int, seed: int, lists: DraftLists | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of each context, ``[contexts]`` each; ``lists`` of the same contexts are used again."""
+    lists = DraftLists(n, seed) if lists is None else lists
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
-    rng = np.random.default_rng(check_seed(seed))
-    moments = [_one_context(rule, *laws, n, rng) for laws in contexts_of(rule, target, draft)]
+    coins = np.random.default_rng([check_seed(seed), 1])
+    moments = [_one_context(rule, *laws, lists.of(place, rule.scheme, laws[1]), coins)
+               for place, laws in enumerate(contexts_of(rule, target, draft))]
     means, errors = np.array(moments).T
     return means, errors
 
 
-def _one_context(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, n: int,
-                 rng: np.random.Generator) -> tuple[float, float]:
+def _one_context(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, lists: np.ndarray,
+                 coins: np.random.Generator) -> tuple[float, float]:
     step = max(1, CHUNK // target.size)
-    hits = [_hits(rule, target, draft, min(step, n - start), rng) for start in range(0, n, step)]
+    hits = [_hits(rule, target, draft, lists[start : start + step], coins) for start in range(0, len(lists), step)]
     values = np.concatenate(hits)
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(n))
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(lists)))
 
 
-def _hits(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    lists = rule.scheme.sample(np.broadcast_to(draft, (n, *draft.shape)), rng.random((n, rule.scheme.num_uniforms)))
+def _hits(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, lists: np.ndarray,
+          coins: np.random.Generator) -> np.ndarray:
     try:
         return member_mass(rule.conditional(target, draft, lists), lists)
     except TooLarge:
-        verdict = rule.draw(target, draft, lists, rng.random((n, rule.num_uniforms)))
+        verdict = rule.draw(target, draft, lists, coins.random((len(lists), rule.num_uniforms)))
         return (verdict.slot >= 0).astype(np.float64)

@@ -10,8 +10,10 @@ from otspec.cli.values import read_prompts, seed
 
 def add_report(commands: Any) -> None:
     """Add ``otspec report``."""
-    parser = command(commands, "report", _report, "compare every rule with the certified optimum, and decode",
-                     "report --out otspec-report", "Finished stages are kept: run the same command again.")
+    parser = command(commands, "report", _report, "say which drafts and rule to use, with the evidence, as one page",
+                     "report --target ./large --draft ./small --out my-report",
+                     "Finished stages are kept: run the same command again.")
+    parser.description += " Without --trace and models: on the pair that comes with otspec."
     parser.add_argument("--trace", metavar="PATH", help="recorded laws (default: the bundled pocket trace)")
     add_models_options(parser)
     parser.add_argument("--prompts", metavar="FILE", help="contexts to record from --target and --draft")
@@ -24,6 +26,7 @@ def add_report(commands: Any) -> None:
 def _report(given: Any) -> int:
     from otspec.reporting.folder import ReportFolder
 
+    _check_places(given)
     ReportFolder(given.out, force=given.force)  # refused before any model is loaded
     from otspec.report import build_report
 
@@ -36,6 +39,28 @@ def _report(given: Any) -> int:
              "out": str(report.out), "seconds": round(report.seconds, 2)}
     show(given, value, str(report))
     return report.exit_code
+
+
+def _check_places(given: Any) -> None:
+    """Refuse a name or a path that is not there where another is so near that it was meant."""
+    from pathlib import Path
+
+    from otspec.core.errors import BadArgument, BadFile
+    from otspec.core.names import did_you_mean
+    from otspec.decode.models import POCKET_PAIRS
+
+    for option in ("trace", "target", "draft"):
+        value = getattr(given, option)
+        place = Path(value or ".")
+        if place.expanduser().exists() or (option == "trace" and value == "pocket"):
+            continue
+        if option != "trace" and value in POCKET_PAIRS:
+            raise BadArgument(f"--{option}: {value!r} is a pair that comes with otspec. Fix: leave --target and --draft "
+                              f"out for a report on 'pocket', or name folders of models.")
+        siblings = {str(one) if place.parts[:-1] else one.name: None for one in place.parent.glob("*")}
+        near = did_you_mean(value, siblings | ({"pocket": None} if option == "trace" else {}))
+        if near and (option == "trace" or place.parts[:-1]):  # a bare name may be of a model on the hub
+            raise BadFile(f"--{option}: {value}: no such file or folder.{near}")
 
 
 def add_figures(commands: Any) -> None:

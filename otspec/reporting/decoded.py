@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from otspec.analysis.blocks import trace_block_efficiency
+from otspec.analysis.blocks import coupling_passed, trace_block_efficiency
 from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
+from otspec.couplings import coupling, list_couplings
 from otspec.decode.identity import identity
 from otspec.decode.loop import generate
 from otspec.decode.models import Pair, load_pair
@@ -32,7 +33,7 @@ ENTRIES = 2**25  # of the laws along the blocks of one batch: 256 MB of float64
 LENGTH_RULES = ("token_wise", "block", "gumbel")
 PROMPT_TOKENS = 48
 RETRIES = 2  # of a run whose worker has died
-SHORT_PROMPT = 16  # of decoding runs: they are to spend their time on rounds, not on reading
+SHORT_PROMPT = 8  # of decoding runs: they are to spend their time on rounds, not on reading
 POCKET_NAMES = {("pocket/target", "pocket/draft"): "pocket",
                 ("pocket-small/target", "pocket-small/draft"): "pocket-small"}
 
@@ -213,9 +214,8 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
         batch = texts[start:] if start == starts[-1] else texts[start : start + size]
         rows = record(pair, batch, draft_length=longest, seed=settings.seed + start, **warp).rows()
         for rule in LENGTH_RULES:
-            for length in range(1, longest + 1):
-                part = rows[0][:, : length + 1], rows[1][:, :length], rows[2][:, :length]
-                found.setdefault((rule, length), []).append(trace_block_efficiency(rule, *part))
+            for length, estimate in enumerate(_by_length(rule, rows), 1):
+                found.setdefault((rule, length), []).append(estimate)
             for position, chance in enumerate(kept_at(rule, rows), 1):
                 kept.setdefault((rule, position), []).append(chance)
         tick(1 / len(starts))
@@ -226,6 +226,17 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
         rows_out.append({"rule": rule, "draft_length": length, "tokens_per_call": whole.mean, "stderr": whole.stderr,
                          "blocks": whole.n, "kept": last and last.mean, "kept_stderr": last and last.stderr})
     return rows_out
+
+
+def _by_length(rule: str, rows: tuple[Any, Any, Any]) -> list[Estimate]:
+    """Tokens per target call of drafts of 1, 2, .. tokens, the beginnings of recorded blocks."""
+    target, draft, tokens = rows
+    lengths = range(1, tokens.shape[-1] + 1)
+    if rule in list_couplings():  # what a coupling keeps of a block does not depend on what comes after
+        kept = coupling_passed(coupling(rule), target, draft, tokens).cumsum(axis=1)
+        return [Estimate.from_samples(1.0 + kept[:, length - 1]) for length in lengths]
+    return [trace_block_efficiency(rule, target[:, : length + 1], draft[:, :length], tokens[:, :length])
+            for length in lengths]
 
 
 def pooled(estimates: Sequence[Estimate]) -> Estimate:

@@ -18,6 +18,7 @@ from otspec.reporting.page import LARGEST_Z, Verdict
 from otspec.reporting.sequences import yes
 
 MOST_LINES = 12
+MOST_BUDGETS = 5  # the largest ones; the other lines are seven
 FEW_RULES = ("recursive", "recursive_wor")  # recursive rejection, with and without replacement
 
 
@@ -51,8 +52,7 @@ def summary(trace: Trace, contexts: int, tables: Mapping[str, Table], verdict: V
     lines += _advice(tables["advice"]) or [Line("Drafts and rule", f"not planned: {missing['advice']}")]
     lines += _limits(tables)
     lines += _default(tables["advice"]) + _recursive(tables)
-    lines += _checks(tables, verdict, missing["decoding"])
-    return lines[:MOST_LINES]
+    return lines + _checks(tables, verdict, missing["decoding"])
 
 
 def _pair(trace: Trace, contexts: int, acceptance: Table) -> Line:
@@ -69,7 +69,7 @@ def _advice(table: Table) -> list[Line]:
         return []
     chosen = {row["budget"]: row for row in table.rows if row["chosen"]}
     lines = []
-    for budget in dict.fromkeys(table.column("budget")):
+    for budget in sorted(set(table.column("budget")))[-MOST_BUDGETS:]:
         about = f"Up to {budget} drafts"
         row = chosen.get(budget)
         if row is None:

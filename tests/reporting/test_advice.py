@@ -138,6 +138,16 @@ def test_what_the_default_loses_is_the_ratio_turned_round():
     assert verdict.confirmed
 
 
+def test_many_budgets_do_not_crowd_out_the_checks():
+    rival = {"chosen": False, "rival": True, "z": None, "measured": None, "calls": None}
+    rows = [row for budget in range(1, 20) for row in (
+        choice(budget), choice(budget, family="default", **rival), choice(budget, family="token_wise", **rival))]
+    lines, _ = told(rows)
+    assert len(lines) <= MOST_LINES
+    assert "Up to 19 drafts" in lines
+    assert list(lines)[-1] == "Confirmed"
+
+
 def test_plain_sampling_is_said():
     lines, verdict = told([choice(4, chosen=False, z=None, measured=None, calls=None)])
     assert lines["Up to 4 drafts"].startswith("plain sampling")
