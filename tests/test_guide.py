@@ -112,13 +112,13 @@ def short(value, error, digits):
     return f"{value:.{digits}f} ± {f'{error:.{digits}f}'.removeprefix('0')}"
 
 
-@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block"])
+@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block", "score_block"])
 def test_numbers_of_the_path_rules_are_those_of_the_bench(rule):
     name, digits = ("efficiency", 2) if rule == "traversal" else ("ratio_to_traversal", 3)
-    found = [f"{row[name]:.{digits}f}" for row in rows_of("paths", rule=rule)
-             if (row["num_paths"], row["draft_length"]) in {(2, 4), (2, 8), (4, 4), (4, 8)}]
-    assert cells(GUIDE / "paths.md", f"| `{rule}`")[2:] == found
-    assert cells(README, f"| `{rule}`")[1:5] == found[:4]
+    found = {warmth: [f"{row[name]:.{digits}f}" for row in rows_of("paths", rule=rule, temperature=warmth)]
+             for warmth in (1.0, 0.6)}
+    assert cells(GUIDE / "paths.md", f"| `{rule}`")[2:] == found[1.0] + found[0.6]
+    assert cells(README, f"| `{rule}`")[1:] == found[1.0]
 
 
 @pytest.mark.parametrize(("temperature", "budget"), [(1.0, 8), (1.0, 16), (1.0, 32), (0.6, 8), (0.6, 16), (0.6, 32)])
