@@ -65,7 +65,7 @@ def test_words_of_the_front_page_are_those_of_the_glossary():
 
 def test_the_table_of_the_pocket_pair_is_told_once():
     """The rows of the front page are those of the guide, where an example computes them."""
-    row = re.compile(r"^\| [248] \| .*$", flags=re.MULTILINE)
+    row = re.compile(r"^\| [248] \| \.\d{4} .*$", flags=re.MULTILINE)
     front, bounds = README.read_text(encoding="utf-8"), (GUIDE / "bounds.md").read_text(encoding="utf-8")
     assert row.findall(front) == row.findall(bounds)
     numbers = [re.findall(r"\.\d{4}", line) for line in row.findall(bounds)]
@@ -112,13 +112,13 @@ def short(value, error, digits):
     return f"{value:.{digits}f} ± {f'{error:.{digits}f}'.removeprefix('0')}"
 
 
-@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block"])
+@pytest.mark.parametrize("rule", ["traversal", "winner_block", "lookahead_block", "score_block"])
 def test_numbers_of_the_path_rules_are_those_of_the_bench(rule):
     name, digits = ("efficiency", 2) if rule == "traversal" else ("ratio_to_traversal", 3)
-    found = [f"{row[name]:.{digits}f}" for row in rows_of("paths", rule=rule)
-             if (row["num_paths"], row["draft_length"]) in {(2, 4), (2, 8), (4, 4), (4, 8)}]
-    assert cells(GUIDE / "paths.md", f"| `{rule}`")[2:] == found
-    assert cells(README, f"| `{rule}`")[1:5] == found[:4]
+    found = {warmth: [f"{row[name]:.{digits}f}" for row in rows_of("paths", rule=rule, temperature=warmth)]
+             for warmth in (1.0, 0.6)}
+    assert cells(GUIDE / "paths.md", f"| `{rule}`")[2:] == found[1.0] + found[0.6]
+    assert cells(README, f"| `{rule}`")[1:] == found[1.0]
 
 
 @pytest.mark.parametrize(("temperature", "budget"), [(1.0, 8), (1.0, 16), (1.0, 32), (0.6, 8), (0.6, 16), (0.6, 32)])
@@ -131,6 +131,17 @@ def test_numbers_of_the_planner_are_those_of_the_bench(temperature, budget):
                                f"({row['difference_percent']:+.1f} %")
     assert shown[5] == f"**{row['over_sequoia']:.3f}** ± {row['over_sequoia_stderr']:.3f}"
     assert shown[6].startswith(f"{row['decoded']:.3f} ± {row['decoded_stderr']:.3f} ({row['decoded_predicted']:.3f}")
+
+
+def test_numbers_on_real_models_are_those_of_the_bench():
+    tables = pytest.importorskip("tests.bench.readme_models")
+    page = (GUIDE / "real.md").read_text(encoding="utf-8")
+    assert tables.acceptance_table() in page
+    assert tables.paths_table() in page
+    found = rows_of("real_acceptance", model="smollm2", draft="skip:13-18", temperature=1.0)
+    lines = re.findall(r"^\| [248] \| \.\d{3} .*$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert [re.findall(r"\.\d{3}", line) for line in lines] == [
+        [f"{row[name]:.3f}"[1:] for name in ("recursive", "k_seq", "optimum", "optimum_wor")] for row in found]
 
 
 @pytest.mark.parametrize("budget", [8, 16, 32])
