@@ -21,21 +21,21 @@ from otspec.recording.paths import PathBatch, record_paths, shorter
 from tests.bench.harness import save
 
 SHAPES = ((2, 4), (2, 8), (4, 4), (4, 8), (8, 4), (8, 8))
-TEMPERATURES = (1.0, 0.6)
+SIZES = {1.0: (3, 3), 0.6: (1, 2)}  # by temperature: sets of paths per context, rows of coins per set
 RULES = ("traversal", "winner_block", "lookahead_block", "score_block")
 COINLESS = ("traversal", "score_block")  # their estimates need none
-CONTEXTS, SETS, COINS, SEED = 512, 3, 3, 11
+CONTEXTS, SEED = 512, 11
 COIN_STREAMS = 1 << 61  # numbers of the streams of coins, apart from those of the drafts
 
 TOYS = ((3, 2, 2), (5, 2, 2), (3, 3, 2), (3, 2, 3), (2, 3, 3), (2, 4, 2), (4, 2, 2))  # V, L, K
 MODELS = 20
 
 
-def kept(name: str, batch: PathBatch, first: int) -> np.ndarray:
+def kept(name: str, batch: PathBatch, first: int, coins_per_set: int) -> np.ndarray:
     """Tokens per call ``[n]`` of sets of paths numbered from ``first``, coins averaged."""
     _, paths, length = batch.tokens.shape
     rule = ot.verifier(name, paths)
-    rows_of_coins = 1 if name in COINLESS else COINS
+    rows_of_coins = 1 if name in COINLESS else coins_per_set
     shape = rows_of_coins, rule.num_uniforms(length)
     coins = np.stack([stream.random(shape) for stream in streams(SEED, COIN_STREAMS + first, len(batch.tokens))])
     return 1.0 + np.mean([rule.expected_paths(*batch, coins[:, i]) for i in range(rows_of_coins)], axis=0)
@@ -44,13 +44,13 @@ def kept(name: str, batch: PathBatch, first: int) -> np.ndarray:
 def measured(pair: object, temperature: float) -> dict[tuple[str, int, int], np.ndarray]:
     """Tokens per call after each context ``[CONTEXTS]``, sets averaged, of each rule at each shape."""
     found: dict[tuple[str, int, int], list[np.ndarray]] = {(name, *shape): [] for shape in SHAPES for name in RULES}
-    done = 0
+    done, (sets, coins) = 0, SIZES[temperature]
     for batch in record_paths(pair, ot.load_trace("pocket"), num_paths=8, draft_length=8, temperature=temperature,
-                              contexts=CONTEXTS, sets=SETS, seed=SEED):
+                              contexts=CONTEXTS, sets=sets, seed=SEED):
         for name, paths, length in found:
-            found[name, paths, length].append(kept(name, shorter(batch, paths, length), done))
+            found[name, paths, length].append(kept(name, shorter(batch, paths, length), done, coins))
         done += len(batch.tokens)
-    return {key: np.concatenate(values).reshape(-1, SETS).mean(axis=1) for key, values in found.items()}
+    return {key: np.concatenate(values).reshape(-1, sets).mean(axis=1) for key, values in found.items()}
 
 
 def compared(temperature: float, found: dict[tuple[str, int, int], np.ndarray]) -> Iterator[dict[str, object]]:
@@ -65,7 +65,7 @@ def compared(temperature: float, found: dict[tuple[str, int, int], np.ndarray]) 
                "ratio_stderr": ratio.stderr, "ratio_to_lookahead": ahead.mean, "lookahead_stderr": ahead.stderr,
                "minus_winner_block": gap.mean,
                "minus_winner_block_stderr": gap.stderr,
-               "contexts": CONTEXTS, "sets": SETS, "coins": COINS}
+               "contexts": CONTEXTS, "sets": SIZES[temperature][0], "coins": SIZES[temperature][1]}
 
 
 def gaps(size: int, length: int, paths: int) -> Iterator[dict[str, object]]:
@@ -89,7 +89,7 @@ def main() -> None:
     """Measure both."""
     save("paths_gap", [row for toy in TOYS for row in gaps(*toy)], "scipy")
     pair = ot.load_pair("pocket")
-    save("paths", [row for warmth in TEMPERATURES for row in compared(warmth, measured(pair, warmth))], "torch")
+    save("paths", [row for warmth in SIZES for row in compared(warmth, measured(pair, warmth))], "torch")
 
 
 if __name__ == "__main__":
