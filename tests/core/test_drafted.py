@@ -8,6 +8,7 @@ import torch
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.tree import DraftTree
+from otspec.verifiers import verifier
 from tests.verifiers.tree_batches import SCHEMES, Batch
 
 
@@ -97,3 +98,18 @@ def test_wrong_shapes_and_types_are_named():
         DraftedTrees(np.array([[5]]), torch.zeros((1, 1), dtype=torch.int64))
     with pytest.raises(BadArgument, match="scheme: 'heap'"):
         DraftedTrees(np.array([[5]]), np.array([[0]]), "heap")
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_the_vocabulary_is_that_of_the_rows_not_their_number(size):
+    """Two nodes make three rows: fewer than the tokens, or as many."""
+    rows = np.full((1, 3, size), 1 / size)
+    drafted = DraftedTrees(np.array([[size - 1, 0]]), np.array([[0, 1]]), "paths")
+    rule = verifier("traversal", 1)
+    coins = np.full((1, rule.num_tree_uniforms(2)), 0.5)
+    node, token = rule.draw_trees(drafted, rows, rows, coins)[:2]
+    assert 0 <= int(node[0]) <= 2
+    assert 0 <= int(token[0]) < size
+    outside = DraftedTrees(np.array([[size, 0]]), np.array([[0, 1]]), "paths")
+    with pytest.raises(BadArgument, match=rf"tokens\[0, 0\] = {size} is outside the vocabulary of {size}"):
+        rule.draw_trees(outside, rows, rows, coins)

@@ -26,8 +26,10 @@ import pytest
 from tests.mutation.change import Mutant, key, mutants
 from tests.mutation.fresh import judge_afresh
 from tests.mutation.reach import Recorder, plan, test_files
-from tests.mutation.score import report, tabulate
+from tests.mutation.score import last_fates, report, tabulate
 from tests.mutation.server import SURVIVED, Server
+
+MORE = 10  # times the tests for a mutant that has survived
 
 
 def main() -> int:
@@ -48,8 +50,7 @@ def main() -> int:
     server = Server(recorder, lambda server: _judge(server, left, given, out))
     pytest.main([*test_files(), "-q", "-s", "-n", "0", "-p", "no:cacheprovider"],
                 plugins=[recorder, server])
-    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    report([(Mutant(*row["mutant"]), row["fate"]) for row in rows if row["seed"] == given.seed])
+    report(last_fates([str(out)]).get(given.seed, []))
     return 0
 
 
@@ -58,21 +59,27 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
     tests = server.reach(Path(given.reach) if given.reach else log.with_name("reach.json"), given.record)
     os.nice(19 - os.nice(0))
     read = {call for calls in server.recorder.shared.values() for call in calls}
-    for number, mutant in enumerate(left):
-        if time.monotonic() - begun > given.seconds:
-            return
-        start, names = time.monotonic(), plan(mutant, tests, given.budget)
-        seconds = sum(tests[name]["seconds"] for name in names)
-        fate = server.judge(mutant, names, seconds, log, given.budget)
-        # a function that is called when files are read has done its work before it can be changed
-        if fate is None or (fate == SURVIVED and f"{mutant.module}:{mutant.function}" in read):
-            fate = judge_afresh(mutant, names, seconds, log)
-        said = log.read_text(errors="replace").strip().splitlines()[-3:]
-        with out.open("a") as lines:
-            lines.write(json.dumps({"seed": given.seed, "mutant": mutant, "fate": fate, "tests": len(names),
-                                    "seconds": round(time.monotonic() - start, 1), "said": said}) + "\n")
-        print(f"{number + 1:4d} {time.monotonic() - begun:6.0f} s  {fate:8s} {mutant.module}:{mutant.line}  "
-              f"{mutant.after}", flush=True)
+    survivors: list[Mutant] = []
+    # those that survive the likeliest tests are judged once more by many
+    for again, chosen in enumerate((left, survivors)):
+        for number, mutant in enumerate(chosen):
+            if time.monotonic() - begun > given.seconds:
+                return
+            start, budget = time.monotonic(), given.budget * (MORE if again else 1)
+            names = plan(mutant, tests, budget)
+            seconds = sum(tests[name]["seconds"] for name in names)
+            fate = server.judge(mutant, names, seconds, log, budget)
+            # a function that is called when files are read has done its work before it can be changed
+            if fate is None or (fate == SURVIVED and f"{mutant.module}:{mutant.function}" in read):
+                fate = judge_afresh(mutant, names, seconds, log)
+            if fate == SURVIVED and not again:
+                survivors.append(mutant)
+            said = log.read_text(errors="replace").strip().splitlines()[-3:]
+            with out.open("a") as lines:
+                lines.write(json.dumps({"seed": given.seed, "mutant": mutant, "fate": fate, "tests": len(names),
+                                        "seconds": round(time.monotonic() - start, 1), "said": said}) + "\n")
+            print(f"{number + 1:4d} {time.monotonic() - begun:6.0f} s  {fate:8s} {mutant.module}:{mutant.line}  "
+                  f"{mutant.after}", flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -32,12 +32,21 @@ def report(judged: list[tuple[Mutant, str]]) -> None:
             print(f"  {mutant.module}:{mutant.line} {mutant.function}: {mutant.before}  ->  {mutant.after}")
 
 
+def last_fates(files: list[str]) -> dict[int, list[tuple[Mutant, str]]]:
+    """Mutants of each seed with the last fate that a file tells of them."""
+    fates: dict[int, dict[tuple[object, ...], tuple[Mutant, str]]] = {}
+    for line in (line for file in files if Path(file).exists() for line in Path(file).read_text().splitlines()):
+        row = json.loads(line)
+        mutant = Mutant(*row["mutant"])
+        fates.setdefault(row["seed"], {})[(*key(mutant), mutant.node)] = mutant, row["fate"]
+    return {seed: list(judged.values()) for seed, judged in fates.items()}
+
+
 def tabulate(files: list[str]) -> None:
     """Write the counts and the score of each seed, from files of judged mutants, beside the other results."""
     rows: list[dict[str, object]] = []
-    judged = [json.loads(line) for file in files for line in Path(file).read_text().splitlines()]
-    for seed in dict.fromkeys(row["seed"] for row in judged):
-        many = counts([(Mutant(*row["mutant"]), row["fate"]) for row in judged if row["seed"] == seed])
+    for seed, judged in last_fates(files).items():
+        many = counts(judged)
         telling = many["killed"] + many["survived"]
         low, high = wilson(many["killed"], telling)
         rows.append({"seed": seed, **many, "score": many["killed"] / telling, "wilson_low": low, "wilson_high": high,

@@ -162,3 +162,14 @@ def test_batches_equal_their_rows():
 def test_bad_k_is_named(k):
     with pytest.raises(BadArgument, match="k is"):
         race_increments([0.5, 0.5], k)
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_tokens_that_are_never_drafted_do_not_count_among_the_first(k):
+    """The k-th token that can be drafted is the first that all k drafts may lie before, whatever zeros stand there."""
+    draft = np.array([0.0, 0.3, 0.0, 0.0, 0.2, 0.0, 0.1, 0.15, 0.05, 0.2])
+    increments = race_increments(draft, k)
+    places = np.flatnonzero(draft)
+    assert (increments[: places[k - 1]] == 0.0).all()
+    assert (increments[places[k - 1:]] > 0.0).all()
+    assert increments[places] == pytest.approx(race_increments(draft[places], k), abs=1e-13)
