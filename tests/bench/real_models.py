@@ -197,7 +197,7 @@ def planner(model: str) -> None:
                              "choice": best.candidate.text, "tokens_per_call": best.tokens.mean,
                              "stderr": best.tokens.stderr, "speedup": answer.speedup.mean,
                              "speedup_stderr": answer.speedup.stderr, "contexts": len(trace)})
-    save("real_planner", rows, *PACKAGES)
+        save("real_planner", rows, *PACKAGES)
 
 
 def decoding(model: str) -> None:
@@ -220,7 +220,7 @@ def decoding(model: str) -> None:
                          "ratio_to_assisted": float(np.median(base / values)),
                          "tokens_per_call": run.block_efficiency.mean if run else None, "prompts": len(texts),
                          "new_tokens": new, "repeats": 3, "note": SHARED})
-    save("real_decoding", rows, *PACKAGES)
+        save("real_decoding", rows, *PACKAGES)  # what is finished is kept
 
 
 STAGES: dict[str, Callable[[], None]] = {
