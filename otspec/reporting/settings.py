@@ -169,7 +169,7 @@ class Settings:
     seed: int = 0
     large_calls: int = 150
     budgets: tuple[int, ...] = (4, 8, 16)
-    plan_contexts: int = 96
+    plan_contexts: int = 90
     advice_calls: int = 160
     advice_sequences: int = 32
 
