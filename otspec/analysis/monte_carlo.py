@@ -60,7 +60,7 @@ class DraftLists:
     Examples
     --------
     >>> lists = DraftLists(2, 0)
-    >>> lists.of(0, as_scheme(1), np.array([0.0, 1.0])).tolist()
+    >>> lists.of(0, ot.WithReplacement(1), np.array([0.0, 1.0])).tolist()
     [[1], [1]]
     """
 
