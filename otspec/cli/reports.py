@@ -13,7 +13,7 @@ def add_report(commands: Any) -> None:
     parser = command(commands, "report", _report, "say which drafts and rule to use, with the evidence, as one page",
                      "report --target ./large --draft ./small --out my-report",
                      "Finished stages are kept: run the same command again.")
-    parser.description += " Without --trace and models: on the pair that comes with otspec."
+    parser.description = f"{parser.description} Without --trace and models: on the pair that comes with otspec."
     parser.add_argument("--trace", metavar="PATH", help="recorded laws (default: the bundled pocket trace)")
     add_models_options(parser)
     parser.add_argument("--prompts", metavar="FILE", help="contexts to record from --target and --draft")
@@ -55,8 +55,8 @@ def _check_places(given: Any) -> None:
         if place.expanduser().exists() or (option == "trace" and value == "pocket"):
             continue
         if option != "trace" and value in POCKET_PAIRS:
-            raise BadArgument(f"--{option}: {value!r} is a pair that comes with otspec. Fix: leave --target and --draft "
-                              f"out for a report on 'pocket', or name folders of models.")
+            raise BadArgument(f"--{option}: {value!r} is a pair that comes with otspec. Fix: leave --target and "
+                              f"--draft out for a report on 'pocket', or name folders of models.")
         siblings = {str(one) if place.parts[:-1] else one.name: None for one in place.parent.glob("*")}
         near = did_you_mean(value, siblings | ({"pocket": None} if option == "trace" else {}))
         if near and (option == "trace" or place.parts[:-1]):  # a bare name may be of a model on the hub

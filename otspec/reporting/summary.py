@@ -93,8 +93,8 @@ def _limits(tables: Mapping[str, Table]) -> list[Line]:
         return []
     return [Line("Limit of any verifier", f"{best['paths']} paths of {best['draft_length']}: {best['name']} emits "
                  f"{best['efficiency']:.2f} ± {best['stderr']:.2f}, no stateless rule more than {best['limit']:.2f}; "
-                 f"{best['room_percent']:.1f} ± {best['room_stderr']:.1f} % are left to gain ({best['bound_contexts']} "
-                 f"contexts).")]
+                 f"at most {best['room_percent']:.1f} ± {best['room_stderr']:.1f} % is left to gain "
+                 f"({best['bound_contexts']} contexts).")]
 
 
 def _default(table: Table) -> list[Line]:

@@ -142,10 +142,11 @@ class LookaheadBlock(ChosenPath):
             mixed = xp.any(alive & ~mates, axis=-1)
             inside, law = top_cells(node_rows(target_rows, first, depth), node_rows(draft_rows, first, depth),
                                     xp.where(mates, here, -xp.ones_like(here)), coins[:, 0])
-            curve = None
+            curve, part = None, _chosen_rows_of(mixed)
             if not isinstance(tokens, np.ndarray) or mixed.any():
-                ranked, curve = self._thin(target_rows[:, :, depth, :], draft_rows[:, :, depth, :], here, alive, coins)
-                inside = xp.where(mixed[:, None], ranked, inside)
+                ranked, curve = self._thin(target_rows[part, :, depth, :], draft_rows[part, :, depth, :], here[part],
+                                           alive[part], coins[part])
+                inside = _replaced(inside, ranked, mixed)
             alive = inside
             laws.append(law)
             mixed_at.append(mixed)
@@ -154,8 +155,10 @@ class LookaheadBlock(ChosenPath):
         path = pick_marked(alive, uniforms[:, -1])
         for depth, curve in enumerate(curves):
             if curve is not None:
-                law = _curve_laws(node_rows(target_rows, path, depth), node_rows(draft_rows, path, depth), curve)
-                laws[depth] = xp.where(mixed_at[depth][:, None], law, laws[depth])
+                part = _chosen_rows_of(mixed_at[depth])
+                law = _curve_laws(node_rows(target_rows, path, depth)[part], node_rows(draft_rows, path, depth)[part],
+                                  curve)
+                laws[depth] = _replaced(laws[depth], law, mixed_at[depth])
         return Chosen(path, xp.stack(laws, axis=1))
 
     def _thin(self, target: Array, draft: Array, tokens: Array, alive: Array, coins: Array) -> tuple[Array, Array]:
@@ -180,6 +183,20 @@ class LookaheadBlock(ChosenPath):
         capacity = knot ** xp.astype(drawn, xp.float64)[:, None]
         start, _ = winning_cell(knot, winner, capacity, coins[:, 0], xp.max(cell, axis=-1))
         return cell >= start[:, None], winner
+
+
+def _chosen_rows_of(mask: Array) -> Any:
+    """Index of the rows that a mask chooses on the host; of all rows elsewhere, where a choice would make it wait."""
+    return np.flatnonzero(mask) if isinstance(mask, np.ndarray) else slice(None)
+
+
+def _replaced(rows: Array, new: Array, mask: Array) -> Array:
+    """Rows ``[B ...]`` with those that a mask chooses replaced; ``new`` as `_chosen_rows_of` chose them."""
+    if isinstance(mask, np.ndarray):
+        out = np.array(rows)
+        out[mask] = new
+        return out
+    return namespace(rows).where(mask[:, None], new, rows)
 
 
 def _average_rows(target_sorted: Array, x: Array, alive: Array, count: int) -> Array:
