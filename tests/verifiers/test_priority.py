@@ -10,7 +10,9 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.transport.bounds import acceptance_bound
 from otspec.verifiers import verifier
+from otspec.verifiers.token import winner_by_context
 from otspec.verifiers.token.priority import PriorityMixture
+from tests.conftest import random_law
 
 RNG = np.random.default_rng(31)
 EXACT = 1e-12  # a few hundred lists of a few tokens, each mass some eps off
@@ -130,3 +132,14 @@ def test_absent_drafts_and_other_schemes_are_refused():
         rule.conditional(np.full(3, 1 / 3), np.full((2, 3), 1 / 3), np.array([0, -1]))
     with pytest.raises(SchemeMismatch, match="PriorityMixture is proved for Independent, Joint"):
         PriorityMixture(2)
+
+
+def test_beyond_the_plans_that_are_kept_the_oldest_is_forgotten(monkeypatch, rng):
+    monkeypatch.setattr(winner_by_context, "KEPT", 2)
+    rule = PriorityMixture(Independent(2))
+    contexts = [(random_law(rng, 4), np.stack([random_law(rng, 4), random_law(rng, 4)])) for _ in range(3)]
+    tokens = np.array([0, 1])
+    first = [rule.conditional(*context, tokens) for context in contexts]
+    assert list(rule._plans) == [rule._key(*context) for context in contexts[1:]]
+    again = [rule.conditional(*context, tokens) for context in contexts]
+    np.testing.assert_allclose(again, first, atol=1e-12)
