@@ -10,10 +10,11 @@ from otspec.cli.values import read_prompts, seed
 
 def add_report(commands: Any) -> None:
     """Add ``otspec report``."""
-    parser = command(commands, "report", _report, "say which drafts and rule to use, with the evidence, as one page",
+    text = "say which drafts and rule to use, with the evidence, as one page"
+    parser = command(commands, "report", _report, text,
                      "report --target ./large --draft ./small --out my-report",
                      "Finished stages are kept: run the same command again.")
-    parser.description = f"{parser.description} Without --trace and models: on the pair that comes with otspec."
+    parser.description = f"S{text[1:]}. Without --trace and models: on the pair that comes with otspec."
     parser.add_argument("--trace", metavar="PATH", help="recorded laws (default: the bundled pocket trace)")
     add_models_options(parser)
     parser.add_argument("--prompts", metavar="FILE", help="contexts to record from --target and --draft")
