@@ -59,6 +59,11 @@ def paths_table() -> str:
                 f" ({100 * (row['ratio'] - 1):+.1f} ± {100 * row['ratio_stderr']:.1f} %)"
             line.append(_with_error(row, "efficiency", "stderr") + more)
         body.append(line)
+    room = {(row["paths"], row["draft_length"]): row for row in rows("real_bound")}
+    contexts = next(iter(room.values()))["bound_contexts"]
+    body.append([f"room of any stateless rule above look-ahead, {contexts} contexts",
+                 *(f"at most {room[shape]['room_percent']:.1f} ± {room[shape]['room_stderr']:.1f} %" if shape in room else
+                   "" for shape in shapes)])
     return _table(["tokens per call", *(f"{paths} × {length}" for paths, length in shapes)], body)
 
 
