@@ -62,8 +62,8 @@ def paths_table() -> str:
     room = {(row["paths"], row["draft_length"]): row for row in rows("real_bound")}
     contexts = next(iter(room.values()))["bound_contexts"]
     body.append([f"room of any stateless rule above look-ahead, {contexts} contexts",
-                 *(f"at most {room[shape]['room_percent']:.1f} ± {room[shape]['room_stderr']:.1f} %" if shape in room else
-                   "" for shape in shapes)])
+                 *(f"at most {_with_error(room[shape], 'room_percent', 'room_stderr')} %" if shape in room else ""
+                   for shape in shapes)])
     return _table(["tokens per call", *(f"{paths} × {length}" for paths, length in shapes)], body)
 
 
