@@ -131,7 +131,7 @@ assert abs(run.z_score) < 4
 
 # %%
 table = ot.compare_sequences(pair, prompts, rules=("traversal", "winner_block", "lookahead_block"), num_paths=(2,),
-                             draft_lengths=(4,), sets=4, bound="one_call", bound_samples=16, seed=3, patience=60.0)
+                             draft_lengths=(4,), sets=2, bound="one_call", bound_samples=16, seed=3, patience=60.0)
 for row in table.rows:
     print(f"{row['rule']:16} {row['efficiency']:.2f} ± {row['stderr']:.2f} tokens per call, "
           f"{row['ratio']:.3f} of Traversal's")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.harness import RESULTS
-from tests.bench.readme_models import HEADING, TABLES
+from tests.bench.readme_models import HEADING, TABLES, rows
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -25,3 +25,11 @@ def test_results_say_on_what_they_were_made(name):
     head = (RESULTS / f"{name}.csv").read_text(encoding="utf-8").splitlines()[:8]
     for what in ("processor", "cores", "otspec", "torch", "transformers"):
         assert any(line.startswith(f"# {what}: ") for line in head), what
+
+
+@pytest.mark.parametrize("name", ["real_acceptance", "real_acceptance_gemma3"])
+def test_every_optimum_was_certified_and_above_the_rules(name):
+    for row in rows(name):
+        assert row["largest_gap"] < 1e-9
+        assert row["recursive"] <= row["optimum"] + 1e-9
+        assert row["k_seq"] <= row["optimum"] + 1e-9

@@ -44,7 +44,7 @@ def lists_at(drafted: DraftedTrees, node: Array, most: int, coins: Array | None)
     begun, drafts = xp.zeros_like(node), []  # so many children have appeared
     for slot in range(most):
         reached = xp.cumulative_sum(left, axis=-1)
-        rest = reached[:, -1:]
+        rest = xp.sum(left, axis=-1, keepdims=True)
         level = xp.astype(xp.floor(coins[:, slot, None] * xp.astype(rest, coins.dtype)), rest.dtype)
         hit = below & (reached > level) & (reached - left <= level)
         chosen = xp.sum(xp.where(hit, place, xp.zeros_like(place)), axis=-1)

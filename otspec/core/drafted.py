@@ -152,7 +152,7 @@ class DraftedTrees:
         """Number of drafted tokens up to each node, ``[B N+1]`` int64; 0 for absent nodes."""
         xp = namespace(self.tokens)
         depths = xp.sum(xp.astype(self.ancestors, xp.int64), axis=-1) - 1
-        ends = xp.zeros_like(self.above[:, :1])
+        ends = xp.zeros_like(depths[:, :1])
         return xp.concat([ends, xp.where(self.present, depths[:, 1:], xp.zeros_like(self.above))], axis=1)
 
     @cached_property

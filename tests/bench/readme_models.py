@@ -59,6 +59,11 @@ def paths_table() -> str:
                 f" ({100 * (row['ratio'] - 1):+.1f} ± {100 * row['ratio_stderr']:.1f} %)"
             line.append(_with_error(row, "efficiency", "stderr") + more)
         body.append(line)
+    room = {(row["paths"], row["draft_length"]): row for row in rows("real_bound")}
+    contexts = next(iter(room.values()))["bound_contexts"]
+    body.append([f"room of any stateless rule above look-ahead, {contexts} contexts",
+                 *(f"at most {_with_error(room[shape], 'room_percent', 'room_stderr')} %" if shape in room else ""
+                   for shape in shapes)])
     return _table(["tokens per call", *(f"{paths} × {length}" for paths, length in shapes)], body)
 
 
@@ -72,11 +77,20 @@ def decoding_table() -> str:
 
 
 def planner_table() -> str:
-    """What the planner recommends."""
-    body = [[draft_words(row["draft"]), str(row["budget"]), f"{row['draft_cost']:g}", str(row["choice"]),
-             _with_error(row, "tokens_per_call", "stderr"), _with_error(row, "speedup", "speedup_stderr")]
-            for row in rows("real_planner")]
-    return _table(["draft", "budget", "cost of a draft step", "choice", "tokens per call", "speed-up"], body)
+    """What the planner recommends, the prices of a draft step side by side."""
+    groups: dict[tuple[object, object], list[dict[str, object]]] = {}
+    for row in rows("real_planner"):
+        groups.setdefault((row["draft"], row["budget"]), []).append(row)
+    costs = [f"{row['draft_cost']:g}" for row in next(iter(groups.values()))]
+    body = [[f"{draft_words(draft)}, {budget}", *map(_answer, group)] for (draft, budget), group in groups.items()]
+    return _table(["draft, budget", *(f"a step costs {cost}" for cost in costs)], body)
+
+
+def _answer(row: dict[str, object]) -> str:
+    if row["tokens_per_call"] == 1:
+        return str(row["choice"])
+    speed = _with_error(row, "speedup", "speedup_stderr")
+    return f"{row['choice']}: {row['tokens_per_call']:.2f} tokens, {speed} × plain"
 
 
 TABLES = {"real_acceptance": acceptance_table, "real_paths": paths_table, "real_planner": planner_table,

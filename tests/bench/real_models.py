@@ -41,7 +41,7 @@ TOKENS, LEFT_OUT = 48, 6
 SEARCHED, CONTEXTS = 16, {"smollm2": 128, "gemma3": 32}  # contexts of the search are not measured on
 KEPT = (256, 1024, 4096, 16384)  # largest masses of a law
 ROUNDED = ("quantised:4", "quantised:3")
-PATH_CONTEXTS, BLOCK, BOUND_CONTEXTS, BOUND_SAMPLES, SEED = 64, 8, 8, 32, 7
+PATH_CONTEXTS, BLOCK, BOUND_CONTEXTS, BOUND_SAMPLES, SEED = 128, 8, 8, 32, 7
 PACKAGES = ("torch", "transformers")
 SHARED = "one core of a machine that others used at the same time: times are noisy, ratios side by side less so"
 

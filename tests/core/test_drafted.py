@@ -7,8 +7,9 @@ import torch
 
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
-from otspec.verifiers import verifier
+from otspec.verifiers import list_verifiers, verifier
 from tests.verifiers.tree_batches import SCHEMES, Batch
 
 
@@ -113,3 +114,18 @@ def test_the_vocabulary_is_that_of_the_rows_not_their_number(size):
     outside = DraftedTrees(np.array([[size, 0]]), np.array([[0, 1]]), "paths")
     with pytest.raises(BadArgument, match=rf"tokens\[0, 0\] = {size} is outside the vocabulary of {size}"):
         rule.draw_trees(outside, rows, rows, coins)
+
+
+@pytest.mark.parametrize(("scheme", "kind"), [(WithReplacement(2), "paths"),
+                                              (WithoutReplacement(2), "without_replacement")], ids=str)
+@pytest.mark.parametrize("library", [np.asarray, torch.asarray])
+def test_trees_without_a_node_emit_a_token_of_the_target(scheme, kind, library):
+    rows = library(np.tile([0.0, 0.25, 0.75], (2, 1, 1)))
+    none = library(np.zeros((2, 0), dtype=np.int64))
+    for name in list_verifiers(scheme, kind="tree"):
+        rule = verifier(name, scheme)
+        coins = library(np.stack([np.full(rule.num_tree_uniforms(0), level) for level in (0.1, 0.9)]))
+        drafted = DraftedTrees(none, none, kind)
+        node, token = rule.draw_trees(drafted, rows, rows, coins)[:2]
+        assert (np.asarray(node).tolist(), np.asarray(token).tolist()) == ([0, 0], [1, 2]), name
+        assert np.asarray(rule.expected_trees(drafted, rows, rows, coins)).tolist() == [0.0, 0.0], name
