@@ -144,8 +144,8 @@ class LookaheadBlock(ChosenPath):
                                     xp.where(mates, here, -xp.ones_like(here)), coins[:, 0])
             curve, part = None, _chosen_rows_of(mixed)
             if not isinstance(tokens, np.ndarray) or mixed.any():
-                ranked, curve = self._thin(target_rows[part, :, depth, :], draft_rows[part, :, depth, :], here[part],
-                                           alive[part], coins[part])
+                ranked, curve = self._thin(target_rows[part, :, depth, :], draft_rows[part, :, depth, :],
+                                           here[part, ...], alive[part, ...], coins[part, ...])
                 inside = _replaced(inside, ranked, mixed)
             alive = inside
             laws.append(law)
@@ -156,8 +156,8 @@ class LookaheadBlock(ChosenPath):
         for depth, curve in enumerate(curves):
             if curve is not None:
                 part = _chosen_rows_of(mixed_at[depth])
-                law = _curve_laws(node_rows(target_rows, path, depth)[part], node_rows(draft_rows, path, depth)[part],
-                                  curve)
+                law = _curve_laws(node_rows(target_rows, path, depth)[part, ...],
+                                  node_rows(draft_rows, path, depth)[part, ...], curve)
                 laws[depth] = _replaced(laws[depth], law, mixed_at[depth])
         return Chosen(path, xp.stack(laws, axis=1))
 
