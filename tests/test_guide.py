@@ -134,10 +134,6 @@ def test_numbers_of_the_planner_are_those_of_the_bench(temperature, budget):
 
 
 def test_numbers_on_real_models_are_those_of_the_bench():
-    tables = pytest.importorskip("tests.bench.readme_models")
-    page = (GUIDE / "real.md").read_text(encoding="utf-8")
-    assert tables.acceptance_table() in page
-    assert tables.paths_table() in page
     found = rows_of("real_acceptance", model="smollm2", draft="skip:13-18", temperature=1.0)
     lines = re.findall(r"^\| [248] \| \.\d{3} .*$", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert [re.findall(r"\.\d{3}", line) for line in lines] == [

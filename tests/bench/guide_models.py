@@ -1,11 +1,10 @@
-"""The tables of the README's section on real models, made from the CSVs: ``python -m tests.bench.readme_models``."""
+"""The tables of the guide's page on real models, made from the CSVs: ``python -m tests.bench.guide_models``."""
 
 from __future__ import annotations
 
 from otspec.core.table import Table
 from tests.bench.harness import RESULTS
 
-HEADING = "## Results on real models"
 WORDS = {"quantised:4": "4 bits", "quantised:3": "3 bits"}
 
 
@@ -51,7 +50,7 @@ def paths_table() -> str:
     found = {(row["rule"], row["paths"], row["draft_length"]): row for row in rows("real_paths")}
     shapes = sorted({key[1:] for key in found})
     body = []
-    for rule in ("traversal", "winner_block", "lookahead_block"):
+    for rule in ("traversal", "winner_block", "lookahead_block", "score_block"):
         line = [f"`{rule}`"]
         for shape in shapes:
             row = found[(rule, *shape)]
