@@ -16,7 +16,7 @@ from otspec.core.errors import OtspecError
 from otspec.core.table import Table
 from otspec.recording.record import load_trace
 from otspec.reporting import settings
-from otspec.reporting.pictures import METADATA, PICTURES, make, redraw, save
+from otspec.reporting.pictures import PAPER, PICTURES, make, redraw, save
 from otspec.reporting.study import Study
 
 
@@ -79,7 +79,7 @@ def own(name: str, description: str | None, data: Callable[[Any], Table], draw: 
         if not given.from_csv:
             csv.parent.mkdir(parents=True, exist_ok=True)
             data(given.quick if options is None else given).to_csv(csv)
-        files = {kind: csv.with_suffix(f".{kind}") for kind in METADATA}
+        files = {kind: csv.with_suffix(f".{kind}") for kind in PAPER}
         save(draw(Table.from_csv(csv)), files)
     except (OtspecError, OSError) as error:
         print(f"figures.{name}: error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Who gets which colour and marker: a hue for every family of rules, a marker for every rule of a cast.
 
-A *cast* holds the rules that may stand in one figure: token rules; block, path and tree rules; couplings; lossy rules.
+A *cast* holds the rules that may stand in one figure: token rules; block, path and tree rules; those for trees of chosen
+tokens; couplings; lossy rules.
 Within a cast no colour or marker comes twice before all are used, and no pair of both ever. The colours are chosen so
 that any two of them, and black, are at least `APART` apart in CIEDE2000, as seen by normal eyes and as simulated for
 the three kinds of colour blindness (Machado, Oliveira and Fernandes 2009, full severity); a test computes it.
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from otspec.core.registry import Entry
+from otspec.core.schemes import Greedy
 
 BLACK = "#000000"
 TONES = {
@@ -21,22 +23,23 @@ TONES = {
 }
 APART = 12.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "d", "H")
-# published rules in lighter tones, the exact ones (winner, look-ahead, optimal walk) in the darkest of their family
+# published rules in lighter tones, the exact ones (look-ahead, scores, optimal walk) in the darkest of their family
 HUES = {
     "token": ("grey", "sage", "sky", "amber", "teal", "vermilion", "pink", "violet", "wine", "blue", "brown", "forest"),
     "block": ("grey", "blue", "sky", "sage"),
-    "path": ("violet", "wine", "pink", "brown"),
+    "path": ("pink", "violet", "wine", "brown"),
     "tree": ("teal", "forest", "vermilion", "amber", "navy"),
+    "chosen": ("sky", "vermilion"),
     "coupling": ("blue", "vermilion", "sky", "grey", "violet"),
     "joint": ("amber", "brown", "teal"),
     "lossy": ("amber", "vermilion", "teal", "blue"),
 }
-CASTS = {"token": "token", "block": "sequence", "path": "sequence", "tree": "sequence", "coupling": "coupling",
+CASTS = {"token": "token", "block": "sequence", "path": "sequence", "tree": "sequence", "chosen": "chosen", "coupling": "coupling",
          "joint": "coupling", "lossy": "lossy"}
 
 
 def family(entry: Entry) -> str:
-    """Family of a registry line: its kind, but ``path`` for what judges whole paths level by level.
+    """Family of a registry line: its kind, but ``path`` for what picks a path, ``chosen`` for trees of chosen tokens.
 
     Examples
     --------
@@ -44,6 +47,8 @@ def family(entry: Entry) -> str:
     >>> [family(list_verifiers()[name]) for name in ("k_seq", "block", "winner_block", "traversal")]
     ['token', 'block', 'path', 'tree']
     """
+    if entry.kind == "tree" and entry.schemes and all(issubclass(scheme, Greedy) for scheme in entry.schemes):
+        return "chosen"
     room = getattr(entry.factory, "__module__", "")
     return "path" if entry.kind == "tree" and ".block." in room else entry.kind
 

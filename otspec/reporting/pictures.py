@@ -77,7 +77,6 @@ def save(figure: Any, files: Mapping[str, str | os.PathLike[str]]) -> None:
                     write_png(figure, temporary)
                 else:
                     figure.savefig(temporary, format=kind, metadata=METADATA[kind])
-            figure.set_layout_engine("none")  # found with the first file; all formats show the same
 
 
 def make(picture: Picture, study: Study, out: str | os.PathLike[str]) -> list[Path]:
