@@ -7,7 +7,11 @@ header; the draw step reads nothing but that file, and ``--from-csv`` runs it al
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import io
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,3 +90,15 @@ def own(name: str, description: str | None, data: Callable[[Any], Table], draw: 
         return 2
     print("\n".join(map(str, [csv, *files.values()])))
     return 0
+
+
+def made(name: str, out: str, quick: bool) -> tuple[str, str | None, float]:
+    """Make one figure; return its name, what went wrong, if anything, and the seconds.
+
+    It stands here and not beside its caller because a process that is started afresh does not import a ``__main__``.
+    """
+    start, said, asked = time.perf_counter(), io.StringIO(), ["--out", out, *["--quick"] * quick]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        code = main(name, asked) if name in PICTURES else importlib.import_module(f"figures.{name}").main(asked)
+    problem = (said.getvalue().strip() or f"exit code {code}") if code else None
+    return name, problem, time.perf_counter() - start

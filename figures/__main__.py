@@ -7,18 +7,13 @@ the exit code is then 1.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
-import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-import figures
-from figures import names
-from otspec.reporting.pictures import PICTURES
+from figures import made, names
 
 LONG = ("efficiency_vs_length", "jacobi_vs_window", "budget", "blockwise_lattice", "predicted_vs_measured")  # first
 
@@ -54,21 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _results(wanted: Sequence[str], given: argparse.Namespace) -> Iterator[tuple[str, str | None, float]]:
     """Results as figures are done: in this process, or in several."""
     if given.jobs <= 1:
-        yield from (_made(name, given.out, given.quick) for name in wanted)
+        yield from (made(name, given.out, given.quick) for name in wanted)
         return
     with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:  # a fork of threads may hang
         ordered = sorted(wanted, key=lambda name: name not in LONG)
-        for one in as_completed([pool.submit(_made, name, given.out, given.quick) for name in ordered]):
+        for one in as_completed([pool.submit(made, name, given.out, given.quick) for name in ordered]):
             yield one.result()
-
-
-def _made(name: str, out: str, quick: bool) -> tuple[str, str | None, float]:
-    """Make one figure; return its name, what went wrong, if anything, and the seconds."""
-    start, said, asked = time.perf_counter(), io.StringIO(), ["--out", out, *["--quick"] * quick]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        code = figures.main(name, asked) if name in PICTURES else importlib.import_module(f"figures.{name}").main(asked)
-    problem = (said.getvalue().strip() or f"exit code {code}") if code else None
-    return name, problem, time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -329,9 +329,10 @@ def test_a_figure_that_fails_does_not_stop_the_others(tmp_path, capsys, monkeypa
     assert last.startswith("1 of 2 figures")
 
 
-def test_figures_are_made_side_by_side(tmp_path, capsys):
-    assert everything.main(["growth", "hull_sampler", "--out", str(tmp_path)]) == 0
-    first, second, _ = capsys.readouterr().out.splitlines()
+def test_figures_are_made_side_by_side(tmp_path):
+    command = [sys.executable, "-m", "figures", "growth", "hull_sampler", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    first, second, _ = done.stdout.splitlines()
     assert {line.split()[2] for line in (first, second)} == {"growth:", "hull_sampler:"}
     assert len(list(tmp_path.iterdir())) == 6
 

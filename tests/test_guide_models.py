@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.harness import RESULTS
 from tests.bench.guide_models import TABLES, rows
+from tests.bench.harness import RESULTS
 
 PAGE = Path(__file__).parents[1] / "otspec/guide/real.md"
 

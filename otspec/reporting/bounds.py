@@ -18,7 +18,7 @@ from otspec.recording.path_bound import PathBound, Shape, path_bounds
 FILE = "data/pocket/path_bound.json"
 SAMPLES = 256  # of the bounds at hand
 FEW, FEW_SAMPLES = 8, 32  # contexts and paths of a bound that a report computes itself: about a second for small models
-NAMES = {"score_block": "scores and block", "lookahead_block": "look-ahead", "winner_block": "winner and block",
+NAMES = {"score_block": "the score rule", "lookahead_block": "look-ahead", "winner_block": "winner and block",
          "block": "block verification"}
 
 
