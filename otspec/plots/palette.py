@@ -1,8 +1,7 @@
 """Who gets which colour and marker: a hue for every family of rules, a marker for every rule of a cast.
 
-A *cast* holds the rules that may stand in one figure: token rules; block, path and tree rules; those for trees of chosen
-tokens; couplings; lossy rules.
-Within a cast no colour or marker comes twice before all are used, and no pair of both ever. The colours are chosen so
+A *cast* holds the rules that may stand in one figure: token rules; block, path and tree rules; rules for trees of
+chosen tokens; couplings; lossy rules. Within a cast no colour or marker comes twice before all are used, and no pair of both ever. The colours are chosen so
 that any two of them, and black, are at least `APART` apart in CIEDE2000, as seen by normal eyes and as simulated for
 the three kinds of colour blindness (Machado, Oliveira and Fernandes 2009, full severity); a test computes it.
 """
@@ -34,8 +33,8 @@ HUES = {
     "joint": ("amber", "brown", "teal"),
     "lossy": ("amber", "vermilion", "teal", "blue"),
 }
-CASTS = {"token": "token", "block": "sequence", "path": "sequence", "tree": "sequence", "chosen": "chosen", "coupling": "coupling",
-         "joint": "coupling", "lossy": "lossy"}
+CASTS = {"token": "token", "block": "sequence", "path": "sequence", "tree": "sequence", "chosen": "chosen",
+         "coupling": "coupling", "joint": "coupling", "lossy": "lossy"}
 
 
 def family(entry: Entry) -> str:
