@@ -1,9 +1,10 @@
 """Who gets which colour and marker: a hue for every family of rules, a marker for every rule of a cast.
 
 A *cast* holds the rules that may stand in one figure: token rules; block, path and tree rules; rules for trees of
-chosen tokens; couplings; lossy rules. Within a cast no colour or marker comes twice before all are used, and no pair of both ever. The colours are chosen so
-that any two of them, and black, are at least `APART` apart in CIEDE2000, as seen by normal eyes and as simulated for
-the three kinds of colour blindness (Machado, Oliveira and Fernandes 2009, full severity); a test computes it.
+chosen tokens; couplings; lossy rules. Within a cast no colour or marker comes twice before all are used, and no pair
+of both ever. The colours are chosen so that any two of them, and black, are at least `APART` apart in CIEDE2000, as
+seen by normal eyes and as simulated for the three kinds of colour blindness (Machado, Oliveira and Fernandes 2009,
+full severity); a test computes it.
 """
 
 from __future__ import annotations
