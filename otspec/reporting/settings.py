@@ -172,7 +172,7 @@ class Settings:
     large_calls: int = 150
     note: str = ""
     budgets: tuple[int, ...] = (4, 8, 16)
-    plan_contexts: int = 90
+    plan_contexts: int = 150
     advice_calls: int = 160
     advice_sequences: int = 32
 

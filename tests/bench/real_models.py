@@ -207,8 +207,7 @@ def decoding(model: str) -> None:
         pair = pair_of(model, draft)
         texts = measured_on(pair, model)[::32]
         candidates: dict[str, Callable[[], object]] = {f"{ASSISTED} 1x4": assisted(pair, texts, 4, new)}
-        for name, rule, count in (("plain", None, 1), ("block 1x4", "block", 1), ("lookahead_block 4x4",
-                                                                                "lookahead_block", 4)):
+        for name, rule, count in (("plain", None, 1), ("block 1x4", "block", 1), ("score_block 4x4", "score_block", 4)):
             how = {} if rule is None else {"scheme": count, "draft_length": 4}
             candidates[name] = Decoded(pair, texts, new, 1, verifier=rule, **how)
         seconds = by_turns(candidates, repeats=3)

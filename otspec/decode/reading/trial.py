@@ -135,8 +135,9 @@ class Trial:
         import torch
 
         eps = torch.finfo(self.model.dtype).eps
-        # float64 models may keep a float32 softmax; of half precision, nothing finer than a few steps can be asked
-        relative = 16 * eps if eps > 1e-4 else 2e-5 if eps > 1e-10 else 2e-6
+        # float64 models may keep a float32 softmax; of half precision, nothing finer than a few steps can be asked;
+        # models of 30 layers with rounded weights show 1e-5 to 3e-5 in float32
+        relative = 16 * eps if eps > 1e-4 else 6e-5 if eps > 1e-10 else 2e-6
         scale = max(float(left.abs().max()), float(right.abs().max()))
         if left.isnan().all() and right.isnan().all():  # told as such when it is decoded
             return True
