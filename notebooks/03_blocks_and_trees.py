@@ -95,8 +95,8 @@ print("optimum", table.metadata["optimum"])
 table
 
 # %% [markdown]
-# One pair of models proves little: here are several random ones, on two and on three tokens. Scores win on most, no rule
-# on all.
+# One pair of models proves little: here are several random ones, on two and on three tokens. Scores win on most, no
+# rule on all.
 
 # %%
 collected = {rule: [] for rule in rules}
