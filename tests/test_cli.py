@@ -94,6 +94,11 @@ def test_normalize_on_request(capsys):
     assert json.loads(capsys.readouterr().out)["upper"] == pytest.approx(0.86, abs=1e-12)  # three terms
 
 
+def test_a_comparison_of_nothing_names_the_three_things_to_compare_on(capsys):
+    said = refused(capsys, "compare", "--rules", "k_seq")
+    assert all(option in said for option in ("--target", "--trace", "--sequence"))
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--target", "0.5,nan,0.5", "--draft", "0.2,0.3,0.5"], "target[1] = nan"),
     (["--target", "1.5,-0.5", "--draft", "0.5,0.5"], "target[1] = -0.5"),

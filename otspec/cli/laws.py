@@ -113,8 +113,11 @@ def _compare(given: Any) -> int:
             raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")
         trace = load_trace(given.trace)
         target, draft = trace.laws(evenly(len(trace), given.contexts))
-    else:
+    elif given.target or given.draft:
         target, draft = (read_law(f"--{name}", getattr(given, name), given.normalize) for name in ("target", "draft"))
+    else:
+        raise BadArgument("--target: missing, there is nothing to compare on. Fix: --target and --draft for two laws, "
+                          "--trace pocket for recorded ones, --sequence for drafted paths of a pair.")
     known = [name for name in list_verifiers(scheme, kind="token") if name != "lp"]
     names = known if given.rules == "all" else given.rules.split(",")
     table = compare(target, draft, scheme, names, n=max(2, given.lists), seed=given.seed)

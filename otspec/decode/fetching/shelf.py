@@ -7,6 +7,7 @@ from typing import Any
 
 from otspec.core.errors import BadFile, UnknownName
 from otspec.core.files import cache_folder
+from otspec.core.names import did_you_mean
 from otspec.decode.fetching.catalogue import CATALOGUE, Fetchable
 from otspec.decode.hashes import check_hashes
 
@@ -34,7 +35,8 @@ def entry(name: str) -> Fetchable:
     'Apache-2.0'
     """
     if name not in CATALOGUE:
-        raise UnknownName(f"name: {name!r} is no model that can be fetched. Fix: one of {', '.join(CATALOGUE)}.")
+        raise UnknownName(f"name: {name!r} is no model that can be fetched.{did_you_mean(name, CATALOGUE)} "
+                          f"Fix: one of {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]
 
 
