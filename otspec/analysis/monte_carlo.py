@@ -49,13 +49,15 @@ def sampled_acceptance(verifier: str | TokenVerifier, target: Array, draft: Arra
 
 
 class DraftLists:
-    """Draft lists of one context after the other, drawn when first asked for and kept for other rules of the scheme.
+    """Draft lists of one context after the other, drawn when first asked for.
 
     Parameters
     ----------
     n : int
         Lists of a context.
     seed : int
+    kept : bool
+        Keep them for other rules of the scheme; a single rule needs no memory for those that it has seen.
 
     Examples
     --------
@@ -64,28 +66,30 @@ class DraftLists:
     [[1], [1]]
     """
 
-    def __init__(self, n: int, seed: int) -> None:
+    def __init__(self, n: int, seed: int, *, kept: bool = True) -> None:
         if check_positive("n", n) < 2:
             raise BadArgument(f"n: {n} draft list per context has no standard error. Fix: n=2 at least.")
-        self.n = n
+        self.n, self._kept = n, kept
         self._rng = np.random.default_rng(check_seed(seed))
         self._drawn: list[np.ndarray] = []
 
     def of(self, place: int, scheme: DraftScheme, draft: np.ndarray) -> np.ndarray:
         """Lists ``[n k]`` of the context at a place, which comes after those that were asked for before."""
-        if place == len(self._drawn):
-            step = max(1, CHUNK // draft.size)
-            parts = [min(step, self.n - start) for start in range(0, self.n, step)]
-            self._drawn.append(np.concatenate([scheme.sample(np.broadcast_to(draft, (count, *draft.shape)),
-                                                             self._rng.random((count, scheme.num_uniforms)))
-                                               for count in parts]))
-        return self._drawn[place]
+        if place < len(self._drawn):
+            return self._drawn[place]
+        step = max(1, CHUNK // draft.size)
+        parts = [min(step, self.n - start) for start in range(0, self.n, step)]
+        drawn = np.concatenate([scheme.sample(np.broadcast_to(draft, (count, *draft.shape)),
+                                              self._rng.random((count, scheme.num_uniforms))) for count in parts])
+        if self._kept:
+            self._drawn.append(drawn)
+        return drawn
 
 
 def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int, *,
                        n: int, seed: int, lists: DraftLists | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error of each context, ``[contexts]`` each; ``lists`` of the same contexts are used again."""
-    lists = DraftLists(n, seed) if lists is None else lists
+    lists = DraftLists(n, seed, kept=False) if lists is None else lists
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
     coins = np.random.default_rng([check_seed(seed), 1])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -81,33 +80,14 @@ class _Cite(argparse.Action):
         parser.exit()
 
 
-class _Parser(Parser):
-    """Names the nearest option as well."""
-
-    words: Sequence[str] = ()  # what is parsed
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with the code of bad usage."""
-        from otspec.core.names import did_you_mean
-
-        found = re.match("unrecognized arguments: (-[^ =]+)", message)
-        called = {name: parser for action in self._actions if isinstance(action, argparse._SubParsersAction)
-                  for name, parser in action.choices.items() if name in self.words}
-        if not found or not called:
-            super().error(message)
-        name, parser = next(iter(called.items()))
-        meant = did_you_mean(found[1], parser._option_string_actions)
-        self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: otspec {name} --help shows the usage.\n")
-
-
 def subcommands() -> dict[str, argparse.ArgumentParser]:
     """Parsers of the subcommands by their names, in the order of the help."""
     return next(dict(action.choices) for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="otspec", description="Optimal transport for speculative decoding.",
-                     epilog="example: otspec report --quick")
+def _parser() -> Parser:
+    parser = Parser(prog="otspec", description="Optimal transport for speculative decoding.",
+                    epilog="example: otspec report --quick")
     parser.add_argument("--cite", action=_Cite, nargs=0, help="print how to cite otspec (BibTeX) and exit")
     parser.add_argument("--version", action="version", version=f"otspec {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

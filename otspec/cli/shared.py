@@ -8,7 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from otspec.cli.values import count
@@ -32,8 +32,17 @@ def command(commands: Any, name: str, run: Callable[[Any], int | None], text: st
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and names what was meant."""
 
+    words: Sequence[str] = ()  # what is parsed, of the parser that holds the subcommands
+
     def error(self, message: str) -> NoReturn:
         """Exit with the code of bad usage."""
+        unknown = re.match("unrecognized arguments: (-[^ =]+)", message)
+        called = {name: parser for action in self._actions if isinstance(action, argparse._SubParsersAction)
+                  for name, parser in action.choices.items() if name in self.words}
+        if unknown and called:
+            name, parser = next(iter(called.items()))
+            meant = did_you_mean(unknown[1], parser._option_string_actions)
+            self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: otspec {name} --help shows the usage.\n")
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         meant = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
         self.exit(BAD_USAGE, f"otspec: error: {message}.{meant} Fix: {self.prog} --help shows the usage.\n")

@@ -17,6 +17,7 @@ import numpy as np
 
 from otspec.core.errors import BadFile, OtspecError
 from otspec.core.files import replacing
+from otspec.core.progress import progress_bar
 from otspec.decode.weights import quiet
 from otspec.train.optimiser import MuonAdamW, schedule
 from otspec.train.recipe import Recipe, batch_starts, new_model, training_loss
@@ -114,7 +115,8 @@ class Fit:
         """
         if self.step == self.total and (self.run.out / self.name / "model.safetensors").is_file():
             return
-        with _bar(self.name, self.step, self.total, self.run.progress) as bar:
+        with progress_bar(self.total, "steps", self.run.progress, self.step) as bar:
+            bar.set_description(self.name)
             while self.step < self.total:
                 self._take_step()
                 bar.update()
@@ -214,10 +216,3 @@ def export(model: Any, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     temporary.replace(folder)
-
-
-def _bar(name: str, step: int, total: int, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    # None: tqdm shows the bar on a terminal only
-    return tqdm(desc=name, initial=step, total=total, unit="step", disable=None if progress else True)
