@@ -43,7 +43,8 @@ def main() -> int:
     out = Path(given.out) if given.out else Path(tempfile.mkdtemp()) / "mutants.jsonl"
     known = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     done = {(*key(Mutant(*row["mutant"])), row["mutant"][1]) for row in known}
-    left = [mutant for mutant in sample if (*key(mutant), mutant.node) not in done]
+    part, parts = (int(number) for number in given.part.split("/"))
+    left = [mutant for mutant in sample if (*key(mutant), mutant.node) not in done][part - 1::parts]
     print(f"{len(every)} mutants in {len({one.module for one in every})} modules, {len(sample)} sampled, "
           f"{len(left)} of them to be judged, seed {given.seed}", flush=True)
     recorder = Recorder(given.record)
@@ -86,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="mutants to judge")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three processes, each with a file of its own")
     parser.add_argument("--budget", type=float, default=30, help="seconds of tests for one mutant")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many seconds")
     parser.add_argument("--out", help="file of JSON lines; what is in it is not judged again")

@@ -124,6 +124,22 @@ def test_empty_trees_are_drawn_from_the_target():
         assert rule.expected_trees(drafted, rows, rows, uniforms).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("library", ["numpy", *LIBRARIES])
+@pytest.mark.parametrize(("name", "kind"), FAST)
+def test_trees_without_a_column_are_drawn_from_the_target(name, kind, library):
+    place = LIBRARIES.get(library, np.asarray)
+    none = place(np.zeros((2, 0), dtype=np.int64))
+    drafted = DraftedTrees(none, none, Batch(kind, 0).drafted.scheme, multiplicity=none)
+    rule = verifier(name, scheme_of(kind))
+    rows = place(np.array([[[0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]]))
+    uniforms = place(np.full((2, rule.num_tree_uniforms(0)), 0.9))
+    forms = [rule._draw_trees(drafted, rows, rows, uniforms)]
+    if name == "recursive_walk" and kind != "without_replacement":
+        forms.append(walk_copies_in_columns(drafted, rows, rows, uniforms, MOST)[:2])
+    for node, token in forms:
+        assert (np.asarray(node).tolist(), np.asarray(token).tolist()) == ([0, 0], [1, 2])
+
+
 def test_bad_arguments_are_named():
     rule, batch = verifier("traversal", WithoutReplacement(MOST)), Batch("without_replacement", 0)
     good = [batch.drafted, batch.target, batch.draft, np.zeros((8, 7))]

@@ -47,6 +47,15 @@ def test_bounds_hold_the_sum_over_all_lists(k, rng):
         assert upper - lower <= SUMS
 
 
+def by_the_rule(target, draft):
+    """The same for four drafts by the rule's own conditional law, all lists at once."""
+    tokens, law = ot.WithoutReplacement(4).lists(draft)
+    rule = ot.verifier("recursive_wor", ot.WithoutReplacement(4))
+    spread_laws = (np.broadcast_to(one, (len(tokens), one.size)) for one in (target, draft))
+    conditional = rule.conditional(*spread_laws, tokens)
+    return 1.0 - float(law @ np.take_along_axis(conditional, tokens, axis=-1).sum(axis=-1))
+
+
 def test_groups_of_light_tokens_enclose_the_sum(rng):
     """Twenty-two tokens, most of them light enough to be grouped, against every list of four."""
     for spread in (4.0, 8.0):
@@ -54,13 +63,22 @@ def test_groups_of_light_tokens_enclose_the_sum(rng):
         draft /= draft.sum()
         target = rng.dirichlet(np.full(22, 0.4))
         lower, upper = refusal_bounds(target, draft, 4)
-        tokens, law = ot.WithoutReplacement(4).lists(draft)
-        rule = ot.verifier("recursive_wor", ot.WithoutReplacement(4))
-        spread_laws = (np.broadcast_to(one, (len(tokens), 22)) for one in (target, draft))
-        conditional = rule.conditional(*spread_laws, tokens)
-        exact = 1.0 - float(law @ np.take_along_axis(conditional, tokens, axis=-1).sum(axis=-1))
-        assert lower - SUMS <= exact <= upper + SUMS
+        assert lower - SUMS <= by_the_rule(target, draft) <= upper + SUMS
         assert upper - lower < 1e-9
+
+
+@pytest.mark.parametrize("wanted", [0.0, 1.0, 3.0])
+def test_light_tokens_refused_one_after_the_other(wanted, rng):
+    """Ten light tokens, half of which the target does not want: it may be one of them that is refused first."""
+    for _ in range(3):
+        light = 10.0 ** -rng.uniform(3, 6, 10)
+        draft = np.append(rng.uniform(0.5, 1, 4), light)
+        draft /= draft.sum()
+        target = np.append(rng.dirichlet(np.full(4, 0.5)), wanted * (rng.random(10) < 0.5) * draft[4:])
+        target /= target.sum()
+        lower, upper = refusal_bounds(target, draft, 4)
+        assert lower - SUMS <= by_the_rule(target, draft) <= upper + SUMS
+        assert upper - lower <= SUMS
 
 
 def test_more_drafts_than_tokens_with_mass():
