@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutation.change import Mutant, key, mutants
+from tests.mutation.change import Mutant, judged_equivalent, key, mutants
 from tests.mutation.fresh import judge_afresh
 from tests.mutation.reach import Recorder, plan, test_files
 from tests.mutation.score import last_fates, report, tabulate
@@ -61,6 +61,7 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
     os.nice(19 - os.nice(0))
     read = {call for calls in server.recorder.shared.values() for call in calls}
     survivors: list[Mutant] = []
+    equivalent = judged_equivalent()
     # those that survive the likeliest tests are judged once more by many
     for again, chosen in enumerate((left, survivors)):
         for number, mutant in enumerate(chosen):
@@ -73,7 +74,7 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
             # a function that is called when files are read has done its work before it can be changed
             if fate is None or (fate == SURVIVED and f"{mutant.module}:{mutant.function}" in read):
                 fate = judge_afresh(mutant, names, seconds, log)
-            if fate == SURVIVED and not again:
+            if fate == SURVIVED and not again and key(mutant) not in equivalent:
                 survivors.append(mutant)
             said = log.read_text(errors="replace").strip().splitlines()[-3:]
             with out.open("a") as lines:

@@ -1,6 +1,7 @@
 """Which tests call which function: a run of the tests that notes every call of Python code of the package.
 
-Compiled functions are not seen; they belong to whoever calls the modules that import them. What is called while a test
+Compiled functions are not seen; they belong to whoever calls the modules that import them, and to the test files that
+import their module. What is called while a test
 file is collected, or by a fixture that several tests share, belongs to all tests of that file.
 """
 
@@ -12,7 +13,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from tests.mutation.change import ROOT, Mutant, compiled_modules, modules, source
 
 SEARCHED = ("core", "transport", "verifiers", "contracts", "oracles", "testing", "couplings", "analysis")
+ALONE = ("test_registration.py",)
 OTHERS = {"test_couplings.py", "test_tree_policies.py"}  # contracts of other rooms
 UNKNOWN = 0.01  # seconds that a test is taken to last until it has been recorded; the cap on the run is by the clock
 QUICK = 12  # tests of a file, the quickest, that come before the other tests of any file
@@ -100,7 +102,9 @@ class Recorder:
 
 def test_files() -> list[str]:
     """Test files that are searched."""
-    found = sorted(path for folder in SEARCHED for path in (ROOT / "tests" / folder).rglob("test_*.py"))
+    tests = ROOT / "tests"
+    found = sorted(path for folder in SEARCHED for path in (tests / folder).rglob("test_*.py"))
+    found += [tests / name for name in ALONE]
     return [str(path.relative_to(ROOT)) for path in found if path.name not in OTHERS]
 
 
@@ -110,28 +114,35 @@ def callers(mutant: Mutant, tests: Calls) -> set[str]:
     names, function = {mutant.module}, mutant.function
     if mutant.module in compiled:  # nobody sees its calls: whoever calls a module that imports it
         names, function = importers(mutant.module, compiled), ""
-    near = set(neighbours(mutant.module))
-    found = {name for name, one in tests.items() if name.split("::")[0] in near
-             if one["calls"] is None or any(_within(call, names, function) for call in one["calls"])}
+    near, named = set(neighbours(mutant.module)), set(neighbours(mutant.module, by_room=False))
+    found = {name for name, one in tests.items() if (file := name.split("::")[0]) in near
+             if one["calls"] is None or (not function and file in named)
+             or any(_within(call, names, function) for call in one["calls"])}
     far = {name for name, one in tests.items() if one["calls"] is not None
            and any(_within(call, names, function) for call in one["calls"])}
     return found | far or {name for name, one in tests.items() if any(_within(call, names, "") for call
                                                                       in one["calls"] or ())}
 
 
-def neighbours(module: str) -> list[str]:
-    """Test files that belong to a module by their names or imports: all that is known of files never recorded."""
-    room, *way, stem = module.split(".")[1:]
+def _mirror(module: str) -> set[str]:
+    """Names that the test file of a module may have."""
+    _, *way, stem = module.split(".")[1:]
+    return {f"test_{stem}.py", f"test_{'_'.join((*way, stem))}.py"}
+
+
+def neighbours(module: str, *, by_room: bool = True) -> list[str]:
+    """Test files that belong to a module by name or import, or by their room: all known of files never recorded."""
+    room, *way, _ = module.split(".")[1:]
     package, _, last = module.rpartition(".")
     imports = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import [^\n]*\b{last}\b")
-    names = {f"test_{stem}.py", f"test_{'_'.join((*way, stem))}.py"}
+    names = _mirror(module)
     found = []
     for file in test_files():
         path = Path(file)
         kind = path.name.startswith(tuple(f"test_{part}" for part in way)) or path.parent.name in way
-        if (path.name in names or imports.search((ROOT / file).read_text(encoding="utf-8"))
-                or (f"/{room}/" in file and (room == "core" or kind)) or
-                (path.parent.name == "contracts" and room == "verifiers" and any(part in path.name for part in way))):
+        in_room = (f"/{room}/" in file and (room == "core" or kind)) or (
+            path.parent.name == "contracts" and room == "verifiers" and any(part in path.name for part in way))
+        if path.name in names or imports.search((ROOT / file).read_text(encoding="utf-8")) or (by_room and in_room):
             found.append(file)
     return found
 
@@ -158,17 +169,22 @@ def importers(module: str, compiled: set[str]) -> set[str]:
 
 
 def plan(mutant: Mutant, tests: Calls, budget: float) -> list[str]:
-    """Tests for a mutant in their order: its mirror, then the quickest of every file, then the rest; capped in time."""
-    room, *way, stem = mutant.module.split(".")[1:]
-    mirror = {f"test_{stem}.py", f"test_{'_'.join((*way, stem))}.py"}
+    """Tests for a mutant in their order, capped in time: of files that name its module, then the quickest of others."""
+    room = mutant.module.split(".")[1]
+    mirror, named = _mirror(mutant.module), set(neighbours(mutant.module, by_room=False))
     files: dict[str, list[str]] = {}
     for name in sorted(callers(mutant, tests), key=lambda one: tests[one]["seconds"]):
         files.setdefault(name.split("::")[0], []).append(name)
-    order = sorted(files, key=lambda file: (Path(file).name not in mirror, f"/{room}/" not in file, len(files[file])))
-    first = [name for file in order for name in files[file][:QUICK]]
-    chosen, spent = [], 0.0
-    for name in [*first, *(name for file in order for name in files[file][QUICK:])]:
-        if spent + tests[name]["seconds"] <= budget or not chosen:
-            chosen.append(name)
-            spent += tests[name]["seconds"]
-    return chosen
+    order = sorted(files, key=lambda file: (Path(file).name not in mirror, file not in named, f"/{room}/" not in file,
+                                            len(files[file])))
+    chosen: dict[str, float] = {}
+
+    def choose(names: Iterable[str], most: float) -> None:
+        for name in names:
+            if name not in chosen and (sum(chosen.values()) + tests[name]["seconds"] <= most or not chosen):
+                chosen[name] = tests[name]["seconds"]
+
+    choose((name for file in order if file in named for name in files[file]), budget / 2)
+    choose((name for file in order for name in files[file][:QUICK]), budget)
+    choose((name for file in order for name in files[file][QUICK:]), budget)
+    return list(chosen)

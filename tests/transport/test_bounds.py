@@ -3,8 +3,10 @@ import pytest
 import torch
 
 import otspec as ot
+from otspec.core.problem import MembershipProblem
 from otspec.transport import bounds
 from otspec.transport.programme.cut import minimum_cut
+from otspec.transport.programme.lp import check_size, count_arcs
 from tests.conftest import random_law
 from tests.oracles import drafting, golden, optimum
 from tests.oracles.waiting import NoWaiting
@@ -226,6 +228,11 @@ def test_what_does_not_fit_is_refused_with_its_size():
     with pytest.raises(ot.TooLarge, match="optimal_acceptance") as caught:
         ot.optimal_plan(law, law, 2)
     assert caught.value.estimate > 1e7
+    small = MembershipProblem(law[:9] * 4000 / 9, law[:9] * 4000 / 9, ot.WithReplacement(2))
+    check_size(small, count_arcs(small))
+    with pytest.raises(ot.TooLarge, match="variables, more than 5e") as caught:
+        check_size(small, 5)
+    assert caught.value.estimate == count_arcs(small)
     with pytest.raises(ot.ShapeMismatch, match="one context"):
         ot.optimal_plan(np.full((2, 2), 0.5), np.full((2, 2), 0.5), 2)
 

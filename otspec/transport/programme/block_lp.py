@@ -254,7 +254,7 @@ def _programme(nodes: Tree, fronts: list[np.ndarray], stateless: bool) -> tuple[
     limits = np.array([capacity(nodes.draft[u].sum(), nodes.paths) for u in fronts])
     row = np.repeat(np.arange(len(fronts)), [u.size for u in fronts])
     column = np.concatenate([*fronts, np.zeros(0, dtype=np.int64)])
-    entry = unit[column] / limits[row] if fronts else np.zeros(0)
+    entry = unit[column] / limits[row]
     heads, tied = _ties(nodes, unit, stateless)
     matrix = coo_array((np.concatenate([entry, tied[0]]), (np.concatenate([row, len(fronts) + tied[1]]),
                                                            np.concatenate([column, tied[2]]))),

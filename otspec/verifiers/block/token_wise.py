@@ -55,4 +55,4 @@ class TokenWise(BlockVerifier):
         before = xp.concat([xp.ones_like(kept[..., :1]), kept[..., :-1]], axis=-1)
         common = [xp.sum(xp.minimum(target_rows[..., i, :], draft_rows[..., i, :]), axis=-1, dtype=xp.float64)
                   for i in range(kept.shape[-1])]
-        return before * xp.stack(common, axis=-1) if common else kept
+        return before * xp.stack(common, axis=-1)

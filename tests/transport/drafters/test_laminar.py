@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+import otspec as ot
 from otspec.core.errors import ShapeMismatch
 from otspec.transport.drafters.laminar import laminar_plan
 from tests.conftest import random_law
@@ -38,6 +39,15 @@ def test_the_stated_law_is_the_enumerated_one_and_never_beats_the_optimum(rng):
         best = min(1 + target[list(h)].sum() - np.prod(drafts[:, list(h)].sum(axis=1)) for h in masks)
         assert plan.value_lower <= best + ENUMERATED
         assert plan.value_upper >= best - ENUMERATED
+
+
+def test_drafters_of_one_law_reach_the_optimum(rng):
+    """Then cells merge as in the hull of one drafter, and no cut is better."""
+    for size, k in ((2, 2), (3, 2), (5, 3), (9, 2), (30, 4), (200, 8)):
+        for _ in range(5):
+            target, draft = random_law(rng, size), random_law(rng, size)
+            plan = laminar_plan(target, np.broadcast_to(draft, (k, size)))
+            assert plan.value_lower == pytest.approx(float(ot.optimal_acceptance(target, draft, k)), abs=1e-9)
 
 
 def test_wrong_odds_and_wrong_life_times_are_seen(rng):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import otspec as ot
 from otspec.transport.sampler.draw import draw_tokens
 from tests.conftest import random_law
 
@@ -20,3 +21,16 @@ def test_arrays_of_another_library_stay_in_it_and_give_the_same_tokens(replaceme
     assert isinstance(got, torch.Tensor)
     assert got.tolist() == want.tolist()
     assert len(set(want)) > 1
+
+
+def test_masses_hundreds_of_decades_apart_give_the_same_tokens(rng):
+    """Behind a token of mass 1 the next drafts come from what is left of both laws, however little."""
+    for size in (6, 8, 10):
+        draft = 10.0 ** (-60.0 * rng.integers(0, 5, (400, size)))
+        target = ot.normalize(draft * rng.uniform(0.5, 2, (400, size)))
+        draft = ot.normalize(draft)
+        scheme = ot.WithoutReplacement(4)
+        tokens = np.asarray(scheme.sample(draft, rng.random((400, scheme.num_uniforms))))
+        uniforms = rng.random((400, 7))
+        want = draw_tokens(*map(torch.from_numpy, (target, draft, tokens, uniforms)), replacement=False)
+        assert draw_tokens(target, draft, tokens, uniforms, replacement=False).tolist() == want.tolist()
