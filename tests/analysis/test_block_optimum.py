@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 
 import otspec as ot
 from otspec.analysis.block_optimum import block_optimum
@@ -11,7 +12,7 @@ from otspec.analysis.blocks import block_efficiency
 from otspec.analysis.dual.exact import dual_value, laws_after
 from otspec.analysis.exact import acceptance
 from otspec.analysis.instances import FAMILIES, random_models
-from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
+from otspec.core.errors import BadArgument, NotCertified, ShapeMismatch, TooLarge
 from otspec.core.markov import MarkovModel
 from otspec.transport.programme import block_lp
 from tests.oracles import block_rules, golden, paths
@@ -300,6 +301,13 @@ def test_large_trees():
     assert abs(found.gap) < CERTIFIED
     assert acceptance("optimal", pair[0].transition[0], pair[1].transition[0], 4) + 1 < found.lower
     assert "optimal tokens per call" in str(found)
+
+
+@pytest.mark.parametrize("method", ["fronts", "frank_wolfe"])
+def test_a_solver_that_stops_is_reported(method, monkeypatch):
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: OptimizeResult(x=None, message="No time left."))
+    with pytest.raises(NotCertified, match="HiGHS stopped without a solution: No time left. Fix: a smaller"):
+        block_optimum(*models("dirichlet", 3, 1), 2, num_paths=2, method=method)
 
 
 def test_bad_arguments():

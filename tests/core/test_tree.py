@@ -108,6 +108,12 @@ def test_paths_that_do_not_fit_are_refused():
         verifier("spectr_paths", WithoutReplacement(2))
 
 
+def test_a_tree_says_what_it_is():
+    assert repr(DraftTree.from_paths([[0, 1], [0, 0]])) == "DraftTree(4 nodes, paths, depth 2)"
+    tree = DraftTree((-1, 0), (-1, 1), scheme="without_replacement", adaptive_widths=True)
+    assert repr(tree) == "DraftTree(2 nodes, without_replacement, depth 1, adaptive widths)"
+
+
 def test_one_draw_of_a_tree():
     tree = DraftTree.from_paths([[0, 1], [0, 0]])
     rule = verifier("winner_block", 2)

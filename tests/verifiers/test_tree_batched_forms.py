@@ -15,7 +15,7 @@ from otspec.verifiers import verifier
 from otspec.verifiers.block import batched_choice
 from otspec.verifiers.token import optimal
 from otspec.verifiers.tree import batched_traversal, copies
-from otspec.verifiers.tree.batched_traversal import draw_in_columns
+from otspec.verifiers.tree.batched_traversal import draw_in_columns, node_masses
 from otspec.verifiers.tree.copies import walk_copies_in_columns
 from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL
 from tests.oracles.waiting import NoWaiting
@@ -53,6 +53,23 @@ def test_both_forms_of_the_work_horses_agree_token_by_token(library, kind, dtype
                 theirs = draw_in_columns(*placed, weighted)
             for left, right in zip(mine, theirs, strict=True):
                 assert np.array_equal(left, np.asarray(right))
+
+
+@pytest.mark.parametrize(("name", "kind", "weighted"), [("traversal", kind, TRAVERSAL) for kind in SCHEMES]
+                         + [("recursive_walk", "without_replacement", REJECTION)])
+def test_both_forms_keep_as_much_node_by_node(name, kind, weighted, monkeypatch):
+    """Also where a token would be kept for certain: the mean over the drafted token counts those that would not."""
+    for seed, family in enumerate(("dirichlet", "zeros", "close")):
+        batch = Batch(kind, seed, rows=100, family=family)
+        given = batch.drafted, batch.target, batch.draft
+        rule = verifier(name, scheme_of(kind))
+        uniforms = batch.rng.random((100, rule.num_tree_uniforms(batch.drafted.num_nodes)))
+        mine = *node_masses(*given, weighted), rule._expected_trees(*given, uniforms)
+        with monkeypatch.context() as device:
+            device.setattr(batched_traversal, "on_host", lambda array: False)
+            theirs = *node_masses(*given, weighted), rule._expected_trees(*given, uniforms)
+        for left, right in zip(mine, theirs, strict=True):
+            assert left == pytest.approx(right, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["spectr_paths", "optimal_walk", "winner_block", "vertex_block"])
