@@ -1,7 +1,8 @@
 """The mutants of the rooms: modules of the package with one change each.
 
 Left as they are: annotations, texts, decorators and what raises; ``strict`` of `zip`, an assertion about lengths that
-only another mistake can break; and tables of more than `TABLE` numbers, which are measured data.
+only another mistake can break; what a module does as a program, which tests start from its file; and tables of more
+than `TABLE` numbers, which are measured data.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def changed(node: ast.AST, change: int) -> bool:
 
 def places(tree: ast.AST, function: str = "", statement: ast.stmt | None = None) -> Iterator[Place]:
     """Nodes that may be changed."""
+    if isinstance(tree, ast.If) and ast.unparse(tree.test).startswith("__name__"):
+        return
     if isinstance(tree, (ast.Raise, ast.JoinedStr)) or (isinstance(tree, ast.keyword) and tree.arg == "strict") or (
             isinstance(tree, (ast.List, ast.Tuple)) and len(tree.elts) > TABLE):
         return

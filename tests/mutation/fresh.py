@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from tests.mutation import server
 from tests.mutation.change import ROOT, Mutant, compiled_modules, mutated
 from tests.mutation.reach import importers
-from tests.mutation.server import BROKEN, KILLED, PATIENCE, SURVIVED, TIMEOUT
+from tests.mutation.server import BROKEN, KILLED, PATIENCE, TIMEOUT
 
-# by exit status; any other says that the run itself broke, and counts for nothing
-FATES = {0: SURVIVED, 1: KILLED, 2: KILLED, -signal.SIGXCPU: TIMEOUT}  # 2: a test file can no longer be read
+FATES = server.FATES | {2: KILLED}  # a test file can no longer be read
 SPARE = 60  # seconds of a core beyond four times those that the tests take by themselves: imports, compilation
 
 

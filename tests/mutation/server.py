@@ -32,6 +32,9 @@ from tests.mutation.change import ROOT, Mutant, compiled_modules, mutated
 from tests.mutation.reach import UNKNOWN, Calls, Recorder, importers
 
 SURVIVED, KILLED, TIMEOUT, BROKEN = "survived", "killed", "timeout", "broken"
+# by exit status; any other says that the run itself broke, and counts for nothing
+FATES = {0: SURVIVED, 1: KILLED, -signal.SIGXCPU: TIMEOUT, -signal.SIGSEGV: KILLED, -signal.SIGBUS: KILLED,
+         -signal.SIGABRT: KILLED}  # compiled code that writes where it must not ends its process
 SPARE = 20  # seconds of a core beyond four times those that the tests take by themselves
 PATIENCE = 50  # seconds on a busy machine for one of a core
 MEMORY = 2**33  # bytes of address space; a mutant may ask for any array
@@ -123,7 +126,7 @@ class Server:
                 done, status = os.waitpid(child, os.WNOHANG)
                 if done:
                     code = os.waitstatus_to_exitcode(status)
-                    return {0: SURVIVED, 1: KILLED, -signal.SIGXCPU: TIMEOUT}.get(code, BROKEN)
+                    return FATES.get(code, BROKEN)
                 time.sleep(0.02)
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -70,6 +70,9 @@ def test_both_forms_keep_as_much_node_by_node(name, kind, weighted, monkeypatch)
             theirs = *node_masses(*given, weighted), rule._expected_trees(*given, uniforms)
         for left, right in zip(mine, theirs, strict=True):
             assert left == pytest.approx(right, abs=1e-12)
+        if kind == "deterministic":  # nothing is drawn, so that draft rows are not read
+            alone = node_masses(batch.drafted, batch.target, None, weighted)
+            assert [part.tolist() for part in alone] == [part.tolist() for part in mine[:2]]
 
 
 @pytest.mark.parametrize("name", ["spectr_paths", "optimal_walk", "winner_block", "vertex_block"])
