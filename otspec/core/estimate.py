@@ -44,7 +44,7 @@ def normal_score(t: float, dof: float | None) -> float:
     tail = float(stdtr(dof, -abs(t)))
     if tail > _SMALLEST_TAIL:
         return math.copysign(-float(ndtri(tail)), t)
-    # beyond the floats, Wallace's approximation: at a score of 36 it is .05 % low with 200 degrees of freedom, 1 % with 20
+    # beyond the floats, Wallace's approximation: at 36 it is .05 % low with 200 degrees of freedom, 1 % with 20
     return math.copysign(math.sqrt(dof * math.log1p(t * t / dof)) * (8 * dof + 1) / (8 * dof + 3), t)
 
 
