@@ -54,6 +54,25 @@ def test_masses_owed_are_met_by_the_outer_lists(rng):
             assert owed[chosen].sum() >= (base + q[chosen].sum()) ** k - base**k - ROUNDING
 
 
+@pytest.mark.parametrize("tolerance", [0.3, 0.05, 1e-3])
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_no_fewer_tokens_of_the_cut_would_do(k, tolerance, rng):
+    for _ in range(10):
+        target, draft = random_law(rng, 12), random_law(rng, 12, zeros=True)
+        inside = rng.random(12) < 0.7
+        tokens, free = GlobalResolution(k, tolerance=tolerance)._inner_tokens(target, draft, inside, k)
+        assert free.tolist() == np.flatnonzero(inside & (target == 0)).tolist()
+        of_lists = draft[inside].sum() ** k
+
+        def lost(kept):
+            """Target mass, and mass of the lists, that the kept tokens leave out."""
+            return max(target[inside].sum() - target[kept].sum(),
+                       of_lists - (draft[kept].sum() + draft[free].sum()) ** k)
+
+        assert lost(tokens) <= tolerance + ROUNDING
+        assert tokens.size == 0 or lost(tokens[:-1]) > tolerance - ROUNDING
+
+
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_probabilities_of_draft_sets(k, rng):
     law = random_law(rng, 5)
