@@ -62,15 +62,11 @@ def test_no_fewer_tokens_of_the_cut_would_do(k, tolerance, rng):
         inside = rng.random(12) < 0.7
         tokens, free = GlobalResolution(k, tolerance=tolerance)._inner_tokens(target, draft, inside, k)
         assert free.tolist() == np.flatnonzero(inside & (target == 0)).tolist()
-        of_lists = draft[inside].sum() ** k
-
-        def lost(kept):
-            """Target mass, and mass of the lists, that the kept tokens leave out."""
-            return max(target[inside].sum() - target[kept].sum(),
-                       of_lists - (draft[kept].sum() + draft[free].sum()) ** k)
-
-        assert lost(tokens) <= tolerance + ROUNDING
-        assert tokens.size == 0 or lost(tokens[:-1]) > tolerance - ROUNDING
+        lost = [max(target[inside].sum() - target[kept].sum(),
+                    draft[inside].sum() ** k - (draft[kept].sum() + draft[free].sum()) ** k)
+                for kept in (tokens, tokens[:-1])]  # of the target, and of the lists
+        assert lost[0] <= tolerance + ROUNDING
+        assert tokens.size == 0 or lost[1] > tolerance - ROUNDING
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
