@@ -69,7 +69,7 @@ class Cactus(LossyRule):
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
-        drafted = one_hot(tokens[..., 0], target.shape[-1], target.dtype, xp)
+        drafted = one_hot(tokens[..., 0], target.shape[-1], target.dtype)
         mass = at(target, tokens)
         lifted = self._lifted(mass)
         others = 1 - mass

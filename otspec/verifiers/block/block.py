@@ -36,6 +36,8 @@ class Block(BlockVerifier):
     def _chances(self, target_rows: Array, draft_rows: Array, weights: Array) -> tuple[Array, Array]:
         """Chances of success ``h_1 .. h_L`` and of failure, ``[*batch L]`` each."""
         xp = namespace(weights)
+        if draft_rows.shape[-2] == 0:
+            return weights[..., 1:], weights[..., 1:]
         success, failure = [], []
         # one depth at a time: all rows at once would hold L vocabularies of float64
         for i in range(1, draft_rows.shape[-2]):
@@ -47,11 +49,8 @@ class Block(BlockVerifier):
             mass = xp.where(empty, xp.ones_like(below), excess + below)
             success.append(xp.where(empty, xp.ones_like(below), excess / mass))
             failure.append(below / mass)
-        if draft_rows.shape[-2] > 0:
-            success.append(weights[..., -1])
-            failure.append(1.0 - weights[..., -1])
-        if not success:
-            return weights[..., 1:], weights[..., 1:]
+        success.append(weights[..., -1])
+        failure.append(1.0 - weights[..., -1])
         return xp.stack(success, axis=-1), xp.stack(failure, axis=-1)
 
     def _stops(self, success: Array, failure: Array) -> Array:

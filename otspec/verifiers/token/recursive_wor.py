@@ -42,7 +42,7 @@ class RecursiveWithoutReplacement(TokenVerifier):
         law, survive, goal, left = xp.zeros_like(target), xp.ones_like(target[..., :1]), target, draft
         for i in range(tokens.shape[-1]):
             slot = tokens[..., i : i + 1]
-            drafted = one_hot(tokens[..., i], law.shape[-1], law.dtype, xp)
+            drafted = one_hot(tokens[..., i], law.shape[-1], law.dtype)
             keep = keep_probability(at(goal, slot), at(left, slot))
             law = law + survive * keep * drafted
             survive = survive * (1 - keep)

@@ -118,12 +118,13 @@ class WinnerByContext(TokenVerifier):
 
     def _plan(self, target: np.ndarray, draft: np.ndarray) -> Plan:
         key = self._key(target, draft)
-        if key not in self._plans:
-            self._plans[key] = self._prepare(target.astype(np.float64), draft.astype(np.float64))
-            if len(self._plans) > KEPT:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        return self._plans[key]
+        plan = self._plans.pop(key, None)  # and put back as the latest
+        if plan is None:
+            plan = self._prepare(target.astype(np.float64), draft.astype(np.float64))
+        self._plans[key] = plan
+        if len(self._plans) > KEPT:
+            self._plans.popitem(last=False)
+        return plan
 
     def _prepare(self, target: np.ndarray, draft: np.ndarray) -> Plan:
         target = target / target.sum()

@@ -55,7 +55,7 @@ def written(rows: Array, tokens: Array, values: Array | None) -> Array:
         values = xp.zeros(tokens.shape, dtype=rows.dtype, device=rows.device)
     if not (is_numpy_array(rows) or is_torch_array(rows)):
         for column in range(tokens.shape[1]):
-            hit = one_hot(tokens[:, column], rows.shape[-1], rows.dtype, xp) > 0
+            hit = one_hot(tokens[:, column], rows.shape[-1], rows.dtype) > 0
             rows = xp.where(hit, values[:, column, None], rows)
         return rows
     # a place without a token repeats the largest one; without any it writes back what it finds at token 0

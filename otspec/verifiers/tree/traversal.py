@@ -207,7 +207,7 @@ def _after_failure(xp: Any, active: Array, weight: Array, goal: Array, left: Arr
     mass = xp.sum(excess, axis=-1)
     room = mass + 1.0 - weight
     later = xp.where(room > 0, mass / xp.where(room > 0, room, xp.ones_like(room)), xp.ones_like(room))
-    rest = xp.where(one_hot(token, left.shape[-1], xp.float64, xp) > 0, xp.zeros_like(left), left)
+    rest = xp.where(one_hot(token, left.shape[-1], xp.float64) > 0, xp.zeros_like(left), left)
     # a law that has run out of tokens is never drawn from again
     rest = xp.where(xp.sum(rest, axis=-1)[:, None] > 0, rest, left)
     wide = active[:, None]
