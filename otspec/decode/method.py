@@ -57,7 +57,7 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     bound = as_scheme(scheme)
     if isinstance(verifier, str):
         verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, bound)
-    elif isinstance(verifier, (TokenVerifier, SequenceVerifier)):
+    elif isinstance(verifier, (TokenVerifier, TreeVerifier)):
         # an object brings its scheme; one draft is what `generate` passes on where nothing was asked for
         bound = make_verifier(verifier, None if bound == WithReplacement(1) else bound).scheme
     if verifier is None:
@@ -65,6 +65,8 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     if isinstance(verifier, Coupling):
         return _coupled(verifier, bound, draft_length)
     check_positive("draft_length", draft_length)
+    if isinstance(verifier, BlockVerifier) and bound != WithReplacement(1):  # an object; a name said so when made
+        raise SchemeMismatch(f"{verifier!r} reads one path; got {bound}. Fix: scheme=1.")
     if not isinstance(verifier, (TokenVerifier, SequenceVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule, tree rule or coupling. "
                           f"Fix: give a name of otspec.list_verifiers() or otspec.list_couplings(), or None.")

@@ -124,3 +124,12 @@ def test_more_draws_with_replacement_than_tokens(rule):
     best = 1 - max(0.3**7 - 0.8, 0.7**7 - 0.2, 0.0)  # the three cuts of two tokens
     assert float(ot.optimal_acceptance(target, draft, scheme)) == pytest.approx(best, abs=1e-12)
     assert value <= best + 1e-12
+
+
+def test_every_context_of_a_batch_counts_towards_the_limit():
+    rule = verifier("recursive_wor", WithoutReplacement(3))
+    target, draft = np.full((3, 1, 4), 0.25), np.array([[[0.5, 0.5, 0.0, 0.0], [0.5, 0.25, 0.25, 0.0]]])
+    assert rule._pairs(target, draft) == 3 * (4 + 9)
+    assert rule._pairs(target[0, 0], draft) == 4 + 9
+    assert rule._pairs(target, draft[0, 0]) == 3 * 4
+    assert rule._pairs(target[:0], draft) == 0

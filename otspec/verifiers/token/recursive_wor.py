@@ -6,7 +6,6 @@ With ``A(r, q, k)`` the acceptance of ``k`` draws from ``q`` against ``r``:
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,8 +77,9 @@ class RecursiveWithoutReplacement(TokenVerifier):
     def _pairs(self, target: Array, draft: Array) -> float:
         """Pairs of refused tokens that the sum runs over, in all contexts."""
         laws = np.asarray(draft)
-        pairs = (np.count_nonzero(laws, axis=-1).astype(np.float64) ** 2).sum()
-        return float(pairs) * max(math.prod(target.shape[:-1]) / math.prod(laws.shape[:-1]), 1.0)
+        pairs = np.count_nonzero(laws, axis=-1).astype(np.float64) ** 2
+        batch = np.broadcast_shapes(tuple(target.shape[:-1]), laws.shape[:-1])
+        return float(np.broadcast_to(pairs, batch).sum())
 
     def acceptance_bounds(self, target: Array, draft: Array) -> tuple[np.ndarray, np.ndarray]:
         """Certified ends of the acceptance of up to four drafts, ``[*batch]`` each, in NumPy.
