@@ -129,24 +129,17 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return np.where(ordered >= 0, mass, 0.0).sum(axis=-1)
 
 
-def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Target and draft law of every context of a batch, in NumPy; one law may serve all contexts."""
+def contexts_of(target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Target and draft law of every context of a batch of `checked_pair`, in NumPy."""
     check_no_grad(target=target, draft=draft)
     target, draft = np.asarray(target), np.asarray(draft)
-    tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
-    batch = _batch(rule, target, draft)
-    target, draft = np.broadcast_to(target, (*batch, target.shape[-1])), np.broadcast_to(draft, (*batch, *tail))
+    tail = draft.shape[target.ndim - 1:]
     return zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)
-
-
-def _batch(rule: TokenVerifier, target: Array, draft: Array) -> tuple[int, ...]:
-    drafts = tuple(draft.shape[: draft.ndim - 1 - rule.scheme.draft_axes])
-    return np.broadcast_shapes(tuple(target.shape[:-1]), drafts)
 
 
 def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array, *size: int) -> Array:
     """Apply ``solve``, whose results are ``[*size]``, to each context of a batch in NumPy; ``[*batch *size]``."""
     xp = array_namespace(target)
-    result = np.asarray([solve(rule, *laws) for laws in contexts_of(rule, target, draft)], dtype=np.float64)
-    result = result.reshape((*_batch(rule, target, draft), *size))
+    result = np.asarray([solve(rule, *laws) for laws in contexts_of(target, draft)], dtype=np.float64)
+    result = result.reshape((*target.shape[:-1], *size))
     return xp.astype(xp.asarray(result), target.dtype)[()]

@@ -88,7 +88,6 @@ class Cactus(LossyRule):
     def _output(self, target: Array, draft: Array) -> Array:
         xp = array_namespace(target, draft)
         check_no_grad(target=target, draft=draft)
-        target, draft = xp.broadcast_arrays(target, draft)
         lifted = self._lifted(target)
         rows = [np.asarray(array, dtype=np.float64).reshape(-1, target.shape[-1]) for array in (target, draft, lifted)]
         out = np.stack([_emitted(*row) for row in zip(*rows, strict=True)]).reshape(tuple(target.shape))

@@ -265,7 +265,7 @@ def _prefix_value(target: Array, draft: Array, scheme: DraftScheme) -> Array:
 def _replacement_value(target: Array, draft: Array, k: int) -> Array:
     """Bucketed prefixes in NumPy, sorted prefixes on any other array library and device; both renormalise."""
     xp = array_namespace(target, draft)
-    target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
+    target, draft = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
     if is_numpy_array(target):
         from otspec.transport.winner.prefix import replacement_optimum
 
@@ -282,15 +282,10 @@ def _prepared(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, 
         if isinstance(scheme, (Independent, Joint)):
             raise BadArgument(f"target: on {target.device}, where the minimum-norm point of {scheme} is not solved. "
                               f"Fix: pass .cpu() tensors.")
-        target, draft = xp.broadcast_arrays(xp.astype(target, xp.float64), xp.astype(draft, xp.float64))
-        return *_normalised(target, draft), lambda value: value
+        return *_normalised(xp.astype(target, xp.float64), xp.astype(draft, xp.float64)), lambda value: value
     check_no_grad(target=target, draft=draft)
     in_library = not is_numpy_array(target)
     target, draft = np.asarray(target, dtype=np.float64), np.asarray(draft, dtype=np.float64)
-    axes = draft.ndim - 1 - scheme.draft_axes
-    batch = np.broadcast_shapes(target.shape[:-1], draft.shape[:axes])
-    target = np.broadcast_to(target, (*batch, target.shape[-1]))
-    draft = np.broadcast_to(draft, (*batch, *draft.shape[axes:]))
 
     def give_back(value: np.ndarray) -> Array:
         # ascontiguousarray makes one axis of none
