@@ -15,7 +15,14 @@ from typing import Any
 
 from otspec.core.block import BlockVerdict, BlockVerifier
 from otspec.core.laws import namespace, positive_part
-from otspec.core.rows import clipped_ratio, draw_residual, path_masses, residual_laws
+from otspec.core.rows import (
+    clipped_ratio,
+    divisor,
+    draw_residual,
+    path_masses,
+    residual_laws,
+    weight_after_failure,
+)
 from otspec.core.sequence import SequenceLaw
 
 Array = Any
@@ -43,12 +50,9 @@ class Block(BlockVerifier):
         for i in range(1, draft_rows.shape[-2]):
             weight = weights[..., i]
             excess = xp.sum(positive_part(weight[..., None] * target_rows[..., i, :] - draft_rows[..., i, :]), axis=-1)
-            below = 1.0 - weight
-            # weight 1 and equal rows: no residual is left to stop for, so the prefix counts as a success
-            empty = excess + below <= 0
-            mass = xp.where(empty, xp.ones_like(below), excess + below)
-            success.append(xp.where(empty, xp.ones_like(below), excess / mass))
-            failure.append(below / mass)
+            # weight 1 and equal rows: no residual is left to stop for, and the prefix counts as a success
+            success.append(weight_after_failure(weight, excess))
+            failure.append((1.0 - weight) / divisor(excess + (1.0 - weight)))
         success.append(weights[..., -1])
         failure.append(1.0 - weights[..., -1])
         return xp.stack(success, axis=-1), xp.stack(failure, axis=-1)
