@@ -131,5 +131,5 @@ def _checked_schemes(factory: Any, schemes: Iterable[type]) -> tuple[type, ...]:
 
 def _implied(factory: Any) -> set[str]:
     """Claims that a class makes by what it declares."""
-    implied = {"one_draft"} if getattr(factory, "max_paths", None) == 1 else set()
+    implied = {"one_draft"} if getattr(factory, "one_path", False) is True else set()
     return implied | ({"carries_state"} if getattr(factory, "stateful", False) is True else set())

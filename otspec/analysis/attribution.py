@@ -79,7 +79,7 @@ def attribute_gap(target: Array, draft: Array, rule: str | TokenVerifier, scheme
         raise BadArgument(f"scheme: {verifier.scheme} has several draft laws, so contexts have no draft entropy or "
                           f"rank. Fix: a scheme with one draft law.")
     size = target.shape[-1]
-    target, draft = (np.asarray(law, dtype=np.float64) for law in np.broadcast_arrays(target, draft))
+    target, draft = (np.asarray(law, dtype=np.float64) for law in (target, draft))
     # laws may miss one by the tolerance of their dtype, which would count as a gap
     target, draft = ((law / law.sum(axis=-1, keepdims=True)).reshape(-1, size) for law in (target, draft))
     step = max(1, BLOCK // size)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from otspec.core.checks import check_no_grad
 from otspec.core.errors import BadArgument, TooLarge
@@ -52,6 +53,7 @@ def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     Returns
     -------
     [*batch]
+        In the array library and dtype of ``target``.
 
     Raises
     ------
@@ -66,9 +68,9 @@ def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
     known = rule.acceptance(target, draft)
-    if known is not None:
-        return known
-    return _by_context(_enumerated_acceptance, rule, target, draft)
+    if known is None:
+        known = _by_context(_enumerated_acceptance, rule, target, draft)
+    return array_namespace(known).astype(known, target.dtype)
 
 
 def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
@@ -82,6 +84,7 @@ def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     Returns
     -------
     [*batch V]
+        In the array library and dtype of ``target``.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     """
     rule = token_rule(verifier, scheme)
     target, draft = checked_pair(target, draft, rule.scheme)
-    return _by_context(_enumerated_law, rule, target, draft)
+    return _by_context(_enumerated_law, rule, target, draft, target.shape[-1])
 
 
 def kernel(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,23 +129,17 @@ def member_mass(conditional: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return np.where(ordered >= 0, mass, 0.0).sum(axis=-1)
 
 
-def contexts_of(rule: TokenVerifier, target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Target and draft law of every context of a batch, in NumPy; one law may serve all contexts."""
+def contexts_of(target: Array, draft: Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Target and draft law of every context of a batch of `checked_pair`, in NumPy."""
     check_no_grad(target=target, draft=draft)
     target, draft = np.asarray(target), np.asarray(draft)
-    tail = draft.shape[draft.ndim - 1 - rule.scheme.draft_axes:]
-    batch = _batch(rule, target, draft)
-    target, draft = np.broadcast_to(target, (*batch, target.shape[-1])), np.broadcast_to(draft, (*batch, *tail))
+    tail = draft.shape[target.ndim - 1:]
     return zip(target.reshape(-1, target.shape[-1]), draft.reshape(-1, *tail), strict=True)
 
 
-def _batch(rule: TokenVerifier, target: Array, draft: Array) -> tuple[int, ...]:
-    drafts = tuple(draft.shape[: draft.ndim - 1 - rule.scheme.draft_axes])
-    return np.broadcast_shapes(tuple(target.shape[:-1]), drafts)
-
-
-def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array) -> Array:
-    """Apply ``solve`` to each context of a batch, in NumPy."""
-    batch = _batch(rule, target, draft)
-    result = np.asarray([solve(rule, *laws) for laws in contexts_of(rule, target, draft)])
-    return result.reshape(*batch, *result.shape[1:]) if batch else result[0]
+def _by_context(solve: Any, rule: TokenVerifier, target: Array, draft: Array, *size: int) -> Array:
+    """Apply ``solve``, whose results are ``[*size]``, to each context of a batch in NumPy; ``[*batch *size]``."""
+    xp = array_namespace(target)
+    result = np.asarray([solve(rule, *laws) for laws in contexts_of(target, draft)], dtype=np.float64)
+    result = result.reshape((*target.shape[:-1], *size))
+    return xp.astype(xp.asarray(result), target.dtype)[()]

@@ -94,7 +94,7 @@ def sampled_by_context(verifier: str | TokenVerifier, target: Array, draft: Arra
     target, draft = checked_pair(target, draft, rule.scheme)
     coins = np.random.default_rng([check_seed(seed), 1])
     moments = [_one_context(rule, *laws, lists.of(place, rule.scheme, laws[1]), coins)
-               for place, laws in enumerate(contexts_of(rule, target, draft))]
+               for place, laws in enumerate(contexts_of(target, draft))]
     means, errors = np.array(moments).T
     return means, errors
 

@@ -6,7 +6,6 @@ usually enough for a kernel with other arguments: write ``fn`` as a lambda that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -187,7 +186,7 @@ def rejection_sampler(fn: Callable[..., Any], *, draft_probs: bool = True, libra
     >>> rejection_sampler(lambda *given: None, draft_probs=False).given
     True
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or not 1 <= batch_size < math.inf:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise BadArgument(f"batch_size: {batch_size!r} is no number of requests. Fix: 32.")
     return RejectionSampler(fn, draft_probs=draft_probs, library=library, dtype=dtype, batch_size=batch_size)
 

@@ -77,7 +77,7 @@ class Finding:
     calls: int = 0
     probes: int = 0
     known: tuple[int, float] = (0, 0.0)
-    half: np.ndarray = field(default_factory=lambda: np.zeros(()))
+    half: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.half = np.zeros(self.case.law.shape)

@@ -30,7 +30,6 @@ from otspec.core.tree import DraftTree
 
 Array = Any
 BlockLaw = SequenceLaw
-checked_block = checked_rows
 
 
 class BlockVerdict(NamedTuple):
@@ -54,7 +53,7 @@ class BlockVerifier(SequenceVerifier):
         One path.
     """
 
-    max_paths: ClassVar[int | None] = 1
+    one_path: ClassVar[bool] = True
 
     def num_uniforms(self, draft_length: int) -> int:
         """Uniform numbers that one call of `draw` consumes per row: one per drafted token, one for the next."""
@@ -178,5 +177,5 @@ class BlockVerifier(SequenceVerifier):
         return namespace(kept).sum(kept, axis=-1)
 
 
-__all__ = ["BlockLaw", "BlockVerdict", "BlockVerifier", "checked_block", "clipped_ratio", "draw_residual",
+__all__ = ["BlockLaw", "BlockVerdict", "BlockVerifier", "clipped_ratio", "draw_residual",
            "path_masses", "residual_laws", "row_at"]

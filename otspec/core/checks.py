@@ -179,7 +179,7 @@ def check_no_grad(**arrays: Array) -> None:
 def check_place(**arrays: Array) -> Any:
     """Namespace of arrays that share library and device; an error that names the odd one otherwise."""
     for name, array in arrays.items():
-        if array is None or not hasattr(array, "dtype"):
+        if not hasattr(array, "dtype"):
             raise ShapeMismatch(f"{name}: {type(array).__name__} is not an array. Fix: pass a NumPy or torch array.")
     try:
         xp = array_namespace(*arrays.values())

@@ -69,9 +69,6 @@ class DraftedTrees:
                               f"{did_you_mean(self.scheme, SCHEMES)} Fix: name one of them.")
         arrays = {name: value for name in ("tokens", "parents", "multiplicity")
                   if (value := getattr(self, name)) is not None}
-        for name, value in arrays.items():
-            if not hasattr(value, "dtype"):
-                raise ShapeMismatch(f"{name}: {type(value).__name__} is not an array. Fix: pass an integer array.")
         xp = check_place(**arrays)
         for name, value in arrays.items():
             if not xp.isdtype(value.dtype, "integral") or value.ndim != 2 or value.shape != self.tokens.shape:

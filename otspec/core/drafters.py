@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -85,8 +85,8 @@ class Joint(DraftScheme):
             if not callable(self.capacity):
                 raise BadArgument(f"capacity: {self.capacity!r} cannot be called. Fix: give a function of a subset "
                                   f"[V] bool.")
-            check_positive("k", self.k)
-            check_positive("size", self.size)
+            object.__setattr__(self, "k", check_positive("k", self.k))
+            object.__setattr__(self, "size", check_positive("size", self.size))
             return
         table = on_host("table", self.table)
         if table.dtype.kind in "iub" or table.dtype.itemsize > 8:
@@ -103,7 +103,7 @@ class Joint(DraftScheme):
     @property
     def num_drafts(self) -> int:
         """Number of drafts."""
-        return int(self.k or 0)
+        return cast(int, self.k)
 
     @property
     def num_uniforms(self) -> int:
@@ -112,7 +112,7 @@ class Joint(DraftScheme):
 
     def vocabulary(self, draft: Array) -> int:
         """Size of the table's axes."""
-        return int(self.size or 0)
+        return cast(int, self.size)
 
     def check(self, draft: Array) -> Array:
         """Return the table's own law of the first draft where no draft is given."""

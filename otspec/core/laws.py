@@ -163,8 +163,9 @@ def cumulative_maximum(values: Array) -> Array:
     return values
 
 
-def one_hot(tokens: Array, size: int, dtype: Any, xp: Any) -> Array:
+def one_hot(tokens: Array, size: int, dtype: Any) -> Array:
     """Indicator rows ``[*batch size]`` of ``tokens`` ``[*batch]``; an absent token (-1) gives a row of zeros."""
+    xp = array_namespace(tokens)
     ids = xp.arange(size, dtype=tokens.dtype, device=tokens.device)
     return xp.astype(tokens[..., None] == ids, dtype)
 
@@ -301,7 +302,7 @@ def law_from_checked_logits(logits: Array, *, temperature: float = 1.0, top_k: i
     xp = array_namespace(logits)
     number = getattr(xp, dtype)
     if temperature == 0:
-        return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], number, xp)
+        return one_hot(xp.argmax(logits, axis=-1), logits.shape[-1], number)
     top_k, top_p = check_cut(top_k, top_p)
     return keep_top(_softmax(xp, logits, peak, temperature, number), top_k, top_p, ours=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -35,9 +34,14 @@ class OpenRegistry(Registry):
 
     def __init__(self, what: str, group: str, *entries: Entry) -> None:
         super().__init__(what, *entries)
-        self._own, self._group = frozenset(self._entries), group
+        self._own, self._group = frozenset(self._known), group
         self._opened, self._lock = False, threading.RLock()
         self._failures: list[str] = []
+
+    @property
+    def _entries(self) -> dict[str, Entry]:
+        self._open()  # a look-up of any kind loads the packages first
+        return self._known
 
     def add(self, entry: Entry, *, replace: bool = False) -> None:
         """Add an entry; an own one is never replaced, another only where ``replace`` says so.
@@ -46,13 +50,12 @@ class OpenRegistry(Registry):
         ------
         BadArgument
         """
-        self._open()
         if entry.name in self._own:
             raise BadArgument(f"name: {entry.name!r} is a {self._what} of otspec. Fix: another name.")
         if entry.name in self._entries and not replace:
             raise BadArgument(f"name: {entry.name!r} is registered already. Fix: replace=True, or another name.")
         with self._lock:  # a copy, so that nobody who iterates in another thread is disturbed
-            self._entries = {**self._entries, entry.name: entry}
+            self._known = {**self._entries, entry.name: entry}
 
     def remove(self, name: str) -> None:
         """Remove an entry that was added.
@@ -65,7 +68,7 @@ class OpenRegistry(Registry):
             raise BadArgument(f"name: {name!r} is a {self._what} of otspec and stays. Fix: one that you registered.")
         _ = self[name]
         with self._lock:
-            self._entries = {known: entry for known, entry in self._entries.items() if known != name}
+            self._known = {known: entry for known, entry in self._entries.items() if known != name}
 
     def _open(self) -> None:
         with self._lock:
@@ -76,11 +79,11 @@ class OpenRegistry(Registry):
                 self._load(point)
 
     def _load(self, point: Any) -> None:
-        before = self._entries
+        before = self._known
         try:
             point.load()()
         except Exception as error:  # whatever a stranger's code does, the rules of the package stay
-            self._entries = before
+            self._known = before
             package = getattr(point.dist, "name", "unknown package")
             self._failures.append(f"plug-in {point.name!r} of {package} failed: {type(error).__name__}: {error}")
             warnings.warn(f"{self._failures[-1]}. Fix: repair or uninstall {package}; no {self._what} of it is listed.",
@@ -88,25 +91,9 @@ class OpenRegistry(Registry):
 
     def __getitem__(self, name: str) -> Entry:
         """Return the entry, or raise `UnknownName` with the names there are, and with the plug-ins that failed."""
-        self._open()
         try:
             return super().__getitem__(name)
         except UnknownName as error:
             if self._failures:
                 raise UnknownName(f"{error} And: {'; '.join(self._failures)}.") from None
             raise
-
-    def __contains__(self, name: object) -> bool:
-        """Whether ``name`` is listed."""
-        self._open()
-        return super().__contains__(name)
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names in order."""
-        self._open()
-        return super().__iter__()
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        self._open()
-        return super().__len__()

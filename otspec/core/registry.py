@@ -95,7 +95,11 @@ class Registry(Mapping[str, Entry]):
 
     def __init__(self, what: str, *entries: Entry) -> None:
         self._what = what
-        self._entries = {entry.name: entry for entry in entries}
+        self._known = {entry.name: entry for entry in entries}
+
+    @property
+    def _entries(self) -> Mapping[str, Entry]:
+        return self._known
 
     def __getitem__(self, name: str) -> Entry:
         """Return the entry, or raise `UnknownName` with the names there are."""
@@ -147,11 +151,11 @@ class Registry(Mapping[str, Entry]):
     def to_table(self) -> Table:
         """Names, kinds and summaries, one row per entry."""
         return Table([{"name": entry.name, "kind": entry.kind, "summary": entry.summary}
-                      for entry in self._entries.values()])
+                      for entry in self.values()])
 
     def __repr__(self) -> str:
         """Table of names, kinds and summaries."""
-        return str(self.to_table()) if self._entries else f"no {self._what}"
+        return str(self.to_table()) if self else f"no {self._what}"
 
     def _ipython_key_completions_(self) -> list[str]:
         """Names, so that notebooks complete ``registry["na``."""

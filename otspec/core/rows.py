@@ -93,6 +93,33 @@ def clipped_ratio(numerator: Array, denominator: Array) -> Array:
     return xp.where(sure, one, numerator / xp.where((denominator > 0) & ~sure, denominator, one))
 
 
+def divisor(values: Array) -> Array:
+    """Values, one where they are not positive: the quotients there are never used."""
+    xp = namespace(values)
+    return xp.where(values > 0, values, xp.ones_like(values))
+
+
+def weight_after_failure(weight: Array, left: Array) -> Array:
+    """Weight ``S / (S + 1 - a)`` with which a node goes on after the child it entered has failed.
+
+    Parameters
+    ----------
+    weight : [*batch]
+        Weight a before.
+    left : [*batch]
+        Mass S of the residual ``(a target - draft)+``.
+
+    Examples
+    --------
+    >>> weight_after_failure(np.array([0.5, 1.0, 1.0]), np.array([0.5, 0.25, 0.0])).tolist()
+    [0.5, 1.0, 1.0]
+    """
+    xp = namespace(weight, left)
+    room = left + (1.0 - weight)
+    # weight 1 and nothing left: the child could not fail, so any weight may stand there
+    return xp.where(room > 0, left / divisor(room), xp.ones_like(room))
+
+
 def row_at(rows: Array, index: Array) -> Array:
     """Row ``index`` ``[*batch]`` of ``rows`` ``[*batch N V]``, as ``[*batch V]``."""
     xp = namespace(rows, index)

@@ -169,7 +169,7 @@ class WithReplacement(DraftScheme):
     def count_lists(self, draft: Array) -> float:
         """``support ** k``."""
         size = int(np.count_nonzero(draft))
-        return math.inf if self.k * math.log(max(size, 1)) > 700 else _as_float(size**self.k)
+        return math.inf if self.k * math.log(size) > 700 else float(size**self.k)
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         support = np.flatnonzero(draft)
@@ -250,7 +250,7 @@ class Hybrid(DraftScheme):
             token = draw(_lifted(rest), uniforms[..., i])
             token = xp.where(xp.sum(rest, axis=-1) > 0, token, -xp.ones_like(token))
             columns.append(token)
-            rest = xp.where(one_hot(token, rest.shape[-1], rest.dtype, xp) > 0, xp.zeros_like(rest), rest)
+            rest = xp.where(one_hot(token, rest.shape[-1], rest.dtype) > 0, xp.zeros_like(rest), rest)
         sampled = xp.stack(columns, axis=-1)
         return xp.concat([self.top_tokens(draft), sampled], axis=-1) if self.top else sampled
 
@@ -310,7 +310,7 @@ class Hub(DraftScheme):
     def _sample(self, draft: Array, uniforms: Array) -> Array:
         xp = array_namespace(draft, uniforms)
         top = xp.astype(descending_order(draft)[..., 0], xp.int64)
-        rest = xp.where(one_hot(top, draft.shape[-1], draft.dtype, xp) > 0, xp.zeros_like(draft), draft)
+        rest = xp.where(one_hot(top, draft.shape[-1], draft.dtype) > 0, xp.zeros_like(draft), draft)
         first, other = draw(draft, uniforms[..., 0]), draw(_lifted(xp.astype(rest, xp.float64)), uniforms[..., 1])
         other = xp.where(xp.sum(rest, axis=-1) > 0, other, -xp.ones_like(other))
         return xp.stack([first, xp.where(first == top, other, top)], axis=-1)

@@ -69,8 +69,8 @@ class SequenceVerifier(ABC):
     """
 
     schemes: ClassVar[tuple[type, ...]] = (WithReplacement,)
-    #: most paths that the rule is proved for, None for any number
-    max_paths: ClassVar[int | None] = None
+    #: whether the rule is proved for one path only
+    one_path: ClassVar[bool] = False
     #: whether the law depends on the order in which siblings were drawn; False lets exact analysis skip orders
     order_matters: ClassVar[bool] = True
     #: kinds of trees whose widths may depend on the children drawn
@@ -84,12 +84,11 @@ class SequenceVerifier(ABC):
 
     def __init__(self, scheme: DraftScheme | int = 1) -> None:
         self.scheme = as_scheme(scheme)
-        name, most = type(self).__name__, self.max_paths
-        if most is not None and (not isinstance(self.scheme, self.schemes) or self.scheme.num_drafts > most):
-            few = "one path" if most == 1 else f"at most {most} paths"
-            raise SchemeMismatch(f"{name} is proved for {most} path{'s' * (most > 1)} drawn with replacement; got "
-                                 f"{self.scheme}, which is not {few}. Fix: scheme={most}, or "
-                                 f"otspec.list_verifiers(scheme), which names the rules for a scheme.")
+        name = type(self).__name__
+        if self.one_path and (not isinstance(self.scheme, self.schemes) or self.scheme.num_drafts > 1):
+            raise SchemeMismatch(f"{name} is proved for 1 path drawn with replacement; got {self.scheme}, which is not "
+                                 f"one path. Fix: scheme=1, or otspec.list_verifiers(scheme), which names the rules "
+                                 f"for a scheme.")
         if not isinstance(self.scheme, self.schemes):
             proved = ", ".join(kind.__name__ for kind in self.schemes)
             raise SchemeMismatch(f"{name} is proved for {proved}; got {self.scheme}. "
@@ -236,8 +235,6 @@ class SequenceVerifier(ABC):
         if self.stateful:
             raise SchemeMismatch(f"{self!r} carries a state, which paths of many texts have no place for. "
                                  f"Fix: draw(tree, ..., state) and carried(...), text by text.")
-        if not isinstance(self.scheme, WithReplacement):
-            raise self._trees_only()
 
     def _checked(self, tree: DraftTree, target_rows: Array, draft_rows: Array | None) -> tuple[np.ndarray, np.ndarray]:
         self._check_tree(tree)

@@ -150,7 +150,9 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
     @property
     def vocab_size(self) -> int:
         """Number of tokens ``V``."""
-        return int(self.provenance["vocab_size"] if self.shortened else self._first("draft").shape[-1])
+        shard = self._shards[0]
+        return int(self.provenance["vocab_size"] if self.shortened else
+                   shard["draft" if "draft" in shard else "draft_rows"].shape[-1])
 
     @property
     def shortened(self) -> bool:
@@ -287,10 +289,6 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
                           f"{fingerprint[:12]}... Fix: copy the trace again, or record it again.")
         self._fingerprint = fingerprint
         return self
-
-    def _first(self, which: str) -> np.ndarray:
-        shard = self._shards[0]
-        return shard[which] if which in shard else shard[f"{which}_rows"]
 
     def _stored(self, name: str, index: Index) -> np.ndarray:
         where = np.arange(len(self))[index]

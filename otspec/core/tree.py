@@ -141,7 +141,7 @@ class DraftTree:
             nodes = [leaf]
             while nodes[-1]:
                 nodes.append(int(self.parents[nodes[-1]]))
-            chains += [tuple(reversed(nodes))] * max(1, int(self.multiplicity[leaf]) if leaf else 1)
+            chains += [tuple(reversed(nodes))] * max(1, int(self.multiplicity[leaf]))
         return chains
 
     def __len__(self) -> int:

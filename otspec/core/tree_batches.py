@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from array_api_compat import is_numpy_array, is_torch_array
+from array_api_compat import is_torch_array
 
 from otspec.core.checks import as_law, check_place, check_uniforms, dtype_name, first_index
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.laws import at, draw, namespace
+from otspec.core.rows import row_at
 from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement
 
 Array = Any
@@ -59,12 +60,10 @@ def check_lawful(rule: Any, trees: Any, most: int) -> None:
 
 
 class BatchedTrees:
-    """Verdicts on `DraftedTrees`; a base of rules, on whose definition ``_joint`` it falls back."""
+    """Verdicts on `DraftedTrees`; a base of rules, on whose ``conditional`` it falls back."""
 
-    #: whether a state goes from one block of a text to the next
-    stateful: ClassVar[bool] = False
-    _joint: Any
-    _checked: Any
+    stateful: ClassVar[bool]
+    conditional: Any
 
     def num_tree_uniforms(self, num_nodes: int) -> int:
         """Uniform numbers that one call of `draw_trees` consumes per row of N nodes."""
@@ -136,9 +135,7 @@ class BatchedTrees:
             if draft is not None:  # rows of leaves are not read, so they need be no laws
                 leaf = np.asarray([not below for below in tree.children])
                 draft = np.where(leaf[:, None], target, draft)
-            joint = self._joint(tree, *self._checked(tree, target, draft))
-            stop = joint.sum(axis=-1)
-            yield stop, joint / np.where(stop > 0, stop, 1.0)[:, None]
+            yield self.conditional(tree, target, draft)
 
     def _checked_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,
                        uniforms: Array) -> tuple[DraftedTrees, Array, Array | None, Array]:
@@ -179,14 +176,11 @@ class BatchedTrees:
             as_law(name, xp.where(read[name][..., None], given, stand_in))
         if "draft_rows" in rows:
             for column in range(drafted.num_nodes):
-                index = xp.broadcast_to(drafted.above[:, column, None, None], (drafted.tokens.shape[0], 1, 1))
-                _check_drawn(xp, drafted, rows["draft_rows"], column, index)
+                _check_drawn(xp, drafted, rows["draft_rows"], column)
 
 
-def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int, parent: Array) -> None:
-    from otspec.core.rows import row_at
-
-    mass = at(row_at(draft_rows, parent[:, 0, 0]), drafted.tokens[:, column, None])[:, 0]
+def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int) -> None:
+    mass = at(row_at(draft_rows, drafted.above[:, column]), drafted.tokens[:, column, None])[:, 0]
     wrong = drafted.present[:, column] & (drafted.copies[:, column] > 0) & ~(mass > 0)
     if bool(xp.any(wrong)):
         row = first_index(wrong)[0]
@@ -203,6 +197,6 @@ def host_only(rule: Any, rows: Array) -> None:
     ------
     BadArgument
     """
-    if not (is_numpy_array(rows) or not is_torch_array(rows) or rows.device.type == "cpu"):
+    if is_torch_array(rows) and rows.device.type != "cpu":
         raise BadArgument(f"target_rows: {rule!r} verifies trees on the CPU only, not on {rows.device}. "
                           f"Fix: traversal and recursive_walk run there, or pass CPU arrays.")

@@ -119,15 +119,12 @@ class TokenVerifier(ABC):
     def _checked(self, target: Array, draft: Array, tokens: Array) -> tuple[Array, Array, Array]:
         target, draft = checked_pair(target, draft, self.scheme)
         tokens = check_tokens(tokens, target.shape[-1], self.scheme.num_drafts, target=target)
-        xp = array_namespace(target, tokens)
-        batch = tokens.shape[:-1]
-        tail = draft.shape[-1 - self.scheme.draft_axes:]
+        batch, axes = tuple(tokens.shape[:-1]), target.ndim - 1
         try:
-            target = xp.broadcast_to(target, (*batch, target.shape[-1]))
-            draft = xp.broadcast_to(draft, (*batch, *tail))
+            target, draft = (_spread(law, (*batch, *law.shape[axes:])) for law in (target, draft))
         except (ValueError, RuntimeError):
             raise ShapeMismatch(
-                f"tokens: batch shape {tuple(batch)} does not fit laws of batch shape {tuple(target.shape[:-1])}. "
+                f"tokens: batch shape {batch} does not fit laws of batch shape {tuple(target.shape[:-1])}. "
                 f"Fix: one list of drafts per law.") from None
         return target, draft, tokens
 
@@ -137,25 +134,32 @@ class TokenVerifier(ABC):
 
 
 def checked_pair(target: Array, draft: Array, scheme: DraftScheme) -> tuple[Array, Array]:
-    """Check the laws of one problem against each other and against the scheme."""
+    """Check the laws of one problem against each other and against the scheme.
+
+    Both come back with the batch axes of the two together: ``draft.shape[target.ndim - 1:]`` are the axes of one
+    context, ``[V]``, or ``[k V]`` for different drafters.
+    """
     target = as_law("target", target)
     if draft is None:  # the scheme's own law, as the caller's kind of array
         xp = array_namespace(target)
         draft = xp.asarray(scheme.check(None), dtype=target.dtype, device=device(target))
     else:
         draft = scheme.check(draft)
-    if type(target).__module__ == "numpy" and type(draft).__module__ == "numpy" and target.dtype != draft.dtype:
-        raise ShapeMismatch(f"dtypes differ: target {target.dtype}, draft {draft.dtype}. Fix: cast one of them.")
     check_together(target=target, draft=draft)
     if target.shape[-1] != draft.shape[-1]:
         raise ShapeMismatch(
             f"vocabularies differ: target has {target.shape[-1]} tokens, draft {draft.shape[-1]}. "
             f"Fix: both laws must live on one vocabulary.")
-    batch = draft.shape[: draft.ndim - 1 - scheme.draft_axes]
+    axes = draft.ndim - 1 - scheme.draft_axes
     try:
-        np.broadcast_shapes(tuple(target.shape[:-1]), tuple(batch))
+        batch = np.broadcast_shapes(tuple(target.shape[:-1]), tuple(draft.shape[:axes]))
     except ValueError:
         raise ShapeMismatch(
             f"batch shapes do not fit: target {tuple(target.shape)}, draft {tuple(draft.shape)}. "
             f"Fix: one draft law per target law, or one for all.") from None
-    return target, draft
+    return _spread(target, (*batch, target.shape[-1])), _spread(draft, (*batch, *draft.shape[axes:]))
+
+
+def _spread(law: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcast a law; one that has the shape already stays as it is, and may be written to."""
+    return law if tuple(law.shape) == shape else array_namespace(law).broadcast_to(law, shape)

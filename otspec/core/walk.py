@@ -66,15 +66,16 @@ class TokenWalk(TreeVerifier):
         """Law ``[V]`` of the token emitted at a node, given its children."""
         drawn = tuple((int(tree.tokens[child]), int(tree.multiplicity[child])) for child in children)
         key = (target.tobytes(), draft.tobytes(), drawn)
-        if key not in self._answers:
+        answer = self._answers.get(key)
+        if answer is None:
             if len(self._answers) * target.size > KEPT * 64:
                 self._answers.clear()
             most = self.scheme.num_drafts
             lists = [order + [-1] * (most - len(order)) for order in _orders(*zip(*drawn, strict=True))]
             goal, drawn_from = (np.broadcast_to(row, (len(lists), row.size)) for row in (target, draft))
             # given the tree, every order of the draws that makes it is equally likely
-            self._answers[key] = self.rule._conditional(goal, drawn_from, np.asarray(lists)).mean(axis=0)
-        return self._answers[key]
+            answer = self._answers[key] = self.rule._conditional(goal, drawn_from, np.asarray(lists)).mean(axis=0)
+        return answer
 
     def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
         xp = namespace(target_rows)

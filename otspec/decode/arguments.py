@@ -70,7 +70,7 @@ def as_token_ids(name: str, tokens: Any, vocab_size: int) -> list[int]:
     items = tokens.tolist() if hasattr(tokens, "tolist") else list(tokens)
     for place, item in enumerate(items):
         number = item.item() if getattr(item, "ndim", None) == 0 else item  # a scalar of an array library
-        if isinstance(number, (bool, str, bytes)) or not isinstance(number, (int, np.integer)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
             raise BadArgument(f"{name}[{place}]: {_shown(item)} is no token id. {fix}")
         if not 0 <= number < vocab_size:
             raise BadArgument(f"{name}[{place}] = {number} is outside the vocabulary of {vocab_size}. "
@@ -141,7 +141,7 @@ def check_stop_tokens(stop_token: Any, vocab_size: int) -> frozenset[int]:
     if isinstance(stop_token, (str, bytes)):
         raise BadArgument(f"stop_token: {_shown(stop_token)} is text. Fix: give token ids, such as those of "
                           f"pair.encode(text).")
-    if isinstance(stop_token, Mapping) or _iterable(stop_token):
+    if _iterable(stop_token):
         return frozenset(as_token_ids("stop_token", stop_token, vocab_size))
     number = stop_token.item() if getattr(stop_token, "ndim", None) == 0 else stop_token
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):

@@ -353,7 +353,7 @@ def chance_of(rule: Any, depth: Depth) -> np.ndarray:
     law = rule.conditional(depth.target, depth.draft, depth.drafts)
     drafted = np.zeros(law.shape, dtype=bool)
     for column in depth.drafts.T:  # a token drafted twice counts once
-        drafted |= one_hot(column, law.shape[-1], np.float64, np) > 0
+        drafted |= one_hot(column, law.shape[-1], np.float64) > 0
     return np.where(drafted, law, 0).sum(axis=-1)
 
 

@@ -54,28 +54,28 @@ def method(verifier: Any, scheme: DraftScheme | int, draft_length: int,
     _refuse_lossy_name(verifier)
     if drafted_by is not None:
         return _drafted(verifier, drafter(drafted_by))
-    scheme = as_scheme(scheme)
+    bound = as_scheme(scheme)
     if isinstance(verifier, str):
-        verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, scheme)
+        verifier = coupling(verifier) if verifier in list_couplings() else make_verifier(verifier, bound)
     elif isinstance(verifier, (TokenVerifier, TreeVerifier)):
         # an object brings its scheme; one draft is what `generate` passes on where nothing was asked for
-        scheme = make_verifier(verifier, None if scheme == WithReplacement(1) else scheme).scheme
+        bound = make_verifier(verifier, None if bound == WithReplacement(1) else bound).scheme
     if verifier is None:
         return None, PlainJudge()
     if isinstance(verifier, Coupling):
-        return _coupled(verifier, as_scheme(scheme), draft_length)
+        return _coupled(verifier, bound, draft_length)
     check_positive("draft_length", draft_length)
-    if isinstance(verifier, BlockVerifier):
-        _one_path(verifier, scheme)
+    if isinstance(verifier, BlockVerifier) and bound != WithReplacement(1):  # an object; a name said so when made
+        raise SchemeMismatch(f"{verifier!r} reads one path; got {bound}. Fix: scheme=1.")
     if not isinstance(verifier, (TokenVerifier, SequenceVerifier)):
         raise BadArgument(f"verifier: {verifier!r} is no token rule, block rule, tree rule or coupling. "
                           f"Fix: give a name of otspec.list_verifiers() or otspec.list_couplings(), or None.")
     if isinstance(verifier, TreeVerifier) and not isinstance(verifier, TokenWalk) \
-            and not isinstance(scheme, WithReplacement):
+            and not isinstance(bound, WithReplacement):
         raise SchemeMismatch(f"{verifier!r} verifies drafted trees; without a drafter the decoder drafts independent "
                              f"paths. Fix: drafter=otspec.drafter('tree', widths=(4, 2, 1)), say, or "
                              f"scheme=WithReplacement(k).")
-    paths = Paths(scheme, draft_length)
+    paths = Paths(bound, draft_length)
     return paths, _path_judge(verifier, paths)
 
 
@@ -98,11 +98,6 @@ def _coupled(rule: Coupling, scheme: DraftScheme, length: int) -> tuple[Drafter 
     if length == 0:
         return None, CoupledJudge(rule, 1, 0)
     return CoupledPaths(rule, length, paths), CoupledJudge(rule, paths, length)
-
-
-def _one_path(rule: Any, scheme: DraftScheme | int) -> None:
-    if scheme != WithReplacement(1):
-        raise SchemeMismatch(f"{rule!r} reads one path; got {scheme}. Fix: scheme=1.")
 
 
 def _path_judge(rule: Any, paths: Drafter) -> Judge:
@@ -139,7 +134,7 @@ def _drafted(verifier: Any, drafts: Drafter) -> tuple[Drafter, Judge]:
         raise drafts.mismatch(verifier, "it judges no trees. Fix: a tree rule such as 'traversal'")
     rule = verifier
     if isinstance(verifier, str):
-        if list_verifiers()[verifier].kind in ("block", "stateful"):
+        if list_verifiers()[verifier].kind == "block":
             raise drafts.mismatch(verifier, "it reads one path. Fix: a tree rule such as 'traversal'")
         rule = make_verifier(verifier, _scheme_of(drafts))
     if isinstance(rule, TokenVerifier):

@@ -69,7 +69,7 @@ class Cactus(LossyRule):
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
-        drafted = one_hot(tokens[..., 0], target.shape[-1], target.dtype, xp)
+        drafted = one_hot(tokens[..., 0], target.shape[-1], target.dtype)
         mass = at(target, tokens)
         lifted = self._lifted(mass)
         others = 1 - mass
@@ -88,7 +88,6 @@ class Cactus(LossyRule):
     def _output(self, target: Array, draft: Array) -> Array:
         xp = array_namespace(target, draft)
         check_no_grad(target=target, draft=draft)
-        target, draft = xp.broadcast_arrays(target, draft)
         lifted = self._lifted(target)
         rows = [np.asarray(array, dtype=np.float64).reshape(-1, target.shape[-1]) for array in (target, draft, lifted)]
         out = np.stack([_emitted(*row) for row in zip(*rows, strict=True)]).reshape(tuple(target.shape))

@@ -41,7 +41,7 @@ class Listed(LossyRule):
         for slot in reversed(range(tokens.shape[-1])):  # the first draft on the list is written last
             token = tokens[..., slot]
             kept = at(mass, token[..., None]) > 0
-            out = xp.where(kept, one_hot(token, target.shape[-1], target.dtype, xp), out)
+            out = xp.where(kept, one_hot(token, target.shape[-1], target.dtype), out)
         return out
 
     def _output(self, target: Array, draft: Array) -> Array:

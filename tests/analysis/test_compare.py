@@ -47,3 +47,10 @@ def test_tables_keep_every_digit_in_csv(tmp_path, rng):
     assert ot.Table.from_csv(tmp_path / "table.csv").rows == table.rows
     with open(tmp_path / "table.csv") as stream:
         assert next(csv.reader(stream)) == table.columns
+
+
+def test_one_law_may_serve_all_contexts(rng):
+    target, draft = random_law(rng, 5), np.stack([random_law(rng, 5) for _ in range(3)])
+    for one, other in ((target, draft), (draft, target)):
+        wanted = ot.compare(*np.broadcast_arrays(one, other), 2)
+        assert ot.compare(one, other, 2).rows == wanted.rows

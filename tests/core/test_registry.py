@@ -1,6 +1,7 @@
 import pytest
 
 import otspec as ot
+from otspec.core import open_registry
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import as_scheme
 
@@ -47,3 +48,22 @@ def test_the_public_lookups_say_what_they_hold():
         ot.verifier("kseq", 2)
     with pytest.raises(ot.UnknownName, match="gumbel"):
         ot.coupling("gumble")
+
+
+@pytest.mark.parametrize("look", [repr, lambda registry: registry.to_table(), lambda registry: registry._repr_html_(),
+                                  list, len, lambda registry: "one" in registry, lambda registry: registry["one"]],
+                         ids=["repr", "table", "html", "names", "length", "membership", "entry"])
+def test_the_first_look_at_an_open_registry_loads_the_packages(look, monkeypatch):
+    class Point:
+        name = "package"
+
+        def load(self):
+            return lambda: registry.add(Entry("plugged", float, Source("x")))
+
+    monkeypatch.setattr(open_registry, "entry_points", lambda group: [Point()])
+    registry = open_registry.OpenRegistry("rule", "a.group", Entry("one", int, Source("x")))
+    assert list(registry._known) == ["one"]  # not at import
+    look(registry)
+    assert list(registry._known) == ["one", "plugged"]
+    registry.remove("plugged")
+    assert list(registry) == ["one"]  # and once only

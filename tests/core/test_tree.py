@@ -6,7 +6,7 @@ import pytest
 from otspec.core.errors import BadArgument, NotALaw, SchemeMismatch, ShapeMismatch
 from otspec.core.schemes import WithoutReplacement
 from otspec.core.tree import DraftTree
-from otspec.verifiers import verifier
+from otspec.verifiers import list_verifiers, verifier
 
 
 def test_paths_merge_in_drawing_order():
@@ -122,3 +122,12 @@ def test_one_draw_of_a_tree():
     verdict = rule.draw(tree, rows(4), rows(4), [0.999, 0.5])
     assert verdict.node == max(np.flatnonzero(law.stop > 0))
     assert verdict.token == 1
+
+
+@pytest.mark.parametrize("name", [name for name, entry in list_verifiers(2).items() if entry.kind != "token"])
+def test_paths_of_no_tokens_leave_the_target(name):
+    tree = DraftTree.from_paths(np.zeros((2, 0), dtype=int))
+    assert tree.chains == [(0,), (0,)]
+    law = verifier(name, 2).conditional(tree, [[0.25, 0.75]], [[0.5, 0.5]])
+    assert law.stop.tolist() == [1.0]
+    assert law.following.tolist() == [[0.25, 0.75]]

@@ -182,7 +182,7 @@ class NoResidual(TokenVerifier):
 
     def _conditional(self, target, draft, tokens):
         keep = keep_probability(at(target, tokens), at(draft, tokens))
-        return keep * one_hot(tokens[..., 0], target.shape[-1], target.dtype, np) + (1 - keep) * target
+        return keep * one_hot(tokens[..., 0], target.shape[-1], target.dtype) + (1 - keep) * target
 
     def acceptance(self, target, draft):
         return np.minimum(target, draft).sum(axis=-1)

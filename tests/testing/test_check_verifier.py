@@ -130,7 +130,7 @@ class Counts(Naive):
     def _conditional(self, target, draft, tokens):
         law = super()._conditional(target, draft, tokens)
         absent = (tokens[..., -1:] < 0) & (tokens.shape[-1] > 1)
-        return law + absent * (one_hot(tokens[..., 0], law.shape[-1], law.dtype, np) - law)
+        return law + absent * (one_hot(tokens[..., 0], law.shape[-1], law.dtype) - law)
 
 
 @pytest.mark.parametrize(("rule", "claims", "claim"), [
@@ -156,7 +156,7 @@ class Deviates(Naive):
 
     def _conditional(self, target, draft, tokens):
         law = super()._conditional(target, draft, tokens)
-        return 0.9 * law + 0.1 * one_hot(tokens[..., 0], law.shape[-1], law.dtype, np)
+        return 0.9 * law + 0.1 * one_hot(tokens[..., 0], law.shape[-1], law.dtype)
 
 
 def test_a_declared_deviation_is_held_to(monkeypatch):

@@ -9,6 +9,7 @@ import otspec as ot
 from otspec.core.drafters import Independent
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.verifiers import verifier
+from otspec.verifiers.token import recursive_wor
 from tests.contracts.token_cases import accepted, rows
 from tests.oracles import drafting, token_rules
 
@@ -124,3 +125,13 @@ def test_more_draws_with_replacement_than_tokens(rule):
     best = 1 - max(0.3**7 - 0.8, 0.7**7 - 0.2, 0.0)  # the three cuts of two tokens
     assert float(ot.optimal_acceptance(target, draft, scheme)) == pytest.approx(best, abs=1e-12)
     assert value <= best + 1e-12
+
+
+def test_every_context_of_a_batch_counts_towards_the_limit(monkeypatch):
+    rule = verifier("recursive_wor", WithoutReplacement(3))
+    target, draft = np.full((3, 1, 4), 0.25), np.array([[[0.5, 0.5, 0.0, 0.0], [0.5, 0.25, 0.25, 0.0]]])
+    for laws, pairs in (((target, draft), 3 * (4 + 9)), ((target[0, 0], draft), 4 + 9), ((target, draft[0, 0]), 3 * 4)):
+        monkeypatch.setitem(recursive_wor.MAX_PAIRS, 3, pairs)
+        assert rule.acceptance(*laws) is not None
+        monkeypatch.setitem(recursive_wor.MAX_PAIRS, 3, pairs - 1)
+        assert rule.acceptance(*laws) is None

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from otspec.core.checks import check_positive
 from otspec.core.laws import one_hot
 from otspec.decode.drafters.base import Draft, Drafter, Speaker
@@ -65,7 +63,7 @@ class Lookup(Drafter):
 
         found = [followed(text, self.ngram, self.draft_length) for text in speaker.texts]
         tokens = torch.tensor(found, device=uniforms.device)[:, None]
-        rows = one_hot(tokens, speaker.vocab_size, torch.float64, array_namespace(tokens))
+        rows = one_hot(tokens, speaker.vocab_size, torch.float64)
         return Draft(*as_nodes(tokens), rows)
 
 

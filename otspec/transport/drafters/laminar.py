@@ -11,6 +11,7 @@ the cut, hence L(H) = Q(H).
 """
 
 import heapq
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,12 @@ _BETTER = 1e-12  # a cut from another start must be better by more than the roun
 _FAINT = 1e-12  # share of the common law given to tokens that only drafters of weight 0 draw
 
 
-class DrawnByChances:
+class DrawnByChances(ABC):
     """A winner that is drawn from its chances given the drafts; a subclass writes `conditional`."""
 
+    @abstractmethod
     def conditional(self, lists: np.ndarray) -> np.ndarray:
         """Probability ``[n k]`` that each draft of a list ``[n k]`` wins."""
-        raise NotImplementedError
 
     def pick(self, lists: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Slot ``[n]`` of the winner of each list ``[n k]``, from one uniform ``[n]`` each."""
@@ -112,7 +113,7 @@ def laminar_plan(target: np.ndarray, drafts: np.ndarray) -> LaminarPlan:
     drawn = np.ascontiguousarray(drafts[:, order])
     before = np.concatenate([np.zeros((len(drafts), 1)), np.cumsum(drawn, axis=1)], axis=1)
     steps = _capacity_steps(drawn, before)
-    aim = universal_law(target[order], np.append(0.0, np.cumsum(steps)), increments=steps)
+    aim = universal_law(target[order], None, increments=steps)
     common = weights @ drawn
     common = np.where(common > 0, common, _FAINT * drawn.sum(axis=0))
     size = order.size

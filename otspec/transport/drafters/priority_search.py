@@ -49,7 +49,6 @@ class Incumbent:
 
     lower: float = -np.inf
     upper: float = np.inf
-    law: np.ndarray | None = None
     orders: list | None = None
     weights: np.ndarray | None = None
     cut: np.ndarray | None = None
@@ -63,7 +62,7 @@ class Incumbent:
         """Keep the plan if it is better."""
         lower = float(np.minimum(law, target).sum())
         if lower > self.lower:
-            self.lower, self.law, self.orders, self.weights = lower, law, list(orders), weights
+            self.lower, self.orders, self.weights = lower, list(orders), weights
 
     def offer_first(self, target, first, capacity_along):
         """Take a plan from elsewhere, and its cut by the capacities alone."""

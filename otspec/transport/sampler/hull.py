@@ -43,9 +43,9 @@ def _rows(*curves):
     return [np.ascontiguousarray(curve).reshape(-1, curve.shape[-1]) for curve in curves]
 
 
-def _check_draws(rows, draws, name):
+def _check_draws(rows, draws):
     if rows not in (1, draws):
-        raise ShapeMismatch(f"{name} has {rows} rows for {draws} draws; give one row, or one for each draw")
+        raise ShapeMismatch(f"x has {rows} rows for {draws} draws; give one row, or one for each draw")
 
 
 def winning_cell(
@@ -96,7 +96,7 @@ def winning_cell(
     x = np.asarray(x, dtype=np.float64)
     t, rank = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(rank, dtype=np.int64))
     rows = _rows(x, _above(x, above), F, c)
-    _check_draws(rows[0].shape[0], t.size, "x")
+    _check_draws(rows[0].shape[0], t.size)
     if np.any((rank < 0) | (rank >= x.shape[-1] - 1)):
         raise BadArgument(f"rank runs from {rank.min()} to {rank.max()}; give ranks from 0 to {x.shape[-1] - 2}")
     low = np.empty(t.size, dtype=np.int64)

@@ -31,7 +31,7 @@ class SortedLaws(NamedTuple):
     def law(self, kind: str = "universal") -> Array:
         """Sorted winner law ``[*batch V]``: ``universal``, ``minimal``, or ``vertex`` (the last draft wins)."""
         if kind == "universal":
-            return universal_law(self.target, self.capacity, increments=self.increments)
+            return universal_law(self.target, None, increments=self.increments)
         return minimal_law(self.target, self.capacity) if kind == "minimal" else self.increments
 
     def by_token(self, values: Array) -> Array:
@@ -73,8 +73,6 @@ def sort_laws(target: Array, draft: Array, draws: int | Array, *, race: bool, mo
     xp = array_namespace(target, draft)
     if race:
         draft = narrow_gaps(draft, _largest(draws, most))
-    if target.ndim != draft.ndim:
-        target, draft = xp.broadcast_arrays(target, draft)
     order = ratio_order(target, draft)
     target, draft = (xp.take_along_axis(law, order, axis=-1) for law in (target, draft))
     draft = draft / xp.sum(draft, axis=-1, keepdims=True)

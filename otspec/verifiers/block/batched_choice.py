@@ -14,7 +14,7 @@ import numpy as np
 from otspec.core.batched_walk import child_of, in_place, lists_at, rows_at
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
-from otspec.core.rows import clipped_ratio
+from otspec.core.rows import clipped_ratio, weight_after_failure
 from otspec.verifiers.tree.winning import draw_winner, num_winner_uniforms
 
 Array = Any
@@ -96,8 +96,6 @@ def _level(target_rows: Array, draft_rows: Array, node: Array, drafts: Array, we
     winner, law = draw_winner(target, draft, drafts, coins[:, :-1], race=race, kind=kind)
     residual = xp.where(some, positive_part(weight[:, None] * target - law), target)
     excess = xp.sum(residual, axis=-1)
-    room = excess + 1.0 - weight
-    inner = xp.where(room > 0, excess / xp.where(room > 0, room, xp.ones_like(room)), xp.ones_like(room))
-    success = coins[:, -1] < xp.where(some[:, 0], inner, weight)
+    success = coins[:, -1] < xp.where(some[:, 0], weight_after_failure(weight, excess), weight)
     ratio = clipped_ratio(weight * at(target, winner[:, None])[:, 0], at(law, winner[:, None])[:, 0])
     return success, excess, ratio, winner, normalized_or(residual, target)

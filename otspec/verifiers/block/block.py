@@ -15,7 +15,14 @@ from typing import Any
 
 from otspec.core.block import BlockVerdict, BlockVerifier
 from otspec.core.laws import namespace, positive_part
-from otspec.core.rows import clipped_ratio, draw_residual, path_masses, residual_laws
+from otspec.core.rows import (
+    clipped_ratio,
+    divisor,
+    draw_residual,
+    path_masses,
+    residual_laws,
+    weight_after_failure,
+)
 from otspec.core.sequence import SequenceLaw
 
 Array = Any
@@ -36,22 +43,18 @@ class Block(BlockVerifier):
     def _chances(self, target_rows: Array, draft_rows: Array, weights: Array) -> tuple[Array, Array]:
         """Chances of success ``h_1 .. h_L`` and of failure, ``[*batch L]`` each."""
         xp = namespace(weights)
+        if draft_rows.shape[-2] == 0:
+            return weights[..., 1:], weights[..., 1:]
         success, failure = [], []
         # one depth at a time: all rows at once would hold L vocabularies of float64
         for i in range(1, draft_rows.shape[-2]):
             weight = weights[..., i]
             excess = xp.sum(positive_part(weight[..., None] * target_rows[..., i, :] - draft_rows[..., i, :]), axis=-1)
-            below = 1.0 - weight
-            # weight 1 and equal rows: no residual is left to stop for, so the prefix counts as a success
-            empty = excess + below <= 0
-            mass = xp.where(empty, xp.ones_like(below), excess + below)
-            success.append(xp.where(empty, xp.ones_like(below), excess / mass))
-            failure.append(below / mass)
-        if draft_rows.shape[-2] > 0:
-            success.append(weights[..., -1])
-            failure.append(1.0 - weights[..., -1])
-        if not success:
-            return weights[..., 1:], weights[..., 1:]
+            # weight 1 and equal rows: no residual is left to stop for, and the prefix counts as a success
+            success.append(weight_after_failure(weight, excess))
+            failure.append((1.0 - weight) / divisor(excess + (1.0 - weight)))
+        success.append(weights[..., -1])
+        failure.append(1.0 - weights[..., -1])
         return xp.stack(success, axis=-1), xp.stack(failure, axis=-1)
 
     def _stops(self, success: Array, failure: Array) -> Array:

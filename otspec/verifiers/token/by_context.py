@@ -46,9 +46,10 @@ class SolvedByContext(TokenVerifier):
 
     def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
         key = count, target.tobytes(), draft.tobytes()
-        if self._remembered is None or self._remembered[0] != key:
-            self._remembered = key, self._solve(target, draft, count)
-        return self._remembered[1]
+        known = self._remembered  # read once: another thread may put its own context there
+        if known is None or known[0] != key:
+            known = self._remembered = key, self._solve(target, draft, count)
+        return known[1]
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)

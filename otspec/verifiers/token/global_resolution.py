@@ -210,7 +210,7 @@ class GlobalResolution(SolvedByContext):
         potential = np.where(active, solution.potential[lists], -np.inf)
         peak = np.maximum(potential.max(axis=-1, keepdims=True, initial=-np.inf), np.where(is_outer, -np.inf, 0.0))
         peak = np.where(np.isfinite(peak), peak, 0.0)
-        odds = np.where(active, np.exp(potential - peak), 0.0)
+        odds = np.exp(potential - peak)
         total = odds.sum(axis=-1, keepdims=True) + np.where(is_outer, 0.0, np.exp(-peak))
         odds = np.where(covered, odds / np.where(total > 0, total, 1.0), 0.0)
         law = target / target.sum()

@@ -102,12 +102,9 @@ class Importance(SolvedByContext):
         target, draft = checked_pair(target, draft, self.scheme)
         xp = array_namespace(target, draft)
         p, q = np.asarray(target).astype(np.float64), np.asarray(draft).astype(np.float64)
-        axes = q.ndim - 1 - self.scheme.draft_axes
-        batch, tail = np.broadcast_shapes(p.shape[:-1], q.shape[:axes]), q.shape[axes:]
-        p = np.broadcast_to(p, (*batch, p.shape[-1])).reshape(-1, p.shape[-1])
-        q = np.broadcast_to(q, (*batch, *tail)).reshape(-1, *tail)
-        values = np.array([self._acceptance_row(*row) for row in zip(p, q, strict=True)])
-        return xp.astype(xp.asarray(values.reshape(batch)), target.dtype)
+        rows = zip(p.reshape(-1, p.shape[-1]), q.reshape(-1, *q.shape[p.ndim - 1 :]), strict=True)
+        values = np.array([self._acceptance_row(*row) for row in rows])
+        return xp.astype(xp.asarray(values.reshape(p.shape[:-1])), target.dtype)
 
     def _acceptance_row(self, target: np.ndarray, draft: np.ndarray) -> float:
         choice = self._solution(target, draft, self.scheme.num_drafts)

@@ -156,6 +156,6 @@ def _loop(target: Array, draft: Array, tokens: Array, present: Array, rho: Array
     law, survive = xp.zeros_like(target), xp.ones_like(target[..., :1])
     for i in range(tokens.shape[-1]):
         slot = keep[..., i : i + 1]
-        law = law + survive * slot * one_hot(tokens[..., i], law.shape[-1], law.dtype, xp)
+        law = law + survive * slot * one_hot(tokens[..., i], law.shape[-1], law.dtype)
         survive = survive * (1 - slot)
     return law + survive * _last_law(target, draft, rho, present)

@@ -83,8 +83,9 @@ class PlanPlayer(TokenVerifier):
                 f"variables for each context, more than {MAX_VARIABLES:.0e}. Fix: the rule 'optimal' accepts as often "
                 f"at any vocabulary; for one context optimal_plan goes further.", variables)
         key = scheme, target.tobytes(), draft.tobytes()
-        if self._solved is not None and self._solved[0] == key:
-            return self._solved[1]
+        known = self._solved  # read once: another thread may put its own context there
+        if known is not None and known[0] == key:
+            return known[1]
         plan = optimal_plan(target, draft, scheme).plan
         assert plan is not None  # optional in bounds that need no linear programme; this one is one
         self._solved = key, plan

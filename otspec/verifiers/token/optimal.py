@@ -124,13 +124,14 @@ class Optimal(TokenVerifier):
     def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> tuple[SortedLaws, np.ndarray]:
         # every list of one context asks for the same preparation, so the last one is kept
         key = (target.tobytes(), draft.tobytes(), draws)
-        if self._cached is None or self._cached[0] != key:
+        known = self._cached  # read once: another thread may put its own context there
+        if known is None or known[0] != key:
             if self._race:
                 _, rest = self.scheme.split(draft)
                 draft = rest if np.any(rest > 0) else draft
             game = sort_laws(target / target.sum(), draft, draws, race=self._race)
-            self._cached = key, (game, game.law(self.kind))
-        return self._cached[1]
+            known = self._cached = key, (game, game.law(self.kind))
+        return known[1]
 
     # -- one draw at any vocabulary -----------------------------------------------------------------------------
 

@@ -74,9 +74,9 @@ class PriorityMixture(WinnerByContext):
         """Acceptance of the plan, ``[*batch]``: the lower end of the certified interval around the optimum."""
         target, draft = checked_pair(target, draft, self.scheme)
         xp = array_namespace(target)
-        batch = np.broadcast_shapes(tuple(target.shape[:-1]), tuple(draft.shape[: draft.ndim - self._axes]))
+        batch = tuple(target.shape[:-1])
         values = np.empty(int(np.prod(batch)))
-        for rows, plan in self._groups(target, draft, batch):
+        for rows, plan in self._groups(target, draft):
             assert isinstance(plan.winner, Mixture)
             values[rows] = plan.winner.acceptance
         return xp.asarray(values.reshape(batch))

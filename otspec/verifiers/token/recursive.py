@@ -36,7 +36,7 @@ class Recursive(TokenVerifier):
         for i in range(tokens.shape[-1]):
             slot = tokens[..., i : i + 1]
             keep = keep_probability(at(goal, slot), at(draft, slot))
-            law = law + survive * keep * one_hot(tokens[..., i], law.shape[-1], law.dtype, xp)
+            law = law + survive * keep * one_hot(tokens[..., i], law.shape[-1], law.dtype)
             survive = survive * (1 - keep)
             goal = xp.where(slot >= 0, excess_law(goal, draft), goal)
         return law + survive * goal

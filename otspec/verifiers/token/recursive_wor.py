@@ -6,7 +6,6 @@ With ``A(r, q, k)`` the acceptance of ``k`` draws from ``q`` against ``r``:
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,7 +41,7 @@ class RecursiveWithoutReplacement(TokenVerifier):
         law, survive, goal, left = xp.zeros_like(target), xp.ones_like(target[..., :1]), target, draft
         for i in range(tokens.shape[-1]):
             slot = tokens[..., i : i + 1]
-            drafted = one_hot(tokens[..., i], law.shape[-1], law.dtype, xp)
+            drafted = one_hot(tokens[..., i], law.shape[-1], law.dtype)
             keep = keep_probability(at(goal, slot), at(left, slot))
             law = law + survive * keep * drafted
             survive = survive * (1 - keep)
@@ -64,7 +63,7 @@ class RecursiveWithoutReplacement(TokenVerifier):
             overlap = xp.sum(xp.minimum(target, draft), axis=-1)
             return overlap if self.scheme.num_drafts == 1 else overlap + _second_overlap(target, draft)
         on_device = is_torch_array(target) and not on_host(target)
-        if self.scheme.num_drafts > MAX_DRAFTS or on_device or self._pairs(target, draft) > self._most_pairs:
+        if self.scheme.num_drafts > MAX_DRAFTS or on_device or self._pairs(draft) > self._most_pairs:
             return None
         lower, upper = self.acceptance_bounds(target, draft)
         if float(np.max(upper - lower, initial=0.0)) > 2 * CERTIFIED:
@@ -75,11 +74,9 @@ class RecursiveWithoutReplacement(TokenVerifier):
     def _most_pairs(self) -> float:
         return MAX_PAIRS[self.scheme.num_drafts]
 
-    def _pairs(self, target: Array, draft: Array) -> float:
+    def _pairs(self, draft: Array) -> float:
         """Pairs of refused tokens that the sum runs over, in all contexts."""
-        laws = np.asarray(draft)
-        pairs = (np.count_nonzero(laws, axis=-1).astype(np.float64) ** 2).sum()
-        return float(pairs) * max(math.prod(target.shape[:-1]) / math.prod(laws.shape[:-1]), 1.0)
+        return float((np.count_nonzero(np.asarray(draft), axis=-1).astype(np.float64) ** 2).sum())
 
     def acceptance_bounds(self, target: Array, draft: Array) -> tuple[np.ndarray, np.ndarray]:
         """Certified ends of the acceptance of up to four drafts, ``[*batch]`` each, in NumPy.
@@ -97,10 +94,9 @@ class RecursiveWithoutReplacement(TokenVerifier):
             terms = float(target.shape[-1]) ** (k - 1)
             raise TooLarge(f"acceptance_bounds of {self!r} is a sum of {terms:.2g} terms. "
                            f"Fix: sampled_acceptance, or at most {MAX_DRAFTS} drafts.", terms)
-        laws = np.broadcast_arrays(*(np.asarray(law, dtype=np.float64) for law in (target, draft)))
-        batch = laws[0].shape[:-1]
-        rows = zip(*(law.reshape(-1, law.shape[-1]) for law in laws), strict=True)
-        refused = np.array([refusal_bounds(one, other, k) for one, other in rows]).reshape(*batch, 2)
+        rows = zip(*(np.asarray(law, dtype=np.float64).reshape(-1, law.shape[-1]) for law in (target, draft)),
+                   strict=True)
+        refused = np.array([refusal_bounds(one, other, k) for one, other in rows]).reshape(*target.shape[:-1], 2)
         return np.maximum(1.0 - refused[..., 1], 0.0), 1.0 - refused[..., 0]
 
 
@@ -111,7 +107,6 @@ def _second_overlap(target: Array, draft: Array) -> Array:
     the factor ``1 / (1 - draft_x)`` lies in [1, 2].
     """
     xp = array_namespace(target, draft)
-    target, draft = xp.broadcast_arrays(target, draft)
     excess, refused = excess_law(target, draft), positive_part(draft - target)
     peak, others, after_peak = split_peak(draft)
     zero = xp.zeros_like(refused)

@@ -26,11 +26,7 @@ def keep_probability(target_mass: Array, proposal_mass: Array) -> Array:
     array([0.5, 1. , 0. ])
     """
     xp = array_namespace(target_mass, proposal_mass)
-    one, zero = xp.ones_like(proposal_mass), xp.zeros_like(proposal_mass)
-    smaller = target_mass < proposal_mass
-    # dividing only where the quotient is below one: a subnormal denominator would overflow elsewhere
-    kept = xp.where(smaller, target_mass / xp.where(smaller, proposal_mass, one), one)
-    return xp.where(proposal_mass > 0, kept, zero)
+    return xp.where(proposal_mass > 0, winner_kept(target_mass, proposal_mass), xp.zeros_like(proposal_mass))
 
 
 def winner_kept(target_mass: Array, law_mass: Array) -> Array:
@@ -45,7 +41,7 @@ def winner_kept(target_mass: Array, law_mass: Array) -> Array:
     xp = array_namespace(target_mass, law_mass)
     one = xp.ones_like(law_mass)
     smaller = target_mass < law_mass
-    # dividing only where the quotient is below one, as above
+    # dividing only where the quotient is below one: a subnormal denominator would overflow elsewhere
     return xp.where(smaller, target_mass / xp.where(smaller, law_mass, one), one)
 
 
@@ -76,5 +72,5 @@ def rejection_law(target: Array, proposal: Array, token: Array) -> Array:
     xp = array_namespace(target, proposal, token)
     slot = token[..., None]
     keep = keep_probability(at(target, slot), at(proposal, slot))
-    kept = keep * one_hot(token, target.shape[-1], target.dtype, xp)
+    kept = keep * one_hot(token, target.shape[-1], target.dtype)
     return xp.where(slot >= 0, kept + (1 - keep) * excess_law(target, proposal), target)

@@ -40,7 +40,7 @@ def split_peak(draft: Array) -> tuple[Array, Array, Array]:
     """
     xp = array_namespace(draft)
     top = xp.astype(xp.argmax(draft, axis=-1), xp.int64)
-    peak = one_hot(top, draft.shape[-1], draft.dtype, xp) > 0
+    peak = one_hot(top, draft.shape[-1], draft.dtype) > 0
     others = xp.where(peak, xp.zeros_like(draft), draft)
     return peak, others, normalized_or(others, xp.zeros_like(draft))
 

@@ -56,7 +56,7 @@ class SpecHub(TokenVerifier):
                         keep_probability(at(plan.asked, x), at(plan.first, x)))
         keep_hub = xp.where(leads, plan.hub_behind, plan.hub_first)
         size, dtype = target.shape[-1], target.dtype
-        held = one_hot(x[..., 0], size, dtype, xp), one_hot(plan.hub[..., 0], size, dtype, xp)
+        held = one_hot(x[..., 0], size, dtype), one_hot(plan.hub[..., 0], size, dtype)
         return keep * held[0] + (1 - keep) * (keep_hub * held[1] + (1 - keep_hub) * plan.last)
 
     def acceptance(self, target: Array, draft: Array) -> Array:
@@ -70,7 +70,7 @@ class SpecHub(TokenVerifier):
 def _plan(target: Array, draft: Array) -> Plan:
     xp = array_namespace(target, draft)
     hub = xp.astype(descending_order(draft)[..., :1], xp.int64)
-    is_hub = one_hot(hub[..., 0], draft.shape[-1], draft.dtype, xp) > 0
+    is_hub = one_hot(hub[..., 0], draft.shape[-1], draft.dtype) > 0
     zero = xp.zeros_like(draft)
     first, asked = xp.where(is_hub, zero, draft), xp.where(is_hub, zero, target)
     hub_mass = at(draft, hub)

@@ -71,7 +71,7 @@ class WinnerByContext(TokenVerifier):
         xp = array_namespace(target, draft, tokens)
         lists = self._lists(tokens)
         out = np.empty((len(lists), target.shape[-1]))
-        for rows, plan in self._groups(target, draft, tuple(tokens.shape[:-1])):
+        for rows, plan in self._groups(target, draft):
             out[rows] = _conditional_rows(plan, lists[rows])
         return xp.astype(xp.asarray(out.reshape(tuple(target.shape))), target.dtype)
 
@@ -80,14 +80,9 @@ class WinnerByContext(TokenVerifier):
         lists = self._lists(tokens)
         coins = _on_host(uniforms).reshape(-1, self.num_uniforms).astype(np.float64)
         out = np.empty(len(lists), dtype=np.int64)
-        for rows, plan in self._groups(target, draft, tuple(tokens.shape[:-1])):
+        for rows, plan in self._groups(target, draft):
             out[rows] = _draw_rows(plan, lists[rows], coins[rows])
         return xp.asarray(out.reshape(tuple(tokens.shape[:-1])))
-
-    @property
-    def _axes(self) -> int:
-        """Axes of the draft argument that belong to one context."""
-        return 1 + self.scheme.draft_axes
 
     def _lists(self, tokens: Array) -> np.ndarray:
         lists = _on_host(tokens).reshape(-1, self.scheme.num_drafts)
@@ -97,14 +92,12 @@ class WinnerByContext(TokenVerifier):
                               f"Fix: give the token of every drafter.")
         return lists
 
-    def _groups(self, target: Array, draft: Array, batch: tuple[int, ...]) -> list[tuple[list[int], Plan]]:
+    def _groups(self, target: Array, draft: Array) -> list[tuple[list[int], Plan]]:
         """Row numbers of each distinct context with its plan."""
         target, draft = _on_host(target), _on_host(draft)
-        target = np.broadcast_to(target, (*batch, target.shape[-1]))
-        draft = np.broadcast_to(draft, (*batch, *draft.shape[draft.ndim - self._axes:]))
         groups: dict[bytes, tuple[list[int], tuple[np.ndarray, np.ndarray]]] = {}
         last, key = None, b""
-        for number, index in enumerate(np.ndindex(batch)):
+        for number, index in enumerate(np.ndindex(target.shape[:-1])):
             pair = target[index], draft[index]
             # neighbours mostly share their context, and comparing is ten times cheaper than hashing
             if last is None or not all(map(np.array_equal, pair, last)):
@@ -118,12 +111,13 @@ class WinnerByContext(TokenVerifier):
 
     def _plan(self, target: np.ndarray, draft: np.ndarray) -> Plan:
         key = self._key(target, draft)
-        if key not in self._plans:
-            self._plans[key] = self._prepare(target.astype(np.float64), draft.astype(np.float64))
-            if len(self._plans) > KEPT:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        return self._plans[key]
+        plan = self._plans.pop(key, None)  # and put back as the latest
+        if plan is None:
+            plan = self._prepare(target.astype(np.float64), draft.astype(np.float64))
+        self._plans[key] = plan
+        if len(self._plans) > KEPT:
+            self._plans.popitem(last=False)
+        return plan
 
     def _prepare(self, target: np.ndarray, draft: np.ndarray) -> Plan:
         target = target / target.sum()

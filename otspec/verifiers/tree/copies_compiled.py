@@ -17,9 +17,9 @@ Array = Any
 @njit(cache=True, nogil=True)
 def _refuse(p, q, scale, mass, offer):
     """Take one offer from the goal: scale and mass after it, and the chance that the draw was kept."""
-    later = min(scale + mass / (offer if offer > 0.0 else 1.0), LARGEST)
+    later = min(scale + mass / offer, LARGEST)
     rest, _ = excess(p, q, later, 0, p.size)
-    kept = max(1.0 - rest / (mass if mass > 0.0 else 1.0), 0.0)
+    kept = max(1.0 - rest / mass, 0.0)
     return (later, rest, kept) if rest > 0.0 else (scale, mass, kept)
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from otspec.core.drafted import DraftedTrees, replaced
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
-from otspec.core.rows import clipped_ratio, row_at
+from otspec.core.rows import clipped_ratio, divisor, row_at
+from otspec.verifiers.tree.refusals import cleared
 
 Array = Any
 
@@ -74,8 +75,6 @@ def plan_trees(drafted: DraftedTrees, target_rows: Array, draft_rows: Array, *, 
 
 def _node(drafted: DraftedTrees, number: Any, target_rows: Array, draft_rows: Array, weight: Array) -> _Node:
     """One node in each row, all the same one or (an array) each its own."""
-    from otspec.verifiers.tree.refusals import cleared
-
     xp = namespace(target_rows)
     same = isinstance(number, int)
     target, draft = (rows[:, number, :] if same else row_at(rows, number) for rows in (target_rows, draft_rows))
@@ -85,11 +84,11 @@ def _node(drafted: DraftedTrees, number: Any, target_rows: Array, draft_rows: Ar
     some = xp.any(drawn, axis=-1)
     ahead = below & (xp.cumulative_sum(xp.astype(drawn, xp.int64), axis=-1) == 0) & some[:, None]
     target = xp.astype(target, xp.float64)
-    wanted = weight[:, None] * target / _safe(xp, xp.sum(target, axis=-1))[:, None]
+    wanted = weight[:, None] * target / divisor(xp.sum(target, axis=-1))[:, None]
     # the draft row of a node without a draw is not read: it may hold anything
     tail = xp.where(some[:, None], xp.astype(draft, xp.float64), xp.zeros_like(target))
     tail = cleared(tail, xp.where(ahead, tokens, -xp.ones_like(tokens)))
-    return _Node(wanted, tail / _safe(xp, xp.sum(tail, axis=-1))[:, None], tokens, below, drawn, ahead)
+    return _Node(wanted, tail / divisor(xp.sum(tail, axis=-1))[:, None], tokens, below, drawn, ahead)
 
 
 def _children(node: _Node, draw_first: bool) -> tuple[Array, ...]:
@@ -113,7 +112,7 @@ def _children(node: _Node, draw_first: bool) -> tuple[Array, ...]:
     left = positive_part(xp.sum(node.wanted, axis=-1) - xp.sum(first, axis=-1) - common - gone)
     room = positive_part(rest - gone)
     # no room: the children could not all be refused, so any weight may stand there
-    weight = xp.where(room > 0, xp.minimum(left / _safe(xp, room), xp.ones_like(room)), xp.ones_like(room))
+    weight = xp.where(room > 0, xp.minimum(left / divisor(room), xp.ones_like(room)), xp.ones_like(room))
     return entry, before, taken, weight, free
 
 
@@ -125,8 +124,6 @@ def _left(xp: Any, whole: Any, taken: Array) -> Array:
 
 def following(drafted: DraftedTrees, target_rows: Array, draft_rows: Array, node: Array, plan: Plan) -> Array:
     """Law ``[B V]`` of the token emitted after one node ``[B]`` per row, all its children refused."""
-    from otspec.verifiers.tree.refusals import cleared
-
     xp = namespace(target_rows)
     a, scale = (xp.take_along_axis(part, node[:, None], axis=1) for part in (plan.start, plan.scale))
     here = _node(drafted, node, target_rows, draft_rows, a[:, 0])
@@ -203,8 +200,3 @@ def expected_depth(drafted: DraftedTrees, plan: Plan, way: Array) -> Array:
 def entered(drafted: DraftedTrees, plan: Plan) -> Array:
     """Chance ``[B N+1]`` that leaf-first verification enters each node, the draws of its siblings integrated out."""
     return _downwards(drafted, plan.before)
-
-
-def _safe(xp: Any, values: Array) -> Array:
-    """Denominators ``[B]``; those that are zero belong to quotients that are never used."""
-    return xp.where(values > 0, values, xp.ones_like(values))

@@ -20,7 +20,7 @@ from array_api_compat import is_numpy_array, is_torch_array
 
 from otspec.core.drafted import DraftedTrees, replaced
 from otspec.core.laws import namespace, one_hot, positive_part
-from otspec.core.rows import clipped_ratio, row_at
+from otspec.core.rows import clipped_ratio, divisor, row_at, weight_after_failure
 
 Array = Any
 TRAVERSAL, REJECTION = True, False
@@ -55,7 +55,7 @@ def written(rows: Array, tokens: Array, values: Array | None) -> Array:
         values = xp.zeros(tokens.shape, dtype=rows.dtype, device=rows.device)
     if not (is_numpy_array(rows) or is_torch_array(rows)):
         for column in range(tokens.shape[1]):
-            hit = one_hot(tokens[:, column], rows.shape[-1], rows.dtype, xp) > 0
+            hit = one_hot(tokens[:, column], rows.shape[-1], rows.dtype) > 0
             rows = xp.where(hit, values[:, column, None], rows)
         return rows
     # a place without a token repeats the largest one; without any it writes back what it finds at token 0
@@ -126,14 +126,14 @@ class _State:
         node, token, here = drafted.above[:, column], drafted.tokens[:, column], drafted.present[:, column]
         a, c, z, q_mass, kept = (xp.take_along_axis(part, node[:, None], axis=1)[:, 0] for part in self.nodes.values())
         p_x, q_x, offered, later = self._offer(node, token, a, c, z, q_mass)
-        ratio = clipped_ratio(a * positive_part(p_x - c * q_x) / _safe(xp, z), offered)
+        ratio = clipped_ratio(a * positive_part(p_x - c * q_x) / divisor(z), offered)
         rest_x = positive_part(p_x - later * q_x) if self.rows[1] is not None else xp.zeros_like(p_x)
         rest, q_left = _pass(xp, *self.rows, node, later, siblings(drafted, column))
         rest = rest + kept + rest_x
         some = (rest > 0) & (a > 0)
-        excess = xp.where(some, a * rest / _safe(xp, z), xp.zeros_like(rest))
+        excess = xp.where(some, a * rest / divisor(z), xp.zeros_like(rest))
         left = xp.where(some, rest_x, positive_part(p_x - c * q_x))
-        new = {"weight": _later_weight(xp, a, excess) if self.weighted else a, "scale": xp.where(some, later, c),
+        new = {"weight": weight_after_failure(a, excess) if self.weighted else a, "scale": xp.where(some, later, c),
                "mass": xp.where(some, rest, z), "offer": q_left, "kept": kept + left}
         place = (self.number == node[:, None]) & here[:, None]
         self.nodes = {name: xp.where(place, new[name][:, None], part) for name, part in self.nodes.items()}
@@ -150,14 +150,8 @@ class _State:
         if draft_rows is None:  # chosen without chance: a one-hot law, of which a refusal leaves nothing
             return p_x, xp.zeros_like(p_x), xp.ones_like(p_x), c
         q_x = masses_at(draft_rows, node, token)
-        later = xp.minimum(c + z / _safe(xp, a * q_mass), xp.full_like(c, LARGEST))
-        return p_x, q_x, q_x / _safe(xp, q_mass), later
-
-
-def _later_weight(xp: Any, weight: Array, excess: Array) -> Array:
-    room = excess + 1.0 - weight
-    # weight 1 and nothing left: the child could not be refused, so any weight may stand there
-    return xp.where(room > 0, excess / _safe(xp, room), xp.ones_like(room))
+        later = xp.minimum(c + z / divisor(a * q_mass), xp.full_like(c, LARGEST))
+        return p_x, q_x, q_x / divisor(q_mass), later
 
 
 def _pass(xp: Any, target_rows: Array, draft_rows: Array | None, node: Array, scale: Array,
@@ -168,11 +162,6 @@ def _pass(xp: Any, target_rows: Array, draft_rows: Array | None, node: Array, sc
         return xp.sum(p, axis=-1), xp.ones_like(scale)
     q = cleared(xp.astype(row_at(draft_rows, node), xp.float64, copy=False), refused)
     return xp.sum(xp.clip(p - scale[:, None] * q, min=0.0), axis=-1), xp.sum(q, axis=-1)
-
-
-def _safe(xp: Any, values: Array) -> Array:
-    """Denominators ``[B]``; those that are zero belong to quotients that are never used."""
-    return xp.where(values > 0, values, xp.ones_like(values))
 
 
 def goal(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, node: Array,

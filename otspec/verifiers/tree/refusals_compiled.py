@@ -56,7 +56,7 @@ def _ratio(node, token, target, draft, fixed, state):
     weight, scale, mass, offer = state[node, 0], state[node, 1], state[node, 2], state[node, 3]
     q = 0.0 if fixed else np.float64(draft[node, token])
     more = max(np.float64(target[node, token]) - scale * q, 0.0)
-    wanted = weight * more / (mass if mass > 0.0 else 1.0)
+    wanted = weight * more / mass
     offered = 1.0 if fixed else q / (offer if offer > 0.0 else 1.0)
     if wanted > 0.0 and wanted >= offered:
         return 1.0
@@ -104,7 +104,7 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     rest += state[node, 4] + rest_here
     above = 0.0
     if rest > 0.0 and weight > 0.0:
-        above = weight * rest / (mass if mass > 0.0 else 1.0)
+        above = weight * rest / mass
         state[node, 1], state[node, 2] = later, rest
         left[child - 1] = rest_here
     else:
@@ -112,7 +112,7 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     state[node, 4] += left[child - 1]
     state[node, 3] = others
     if weighted:
-        room = above + 1.0 - weight
+        room = above + (1.0 - weight)
         state[node, 0] = above / room if room > 0.0 else 1.0
     return max(weight - above, 0.0)
 
@@ -185,7 +185,7 @@ def _leaf_first(tokens, target, draft, fixed, coins, work):
             if first[child] > 0:
                 _enter(child, target, draft, fixed, entry, state)
             else:
-                state[child, 0], state[child, 1] = entry, 0.0
+                state[child, 0] = entry
             node = child
         elif node == 0 or coins[node - 1] < state[node, 0]:
             return node
@@ -201,13 +201,11 @@ def _root_first(tokens, target, draft, fixed, coins, work):
     """Stop node of one tree by recursive rejection without replacement."""
     first, following, earlier, state, left, sorted_tokens, _ = work
     node, child = 0, first[0]
-    state[0, 1] = 0.0
     if child > 0:
         _enter(0, target, draft, fixed, 1.0, state)
     while child > 0:
         if coins[child - 1] < _ratio(node, tokens[child - 1], target, draft, fixed, state):
             node, child = child, first[child]
-            state[node, 1] = 0.0
             if child > 0:
                 _enter(node, target, draft, fixed, 1.0, state)
         else:

@@ -19,7 +19,7 @@ import numpy as np
 
 from otspec.core.drafted import DraftedTrees
 from otspec.core.laws import at, draw, namespace, normalized_or, one_hot, positive_part
-from otspec.core.rows import clipped_ratio, row_at
+from otspec.core.rows import clipped_ratio, row_at, weight_after_failure
 from otspec.core.schemes import Greedy, WithoutReplacement, WithReplacement
 from otspec.core.tree import SCHEMES, DraftTree
 from otspec.verifiers.tree import one_draw
@@ -204,10 +204,8 @@ def _after_failure(xp: Any, active: Array, weight: Array, goal: Array, left: Arr
     """State ``[B]``, ``[B V]``, ``[B V]`` of nodes after the child of ``token`` ``[B]`` has failed, where active."""
     law = left / xp.sum(left, axis=-1)[:, None]
     excess = positive_part(weight[:, None] * goal - law)
-    mass = xp.sum(excess, axis=-1)
-    room = mass + 1.0 - weight
-    later = xp.where(room > 0, mass / xp.where(room > 0, room, xp.ones_like(room)), xp.ones_like(room))
-    rest = xp.where(one_hot(token, left.shape[-1], xp.float64, xp) > 0, xp.zeros_like(left), left)
+    later = weight_after_failure(weight, xp.sum(excess, axis=-1))
+    rest = xp.where(one_hot(token, left.shape[-1], xp.float64) > 0, xp.zeros_like(left), left)
     # a law that has run out of tokens is never drawn from again
     rest = xp.where(xp.sum(rest, axis=-1)[:, None] > 0, rest, left)
     wide = active[:, None]
