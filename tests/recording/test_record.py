@@ -130,6 +130,13 @@ def test_foreign_places_are_refused(pair, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.safetensors", "notes.txt"]
 
 
+def test_a_damaged_recording_is_not_gone_on_with(pair, tmp_path):
+    record(pair, PROMPTS, out=tmp_path / "r")
+    (tmp_path / "r" / "index.json").write_text('{"format": "otspec-trace-1"}')
+    with pytest.raises(BadFile, match=r"r/index\.json: not the index of a recording .*provenance.* Fix: copy"):
+        record(pair, PROMPTS, out=tmp_path / "r")
+
+
 def test_bad_arguments_leave_nothing_behind(pair, tmp_path):
     for bad, match in (({"draft_length": -1}, "draft_length"), ({"temperature": -1}, "temperature"),
                        ({"positions": "all"}, "positions"), ({"positions": 0}, "positions"), ({"seed": -1}, "seed"),
