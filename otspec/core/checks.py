@@ -234,6 +234,17 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     return int(seed)
 
 
+def seed_after(seed: Any, steps: int) -> int:
+    """Seed a number of steps after ``seed``: after the largest comes 0, so that every good seed has a next one.
+
+    Examples
+    --------
+    >>> seed_after(7, 2), seed_after(2**64 - 1, 1)
+    (9, 0)
+    """
+    return (check_seed(seed) + steps) % (1 << 64)
+
+
 def check_number(name: str, value: Any, wanted: str) -> float:
     """Return a real number as a float; what only looks like one (text, a bool, None) is refused.
 

@@ -184,7 +184,7 @@ def test_an_index_without_what_it_needs_is_refused(tmp_path, change, named):
     file = tmp_path / "rec" / "index.json"
     index = json.loads(file.read_text()) | change
     write_json(file, {key: value for key, value in index.items() if value is not None})
-    with pytest.raises(BadFile, match=rf"rec/index\.json: not the index of a recording .*{named}.*Fix: copy the folder"):
+    with pytest.raises(BadFile, match=rf"rec/index\.json: not the index of a recording .*{named}.*Fix: copy"):
         Trace.load(tmp_path / "rec", verify=False)
 
 

@@ -16,6 +16,7 @@ from otspec.cli import _parser, main  # noqa: E402
 from otspec.cli.decoding import _method  # noqa: E402
 from otspec.cli.planning import read_curve  # noqa: E402
 from otspec.core.errors import BadArgument  # noqa: E402
+from otspec.decode.drafters.paths import Paths  # noqa: E402
 from otspec.decode.method import method  # noqa: E402
 from otspec.planner.candidates import FAMILIES, candidates  # noqa: E402
 from otspec.planner.contexts import split  # noqa: E402
@@ -23,6 +24,7 @@ from otspec.planner.costs import Costs  # noqa: E402
 from otspec.planner.measured import measure_costs  # noqa: E402
 from otspec.planner.rounds import Method, tokens_per_call  # noqa: E402
 from otspec.planner.search import curve_budgets  # noqa: E402
+from otspec.planner.sources import PairSource  # noqa: E402
 from otspec.planner.tables import acceptance_tables  # noqa: E402
 from tests.planner import tinies  # noqa: E402
 
@@ -202,6 +204,11 @@ def test_refusals(pair, given, says):
     arguments = {"budget": 4, "draft_cost": 0.1, "prompts": TEXTS} | given
     with pytest.raises(BadArgument, match=says):
         ot.recommend(pair, arguments.pop("budget"), **arguments)
+
+
+def test_the_largest_seed_measures(pair):
+    source = PairSource(pair, TEXTS, None, 2, 1.0, seed=2**64 - 1, sets=1, progress=False)
+    assert source.measure([Method(Paths(1, 1), "block")], 1).min() >= 1
 
 
 def test_refusals_of_traces(pair, trace):
