@@ -222,6 +222,20 @@ def check_positive(name: str, value: Any) -> int:
     return number
 
 
+def whole(value: Any) -> int | None:
+    """Return a whole number, NumPy's too, as an int; None of anything else, a bool included.
+
+    Examples
+    --------
+    >>> whole(np.int64(3)), whole(3.0), whole(True)
+    (3, None, None)
+    """
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def check_seed(seed: Any, name: str = "seed") -> int:
     """Return a seed as an int in ``0 .. 2**64 - 1``.
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive, check_uniforms
+from otspec.core.checks import as_law, check_positive, check_uniforms, whole
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot
 from otspec.core.truncation import top_mask
@@ -196,8 +196,10 @@ class Hybrid(DraftScheme):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_positive("k", self.k))
-        if isinstance(self.top, bool) or not isinstance(self.top, int) or not 0 <= self.top < self.k:
+        top = whole(self.top)
+        if top is None or not 0 <= top < self.k:
             raise BadArgument(f"top: {self.top!r} is outside 0 .. k-1 = {self.k - 1}. Fix: leave one sampled draft.")
+        object.__setattr__(self, "top", top)
 
     @property
     def num_drafts(self) -> int:

@@ -128,6 +128,7 @@ def test_recorded_rows_need_no_models(pair, blocks):
         if paths == 1:  # nothing is lost by one block per context
             assert abs(recorded.tokens.mean - drawn.tokens.mean) < 5 * recorded.tokens.stderr
     assert path_bound(blocks, None, 2, 3, kind="level").tokens == recorded.tokens
+    assert path_bound(blocks, np.int64(2), 3, kind="level").tokens == recorded.tokens
     first = path_bound(None, blocks, 3, 1)
     np.testing.assert_allclose(first.by_context, 1 + ot.optimal_acceptance(*blocks.laws(), 3), atol=1e-12)
 
