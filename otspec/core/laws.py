@@ -278,7 +278,7 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     """
     xp, logits = as_array("logits", logits)
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
-    if dtype not in SUM_TOLERANCE:
+    if dtype not in tuple(SUM_TOLERANCE):  # a list, say, is no key
         raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}."
                           f"{did_you_mean(dtype, SUM_TOLERANCE)}")
     if logits.ndim == 0 or 0 in logits.shape or not xp.isdtype(logits.dtype, ("real floating", "integral")):

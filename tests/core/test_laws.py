@@ -131,3 +131,9 @@ def test_logits_at_the_ends_of_their_range(library, temperature, logits, dtype):
 def test_differences_are_taken_before_logits_are_rounded():
     far = ot.law_from_logits(np.array([1e9 + 1.0, 1e9]), dtype="float32")  # neighbours in float32 are 64 apart there
     np.testing.assert_array_equal(far, ot.law_from_logits(np.array([1.0, 0.0]), dtype="float32"))
+
+
+@pytest.mark.parametrize("dtype", [["float32"], "float16", None])
+def test_dtypes_that_laws_do_not_have_are_refused(dtype):
+    with pytest.raises(ot.BadArgument, match=r"dtype: .* is none of 'float64', 'float32'"):
+        ot.law_from_logits(np.zeros(2), dtype=dtype)

@@ -47,3 +47,15 @@ def test_the_public_lookups_say_what_they_hold():
         ot.verifier("kseq", 2)
     with pytest.raises(ot.UnknownName, match="gumbel"):
         ot.coupling("gumble")
+
+
+def test_what_cannot_be_hashed_is_not_listed():
+    assert [] not in ot.list_verifiers()
+    assert "block" in ot.list_verifiers()
+
+
+@pytest.mark.parametrize("listed", [ot.list_verifiers, ot.list_couplings])
+@pytest.mark.parametrize("kind", ["tokn", ["token"], "", 3])
+def test_kinds_that_do_not_exist_are_refused(listed, kind):
+    with pytest.raises(ot.BadArgument, match=r"kind: .* is none of"):
+        listed(kind=kind)

@@ -233,6 +233,9 @@ def test_measured_costs(pair):
     assert costs.draft == measured.table.where(batch_size=2).rows[0]["draft_ms"] > 0
     with pytest.raises(BadArgument, match="was not measured"):
         measured.at(3)
+    for wrong in ({"drafts": ()}, {"batch_sizes": ()}, {"drafts": (-1, 2)}, {"drafts": ("x",)}):
+        with pytest.raises(BadArgument, match=r"batch_sizes, drafts: .*Fix"):
+            measure_costs(pair, TEXTS[:4], **wrong)
 
 
 def test_command_line(trace, tmp_path, capsys):

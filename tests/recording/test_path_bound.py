@@ -238,7 +238,7 @@ def test_it_says_beforehand_how_long_it_takes_and_keeps_a_limit(pair, tmp_path, 
     resumed = path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=125, out=out)  # and need not be done again
     np.testing.assert_array_equal(resumed.by_context, whole.by_context)
     path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=140)
-    for limit in (0, -1.0, True):
+    for limit in (0, -1.0, True, "5"):
         with pytest.raises(BadArgument, match="no positive number of seconds"):
             path_bound(pair, PROMPTS, 2, 2, time_limit=limit)
 

@@ -146,6 +146,16 @@ def test_bad_arguments_leave_nothing_behind(pair, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("given", "says"), [
+    ({"draft_length": 2, "temperature": "x"}, "temperature: 'x'"), ({"temperature": -1}, "temperature: -1"),
+    ({"draft_length": "2"}, "draft_length: '2'"), ({"draft_length": -1}, "draft_length: -1")])
+def test_bad_arguments_of_the_bundled_trace(given, says):
+    with pytest.raises(BadArgument, match=says):
+        load_trace("pocket", **given)
+    with pytest.raises(UnknownName, match="draft: "):
+        load_trace("pocket", draft=["draft"])
+
+
 def test_logits_without_a_law_are_refused():
     pair = tiny.pair(size=16, draft=8)
     with tiny.banning_everything(pair.draft), pytest.raises(NotALaw, match=r"draft model.*-inf everywhere"):
