@@ -318,6 +318,17 @@ class Hub(DraftScheme):
         return xp.stack([first, xp.where(first == top, other, top)], axis=-1)
 
 
+def same_sets(scheme: DraftScheme) -> DraftScheme:
+    """Return the scheme to compute with where only the set of drafts counts: `Hub`'s are those of `Greedy` (2).
+
+    Examples
+    --------
+    >>> same_sets(Hub()), same_sets(WithReplacement(3))
+    (Greedy(k=2), WithReplacement(k=3))
+    """
+    return Greedy(2) if isinstance(scheme, Hub) else scheme
+
+
 def as_scheme(scheme: DraftScheme | int) -> DraftScheme:
     """Return a scheme; an int ``k`` means `WithReplacement(k)`.
 
