@@ -65,7 +65,7 @@ def register(name: str, factory: Callable[..., Any], *, source: str | Source, cl
     'mine'
     >>> unregister("mine")
     """
-    if kind not in KINDS:
+    if kind not in tuple(KINDS):  # a list, say, is no key
         raise BadArgument(f"kind: {kind!r} is no kind of rule."
                           f"{did_you_mean(kind, KINDS)} Fix: one of {', '.join(KINDS)}.")
     words = frozenset(claims.split() if isinstance(claims, str) else claims)

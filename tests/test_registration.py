@@ -146,7 +146,8 @@ class Abstract(ot.TokenVerifier):
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"name": "all"}, "stands for something else"), ({"name": "two words"}, "letters"), ({"name": 3}, "letters"),
-    ({"kind": "stateful"}, "kind: 'stateful'.*token, block, tree"), ({"claims": "fast"}, "'fast' is no claim"),
+    ({"kind": "stateful"}, "kind: 'stateful'.*token, block, tree"),
+    ({"kind": ["token"]}, "kind: "), ({"claims": "fast"}, "'fast' is no claim"),
     ({"summary": " "}, "empty"), ({"source": ""}, "empty"), ({"factory": 3}, "cannot be called"),
     ({"factory": Block}, "Block is no TokenVerifier"), ({"factory": Abstract}, "does not write _conditional"),
     ({"factory": lambda: None}, "takes no argument"), ({"factory": lambda scheme: None}, "schemes"),

@@ -20,7 +20,7 @@ from array_api_compat import array_namespace
 from otspec.analysis.exact import acceptance, kernel, token_rule
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.laws import descending_order, positive_part
-from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement
+from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, same_sets
 from otspec.core.table import Table
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.transport.bounds import optimal_acceptance, winner_law
@@ -130,9 +130,10 @@ def optimal_mass(target: Array, draft: Array, scheme: DraftScheme) -> Array:
     xp = array_namespace(target, draft)
     target = xp.astype(target, xp.float64) / xp.sum(target, axis=-1, dtype=xp.float64)[..., None]
     emitted = xp.minimum(target, winner_law(target, xp.astype(draft, xp.float64), scheme))
-    if not isinstance(scheme, (Hub, Hybrid)):
+    scheme = same_sets(scheme)
+    if not isinstance(scheme, Hybrid):
         return emitted
-    top, _ = (Hybrid(1, 2) if isinstance(scheme, Hub) else scheme).split(draft)
+    top, _ = scheme.split(draft)
     return xp.where(top, target, emitted)
 
 

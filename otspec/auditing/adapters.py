@@ -13,6 +13,7 @@ import numpy as np
 
 from otspec.auditing.cases import BadAnswer, Question
 from otspec.auditing.subjects import Coins, Subject, import_torch, rows_of, seeded, shown
+from otspec.core.checks import whole
 from otspec.core.errors import BadArgument
 from otspec.core.schemes import WithoutReplacement
 
@@ -186,9 +187,10 @@ def rejection_sampler(fn: Callable[..., Any], *, draft_probs: bool = True, libra
     >>> rejection_sampler(lambda *given: None, draft_probs=False).given
     True
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    size = whole(batch_size)
+    if size is None or size < 1:
         raise BadArgument(f"batch_size: {batch_size!r} is no number of requests. Fix: 32.")
-    return RejectionSampler(fn, draft_probs=draft_probs, library=library, dtype=dtype, batch_size=batch_size)
+    return RejectionSampler(fn, draft_probs=draft_probs, library=library, dtype=dtype, batch_size=size)
 
 
 def tree_sampler(fn: Callable[..., Any], *, draft_probs: bool = True, library: str = "numpy",

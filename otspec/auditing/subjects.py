@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from otspec.auditing.cases import Answer, BadAnswer, Question
+from otspec.core.checks import whole
 from otspec.core.errors import BadArgument, MissingExtra, UnknownName
 from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme
@@ -112,8 +113,8 @@ class Function(Subject):
             if value not in known:
                 raise UnknownName(f"{label}: {value!r} is none of {', '.join(known)}."
                                   f"{did_you_mean(value, known)}")
-        number = isinstance(coins, int) and not isinstance(coins, bool) and coins > 0
-        if not number and coins not in ("generator", "global"):
+        self.num_uniforms = whole(coins)
+        if coins not in ("generator", "global") if self.num_uniforms is None else self.num_uniforms < 1:
             raise BadArgument(f"coins: {coins!r}. Fix: the number of uniforms that fn takes, 'generator' or 'global'.")
         if batch_size is not None and kind == "tree":
             raise BadArgument("batch_size: trees have no common shape. Fix: leave it out, or write a Subject.")
@@ -121,7 +122,6 @@ class Function(Subject):
         self.name = getattr(fn, "__name__", type(fn).__name__)
         self.batched = batch_size is not None
         self.batch_size = int(batch_size or 1)
-        self.num_uniforms = coins if isinstance(coins, int) else None
 
     @property
     def shape(self) -> str:

@@ -109,11 +109,12 @@ def load_function(name: str) -> Any:
         raise BadArgument(f"function: {name!r} names no function. Fix: module:function or file.py:function.")
     try:
         if where.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+            # a name of its own: a file json.py must not become the json of everything else in this process
+            spec = importlib.util.spec_from_file_location(f"_audited_{Path(where).stem}", where)
             if spec is None or spec.loader is None:
                 raise ImportError(f"{where} is no Python file")
             module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
+            sys.modules[spec.name] = module  # dataclasses and pickle look modules up here
             spec.loader.exec_module(module)
         else:
             sys.path.insert(0, os.getcwd())

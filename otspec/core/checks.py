@@ -222,6 +222,20 @@ def check_positive(name: str, value: Any) -> int:
     return number
 
 
+def whole(value: Any) -> int | None:
+    """Return a whole number, NumPy's too, as an int; None of anything else, a bool included.
+
+    Examples
+    --------
+    >>> whole(np.int64(3)), whole(3.0), whole(True)
+    (3, None, None)
+    """
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def check_seed(seed: Any, name: str = "seed") -> int:
     """Return a seed as an int in ``0 .. 2**64 - 1``.
 
@@ -232,6 +246,17 @@ def check_seed(seed: Any, name: str = "seed") -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
         raise BadArgument(f"{name}: {seed!r} is no whole number in 0 .. 2**64-1. Fix: {name}=0.")
     return int(seed)
+
+
+def seed_after(seed: Any, steps: int) -> int:
+    """Seed a number of steps after ``seed``: after the largest comes 0, so that every good seed has a next one.
+
+    Examples
+    --------
+    >>> seed_after(7, 2), seed_after(2**64 - 1, 1)
+    (9, 0)
+    """
+    return (check_seed(seed) + steps) % (1 << 64)
 
 
 def check_number(name: str, value: Any, wanted: str) -> float:

@@ -111,11 +111,20 @@ class Estimate:
 
     @classmethod
     def from_ratio(cls, numerator: Iterable[float], denominator: Iterable[float]) -> Estimate:
-        """Ratio of two means over the same independent units (delta method), such as tokens per call."""
+        """Ratio of two means over the same independent units (delta method), such as tokens per call.
+
+        Raises
+        ------
+        BadArgument
+            Fewer than two pairs, or denominators without a positive sum.
+        """
         top = np.asarray(numerator, dtype=np.float64).ravel()
         bottom = np.asarray(denominator, dtype=np.float64).ravel()
         if top.size != bottom.size or top.size < 2:
             raise BadArgument(f"samples: {top.size} numerators and {bottom.size} denominators. Fix: give >= 2 pairs.")
+        if not bottom.sum() > 0:
+            raise BadArgument(f"denominator: sums to {bottom.sum():g}, by which nothing is divided. Fix: units whose "
+                              f"denominators have a positive sum.")
         ratio = float(top.sum() / bottom.sum())
         spread = float(np.std(top - ratio * bottom, ddof=1)) / (float(bottom.mean()) * math.sqrt(top.size))
         return cls(ratio, spread, int(top.size), top.size - 1)

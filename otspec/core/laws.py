@@ -279,7 +279,7 @@ def law_from_logits(logits: Array, *, temperature: float = 1.0, top_k: int | Non
     """
     xp, logits = as_array("logits", logits)
     temperature, (top_k, top_p) = check_temperature(temperature), check_cut(top_k, top_p)
-    if dtype not in SUM_TOLERANCE:
+    if dtype not in tuple(SUM_TOLERANCE):  # a list, say, is no key
         raise BadArgument(f"dtype: {dtype!r} is none of {', '.join(map(repr, SUM_TOLERANCE))}."
                           f"{did_you_mean(dtype, SUM_TOLERANCE)}")
     if logits.ndim == 0 or 0 in logits.shape or not xp.isdtype(logits.dtype, ("real floating", "integral")):
@@ -318,13 +318,15 @@ def _no_law(xp: Any, peak: Array) -> NotALaw:
 
 def _softmax(xp: Any, logits: Array, peak: Array | None, temperature: float, dtype: Any) -> Array:
     """Softmax of checked logits, ``[*batch V]``, in memory of its own; the peak is found only where it is needed."""
-    if is_torch_namespace(xp) and temperature == 1:
+    narrowed = logits.dtype == xp.float64 and dtype == xp.float32
+    if is_torch_namespace(xp) and temperature == 1 and not narrowed:
         return xp.softmax(logits, -1, dtype=dtype)
     peak = xp.max(logits, axis=-1, keepdims=True) if peak is None else peak
-    # the peak first: a tiny temperature may overflow the quotient to -inf, whose exponential is the zero it should be
-    weights = xp.astype(logits, dtype) - xp.astype(peak, dtype)
-    if temperature != 1:
-        with np.errstate(over="ignore"):
+    # the peak first, where all there is may overflow to -inf, whose exponential is the zero it should be: the distance
+    # of two ends of float64, float64 at float32 (a peak of 1e39 would be infinite there), a quotient by a temperature
+    with np.errstate(over="ignore"):
+        weights = xp.astype(logits - peak, dtype) if narrowed else xp.astype(logits, dtype) - xp.astype(peak, dtype)
+        if temperature != 1:
             weights /= max(temperature, float(xp.finfo(dtype).smallest_normal))  # none that is zero at float32
     if is_torch_namespace(xp):
         return xp.softmax(weights, -1)

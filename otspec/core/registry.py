@@ -120,7 +120,7 @@ class Registry(Mapping[str, Entry]):
 
     def __contains__(self, name: object) -> bool:
         """Whether ``name`` is listed."""
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names in order."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive, check_uniforms
+from otspec.core.checks import as_law, check_positive, check_uniforms, whole
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot
 from otspec.core.truncation import top_mask
@@ -196,8 +196,10 @@ class Hybrid(DraftScheme):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_positive("k", self.k))
-        if isinstance(self.top, bool) or not isinstance(self.top, int) or not 0 <= self.top < self.k:
+        top = whole(self.top)
+        if top is None or not 0 <= top < self.k:
             raise BadArgument(f"top: {self.top!r} is outside 0 .. k-1 = {self.k - 1}. Fix: leave one sampled draft.")
+        object.__setattr__(self, "top", top)
 
     @property
     def num_drafts(self) -> int:
@@ -314,6 +316,17 @@ class Hub(DraftScheme):
         first, other = draw(draft, uniforms[..., 0]), draw(_lifted(xp.astype(rest, xp.float64)), uniforms[..., 1])
         other = xp.where(xp.sum(rest, axis=-1) > 0, other, -xp.ones_like(other))
         return xp.stack([first, xp.where(first == top, other, top)], axis=-1)
+
+
+def same_sets(scheme: DraftScheme) -> DraftScheme:
+    """Return the scheme to compute with where only the set of drafts counts: `Hub`'s are those of `Greedy` (2).
+
+    Examples
+    --------
+    >>> same_sets(Hub()), same_sets(WithReplacement(3))
+    (Greedy(k=2), WithReplacement(k=3))
+    """
+    return Greedy(2) if isinstance(scheme, Hub) else scheme
 
 
 def as_scheme(scheme: DraftScheme | int) -> DraftScheme:

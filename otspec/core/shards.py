@@ -1,4 +1,4 @@
-"""The arrays of one file of a trace: which there are, and how their shapes belong together."""
+"""What the files of a trace hold: which arrays, of shapes that belong together, and which words beside them."""
 
 from __future__ import annotations
 
@@ -41,3 +41,17 @@ def check_shard(shard: Mapping[str, np.ndarray], first: Mapping[str, np.ndarray]
             problem = f"rows that are not [n L+1 V], [n L V], [n L]: {shapes}"
     if problem:
         raise BadFile(f"{source}: {problem}. Fix: record it again, or use Trace.from_laws.")
+
+
+def check_header(found: Any, kinds: Mapping[str, type]) -> None:
+    """Raise a ValueError where the JSON beside the arrays lacks something, or holds something else."""
+    for key, kind in kinds.items():
+        if not isinstance(found, dict) or not isinstance(found.get(key), kind):
+            raise ValueError(f"no {kind.__name__} {key!r}")
+    if not all(map(_is_step, found.get("transforms", ()))):
+        raise ValueError(f"unknown transforms {found['transforms']}")
+
+
+def _is_step(step: Any) -> bool:
+    """Whether a transform that a file names is one of those that a `Trace` makes."""
+    return isinstance(step, dict) and (set(step) == {"temperature"} or set(step) == {"top_k", "top_p"})

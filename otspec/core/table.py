@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
+import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from otspec.core.errors import MissingExtra, UnknownName
+from otspec.core.errors import BadFile, MissingExtra, UnknownName
 from otspec.core.files import replacing
 from otspec.core.names import did_you_mean
 from otspec.core.showing import figure_of, public_names
 
 SHOWN_ROWS = 40  # of a longer table, half of them from each end
+NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)  # of a CSV cell
+
 
 @dataclass(frozen=True)
 class Table:
@@ -76,22 +80,42 @@ class Table:
         return Table(kept, self.metadata)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file, whole or not at all; floats keep all their digits."""
+        """Write a CSV file, whole or not at all; floats keep all their digits.
+
+        A line break in the metadata becomes a space; in a cell it stays.
+        """
         with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-            stream.writelines(f"# {key}: {value}\n" for key, value in self.metadata.items())
-            writer = csv.DictWriter(stream, fieldnames=self.columns, lineterminator="\n")
+            stream.writelines(" ".join(f"# {key}: {value}".splitlines()) + "\n" for key, value in self.metadata.items())
+            writer = csv.DictWriter(stream, fieldnames=self.columns, lineterminator="\n", quoting=self._quoting())
             writer.writeheader()
             writer.writerows(self.rows)
 
+    def _quoting(self) -> Any:
+        """The csv module leaves bare what would be read as the end of a row, and a header that looks like metadata."""
+        texts = [*map(str, self.columns), *(str(cell) for row in self.rows for cell in row.values())]
+        unclear = any("\r" in text for text in texts) or any(text.startswith("# ") for text in texts[:1])
+        return csv.QUOTE_ALL if unclear else csv.QUOTE_MINIMAL
+
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> Table:
-        """Read a file of `to_csv`; numbers come back as numbers, an empty cell as None."""
-        with open(path, encoding="utf-8") as stream:
-            lines = stream.read().splitlines()
-        notes = [line[2:].split(": ", 1) for line in lines if line.startswith("# ")]
-        reader = csv.DictReader(line for line in lines if not line.startswith("# "))
-        return cls([{key: _parse(cell) for key, cell in row.items()} for row in reader],
-                   {note[0]: note[1] for note in notes if len(note) == 2})
+        """Read a file of `to_csv`; what looks like a number or a bool comes back as one, an empty cell as None.
+
+        Raises
+        ------
+        BadFile
+            A row with more or fewer cells than the header.
+        """
+        notes, rows = [], []
+        with open(path, newline="", encoding="utf-8") as stream:
+            while (line := stream.readline()).startswith("# "):
+                notes.append(line[2:].rstrip("\r\n").split(": ", 1))
+            reader = csv.DictReader(itertools.chain([line], stream))
+            for row in reader:
+                if None in row or None in row.values():
+                    raise BadFile(f"{path}: the row that ends in line {len(notes) + reader.line_num} does not have the "
+                                  f"{len(reader.fieldnames or ())} cells of the header. Fix: repair that row.")
+                rows.append({key: _parse(cell) for key, cell in row.items()})
+        return cls(rows, {note[0]: note[1] for note in notes if len(note) == 2})
 
     def to_pandas(self) -> Any:
         """Return a ``pandas.DataFrame`` (pandas must be installed)."""
@@ -176,7 +200,9 @@ def _show(value: Any, digits: int) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.2e}" if 0 < abs(value) < 10**-digits else f"{value:.{digits}f}".rstrip("0").rstrip(".")
+        text = f"{value:.{digits}f}"
+        short = text.rstrip("0").rstrip(".") if "." in text else text  # the zeros of 10 are no decimals
+        return f"{value:.2e}" if 0 < abs(value) < 10**-digits else short
     return str(value)
 
 
@@ -185,6 +211,8 @@ def _parse(cell: str) -> Any:
         return None
     if cell in {"True", "False"}:
         return cell == "True"
+    if not NUMBER.fullmatch(cell):  # int() alone would read 1_0, and digits of other scripts
+        return cell
     for kind in (int, float):
         try:
             return kind(cell)

@@ -27,7 +27,7 @@ from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
 from otspec.core.schemes import DraftScheme, as_scheme
-from otspec.core.shards import check_shard, count_contexts
+from otspec.core.shards import check_header, check_shard, count_contexts
 from otspec.core.shortened import IDS, LOST, lengthen, refuse_change, slack
 from otspec.core.showing import card, public_names
 from otspec.core.storage import digest, map_arrays, write_arrays
@@ -35,6 +35,7 @@ from otspec.core.truncation import check_cut
 
 FORMAT = "otspec-trace-1"
 INDEX = "index.json"
+HEADER = {"provenance": dict, "transforms": list}  # of a file and of a folder alike
 SLACK_ROWS = 16  # laws that are sorted together
 Index = int | slice | np.ndarray | Sequence[int]
 
@@ -125,8 +126,7 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
         try:
             provenance, transforms = json.loads(metadata["provenance"]), json.loads(metadata["transforms"])
             fingerprint = metadata["fingerprint"]
-            if not isinstance(provenance, dict) or not all(map(_is_step, transforms)):
-                raise ValueError("provenance or transforms")
+            check_header({"provenance": provenance, "transforms": transforms}, HEADER)
         except (KeyError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: altered: its header cannot be read ({error}). "
                           f"Fix: copy the trace again, or record it again.") from None
@@ -329,11 +329,6 @@ def _as_contexts(contexts: Any) -> np.ndarray:
     return array.astype(np.int32)
 
 
-def _is_step(step: Any) -> bool:
-    """Whether a transform that a file names is one of those that `Trace._with` makes."""
-    return isinstance(step, dict) and (set(step) == {"temperature"} or set(step) == {"top_k", "top_p"})
-
-
 def log_probabilities(law: np.ndarray, dtype: str = "float16") -> np.ndarray:
     """Natural logarithms of a law as they are stored; impossible tokens get ``-inf``."""
     if dtype not in ("float16", "float32", "float64"):
@@ -372,11 +367,20 @@ def _load_folder(folder: Path, verify: bool) -> Trace:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Return the index of a recording's folder, finished or not."""
+    """Return the index of a recording's folder, finished or not.
+
+    Raises
+    ------
+    BadFile
+        None there, or one that lacks something.
+    """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["format"] != FORMAT:
             raise ValueError(f"format {index['format']!r}")
+        check_header({"fingerprint": ""} | index, HEADER | {"contexts": int, "shards": list, "fingerprint": str})
+        for entry in index["shards"]:
+            check_header(entry, {"file": str, "contexts": int, "bytes": int, "sha256": str})
         return index
     except FileNotFoundError:
         raise BadFile(f"{folder}: no {INDEX} in it, so it is no recording. Fix: give a trace.") from None

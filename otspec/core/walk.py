@@ -15,7 +15,7 @@ import numpy as np
 from otspec.core.batched_walk import level_width, walk_trees
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import SchemeMismatch
-from otspec.core.laws import draw, namespace
+from otspec.core.laws import draw, namespace, take
 from otspec.core.rows import row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.tree import DraftTree
@@ -88,7 +88,7 @@ class TokenWalk(TreeVerifier):
             first, here = xp.argmax(xp.astype(alive, xp.int64), axis=-1), tokens[:, :, depth]
             target, draft = (row_at(given[:, :, depth, :], first) for given in (target_rows, draft_rows))
             coins = uniforms[:, depth * width : (depth + 1) * width]
-            emitted = xp.astype(self.rule._draw(target, draft, _compact(xp, here, alive), coins), xp.int64)
+            emitted = xp.astype(self.rule._draw(target, draft, compact(here, alive), coins), xp.int64)
             hit = alive & (here == emitted[:, None])
             token = xp.where(going, emitted, token)
             going = going & xp.any(hit, axis=-1)
@@ -128,7 +128,8 @@ def _orders(tokens: tuple[int, ...], copies: tuple[int, ...]) -> Iterator[list[i
             yield from ([*order, tokens[place]] for order in _orders(tokens, rest))
 
 
-def _compact(xp: Any, tokens: Array, alive: Array) -> Array:
+def compact(tokens: Array, alive: Array) -> Array:
     """Tokens ``[B K]`` of the living paths in front, in their order, then -1."""
+    xp = namespace(tokens, alive)
     order = xp.argsort(xp.astype(~alive, xp.int64), axis=-1, stable=True)
-    return xp.take_along_axis(xp.where(alive, tokens, -xp.ones_like(tokens)), order, axis=-1)
+    return take(xp.where(alive, tokens, -xp.ones_like(tokens)), order)

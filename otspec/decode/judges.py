@@ -29,6 +29,7 @@ from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, one_hot
 from otspec.core.noise import Noise
 from otspec.core.schemes import WithReplacement, as_scheme
+from otspec.core.walk import compact
 from otspec.decode.asking import ask, host
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
@@ -137,7 +138,7 @@ class TokenWalkJudge(_OnPaths):
         for depth in range(self.length):
             # survivors share their prefix, hence their laws; the first one's rows stand for all
             node = walk.first + (depth - 1) * self.paths + 1 if depth else walk.first
-            here = Depth(target[each, node], rows[each, walk.first, depth], _compact(tokens[:, :, depth], walk.alive),
+            here = Depth(target[each, node], rows[each, walk.first, depth], compact(tokens[:, :, depth], walk.alive),
                          walk.reached)
             trail.append(here)
             emitted = self._emitted(here, uniforms[:, depth * width : (depth + 1) * width])
@@ -268,7 +269,7 @@ class CoupledJudge(_OnPaths):
             if depth == self.length:
                 break
             trail.append(Depth(target, draft.rows[each, walk.first, depth],
-                               _compact(tokens[:, :, depth], walk.alive), walk.reached))
+                               compact(tokens[:, :, depth], walk.alive), walk.reached))
             walk.step(depth, chosen)
         return self._outcome(walk.accepted, token, walk.first, trail)
 
@@ -364,9 +365,3 @@ def bound_to(rule: Any, scheme: Any) -> Any:
         return rule
     names = [name for name in inspect.signature(type(rule)).parameters if name != "scheme"]
     return type(rule)(scheme, **{name: getattr(rule, name) for name in names})
-
-
-def _compact(tokens: Any, alive: Any) -> Any:
-    """Move the living drafts ``[B K]`` to the front, in order, and replace the dead by -1."""
-    order = (~alive).long().argsort(dim=1, stable=True)
-    return tokens.masked_fill(~alive, -1).gather(1, order)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, seed_after
 from otspec.core.errors import BadArgument
 from otspec.core.progress import progress_bar
 from otspec.core.table import Table
@@ -144,7 +144,8 @@ def measure_steps(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
         for visit in range(repeats):
             for batch, length in sizes:
                 found[batch, length] += timed_rounds(pair, texts, batch_size=batch, draft_length=length,
-                                                     verifier=verifier, rounds=rounds, seed=seed + visit, clock=clock)
+                                                     verifier=verifier, rounds=rounds, clock=clock,
+                                                     seed=seed_after(seed, visit))
                 bar.update(1)
     return Table([row for size, timed in found.items() for row in step_rows(*size, timed)],
                  {"target": pair.target_name, "draft": pair.draft_name, "device": str(pair.device),

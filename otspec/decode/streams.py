@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, seed_after
 from otspec.core.noise import Noise
 from otspec.decode.arguments import check_seed
 
@@ -12,14 +12,14 @@ from otspec.decode.arguments import check_seed
 def streams(seed: int, first: int, count: int) -> list[np.random.Generator]:
     """One stream of uniforms per sequence."""
     # an unsigned key: a list of large ints would pass through float64, and neighbouring streams would coincide
-    keys = (np.array([seed, number], dtype=np.uint64) for number in range(first, first + count))
+    keys = (np.array([seed, seed_after(first, place)], dtype=np.uint64) for place in range(count))
     return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
 
 
 def sequence_seeds(seed: int, first: int, count: int) -> np.ndarray:
     """Seeds ``[count]`` int64 of the noise of every sequence: a hash, so that runs with seeds 0 and 1 share none."""
-    words = [np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] for number in
-             range(first, first + count)]
+    words = [np.random.SeedSequence([seed, seed_after(first, place)]).generate_state(1, np.uint64)[0]
+             for place in range(count)]
     return np.asarray(words, dtype=np.uint64).view(np.int64)
 
 

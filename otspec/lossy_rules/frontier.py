@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from otspec.core.bound import AcceptanceBound
 from otspec.core.drafters import Independent, Joint
 from otspec.core.laws import normalized_or, positive_part
-from otspec.core.schemes import DraftScheme, Greedy, Hub, Hybrid, WithReplacement, as_scheme
+from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme, same_sets
 from otspec.core.verifier import checked_pair
 from otspec.lossy_rules.base import OtherTarget, check_share
 from otspec.transport.bounds import acceptance_bound
@@ -85,8 +85,7 @@ def lossy_bound(target: Array, draft: Array, scheme: DraftScheme | int, tv_budge
 
 def _always_drafts(target: Array, draft: Array, scheme: DraftScheme, winner: Array) -> Array:
     """Law of a draft that overlaps with the target as much as any can."""
-    if isinstance(scheme, Hub):
-        scheme = Greedy(2)
+    scheme = same_sets(scheme)
     if not isinstance(scheme, Hybrid) or scheme.top == 0:
         return winner
     xp = array_namespace(target, draft, winner)

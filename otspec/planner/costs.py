@@ -10,20 +10,20 @@ Costs may be in any unit, as long as it is one. What the rule itself takes is no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import check_number, check_positive
+from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 from otspec.decode.drafters.base import Drafter
 from otspec.decode.drafters.budget_split import BudgetSplit
 from otspec.decode.drafters.calibrated_heap import CalibratedHeap
 from otspec.decode.drafters.heap import Heap
 from otspec.decode.drafters.likeliest import Likeliest
+from otspec.policies.length.base import check_cost
 
 ONE_BY_ONE = (Heap, CalibratedHeap, BudgetSplit, Likeliest)  # drafters that ask the model node after node
 
@@ -59,17 +59,17 @@ class Costs:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        object.__setattr__(self, "draft", _cost("draft_cost", self.draft))
+        object.__setattr__(self, "draft", check_cost("draft_cost", self.draft))
         object.__setattr__(self, "batch_size", check_positive("batch_size", self.batch_size))
         if isinstance(self.verify, Mapping):
-            points = tuple(sorted((check_positive("verify_cost", tokens), _cost(f"verify_cost[{tokens}]", cost))
+            points = tuple(sorted((check_positive("verify_cost", tokens), check_cost(f"verify_cost[{tokens}]", cost))
                                   for tokens, cost in self.verify.items()))
             if len(points) < 2:
                 raise BadArgument(f"verify_cost: a curve of {len(points)} points. Fix: the cost of calls of at least "
                                   f"two token counts, such as {{1: 1.0, 17: 1.3}}, or one number for all calls.")
             object.__setattr__(self, "verify", points)
         elif self.verify is not None:
-            object.__setattr__(self, "verify", _cost("verify_cost", self.verify))
+            object.__setattr__(self, "verify", check_cost("verify_cost", self.verify))
 
     def call(self, drafts: int) -> float:
         """Cost of a target call that reads so many drafts of each sequence, and the token before them."""
@@ -104,14 +104,6 @@ class Costs:
         else:
             curve = f"{self.call(0):.3g} a target call"
         return f"{self.draft:.3g} a draft step, {curve}{each}"
-
-
-def _cost(name: str, value: Any) -> float:
-    wanted = "a positive number, in the unit of all costs; 1e-6 for what is free"
-    number = check_number(name, value, wanted)
-    if not 0 < number < math.inf:
-        raise BadArgument(f"{name}: {value!r} is no cost. Fix: {wanted}.")
-    return number
 
 
 def draft_steps(drafter: Drafter | None) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, whole
 from otspec.core.errors import BadArgument
 from otspec.core.progress import progress_bar
 from otspec.core.table import Table
@@ -66,9 +66,17 @@ def measure_costs(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
     repeats : int
         Calls of each kind after one that is not counted; the median is kept.
     progress : bool
+
+    Raises
+    ------
+    BadArgument
+        No batch size, no number of drafts, or one that is none.
     """
     texts = as_token_lists(pair, prompts)
-    sizes = [check_positive("batch_sizes", size) for size in batch_sizes]
+    sizes, counts = [check_positive("batch_sizes", size) for size in batch_sizes], [whole(count) for count in drafts]
+    if not sizes or not counts or any(count is None or count < 0 for count in counts):
+        raise BadArgument(f"batch_sizes, drafts: {tuple(batch_sizes)} and {tuple(drafts)}. Fix: at least one of each, "
+                          f"drafts of whole numbers of at least 0, such as (1, 8) and (0, 4).")
     repeats = check_positive("repeats", repeats)
     rows = []
     with progress_bar(len(sizes), "batch sizes", progress) as bar:

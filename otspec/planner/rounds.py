@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from otspec.core.checks import check_seed
 from otspec.core.drafted import DraftedTrees
 from otspec.core.progress import progress_bar
 from otspec.decode.asking import ask, on_device
@@ -84,7 +85,7 @@ def chances(keys: Sequence[Key], seed: int, count: int) -> np.ndarray:
     columns = []
     for key in keys:
         digest = hashlib.sha256(repr(key).encode()).digest()
-        stream = np.array([seed, int.from_bytes(digest[:8], "little")], dtype=np.uint64)
+        stream = np.array([check_seed(seed), int.from_bytes(digest[:8], "little")], dtype=np.uint64)
         columns.append(np.random.Generator(np.random.Philox(key=stream)).random(count))
     return np.stack(columns, axis=1) if columns else np.empty((count, 0))
 

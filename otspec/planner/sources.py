@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.checks import seed_after
 from otspec.core.errors import BadArgument
 from otspec.core.trace import Trace
 from otspec.decode.arguments import as_token_lists, check_warp
@@ -64,7 +65,7 @@ class PairSource:
     def measure(self, methods: Sequence[Method], side: int) -> np.ndarray:
         """Tokens per call ``[methods contexts]`` on one side, with draws that the tables have not seen."""
         texts = self.contexts[HELD_OUT if side == HELD_OUT else CALIBRATION]
-        return tokens_per_call(self._pair, texts, methods, self._warp, seed=self._seed + 1 + side,
+        return tokens_per_call(self._pair, texts, methods, self._warp, seed=seed_after(self._seed, 1 + side),
                                sets=self._sets * (SETS_AGAIN if side == AGAIN else 1), progress=self._progress)
 
     def prefixes(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, whole
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, WithReplacement
@@ -39,7 +39,8 @@ def read_arguments(pair: Any, prompts: Any, num_paths: Any, draft_length: Any, k
     BadArgument, SchemeMismatch
     """
     check_kind(kind)
-    short = isinstance(prompts, (int, DraftScheme, Drafter))  # no prompts are any of these
+    # no prompts are any of these
+    short = whole(prompts) is not None or isinstance(prompts, (bool, DraftScheme, Drafter))
     if short:
         if num_paths is not None and draft_length is not None:
             raise BadArgument(f"draft_length: given twice, {num_paths!r} and {draft_length!r}. Fix: path_bound(pair, "

@@ -7,6 +7,7 @@ and a file of results keeps those.
 
 from __future__ import annotations
 
+import numbers
 import sys
 import time
 from typing import Any
@@ -30,7 +31,8 @@ class Clock:
     """
 
     def __init__(self, left: int, limit: float | None) -> None:
-        if limit is not None and (isinstance(limit, bool) or not limit > 0):
+        number = isinstance(limit, numbers.Real) and not isinstance(limit, bool)
+        if limit is not None and not (number and limit > 0):
             raise BadArgument(f"time_limit: {limit!r} is no positive number of seconds. Fix: time_limit=60, say.")
         self._left, self._limit, self._done = left, limit, 0
         self._start = self._last = time.perf_counter()

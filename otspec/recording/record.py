@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, check_temperature, whole
 from otspec.core.errors import BadArgument, BadFile, UnknownName
 from otspec.core.files import cache_folder, sha256, write_json
 from otspec.core.names import did_you_mean
@@ -97,20 +97,19 @@ def record(pair: Any, prompts: Iterable[Any], *, out: str | os.PathLike[str] | N
         A batch failed too often, or the executor broke.
     """
     texts = _contexts(as_token_lists(pair, prompts), positions)
-    if isinstance(draft_length, bool) or not isinstance(draft_length, (int, np.integer)) or draft_length < 0:
-        raise BadArgument(f"draft_length: {draft_length!r} is no whole number of at least 0. Fix: draft_length=0.")
+    draft_length = _check_length(draft_length)
     warp = check_warp(temperature, top_k, top_p)
     longest = max(map(len, texts))
-    check_room(pair, Paths(1, max(1, int(draft_length))), longest + int(draft_length))
+    check_room(pair, Paths(1, max(1, draft_length)), longest + draft_length)
     size = max(1, ENTRIES // ((2 * draft_length + 2) * pair.vocab_size)) if batch_size is None else \
         check_positive("batch_size", batch_size)
-    kept = _check_keep(keep, int(draft_length))
-    request = _provenance(pair, texts, warp, int(draft_length), check_seed(seed), positions) | \
+    kept = _check_keep(keep, draft_length)
+    request = _provenance(pair, texts, warp, draft_length, check_seed(seed), positions) | \
         ({} if kept is None else {"keep": kept})
     hire = hired(pair, executor, retries, _record_batch)
 
     def shards(done: int) -> Iterator[Shard]:
-        batches = ((texts[start:stop], start, longest, warp, int(draft_length), seed, kept)
+        batches = ((texts[start:stop], start, longest, warp, draft_length, seed, kept)
                    for start, stop in _batches(done, len(texts), size))
         with progress_bar(len(texts), "contexts", progress, done) as bar:
             for shard in hire(batches):
@@ -169,13 +168,14 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
         if isinstance(name, str) and not Path(name).exists() and (near := did_you_mean(name, ["pocket"])):
             raise BadFile(f"{name}: no such file.{near}")
         return _at_temperature(Trace.load(name), temperature)
-    if draft not in POCKET_DRAFTS:
+    draft_length, temperature = _check_length(draft_length), check_temperature(temperature)
+    if draft not in tuple(POCKET_DRAFTS):  # a list, say, is no key
         raise UnknownName(f"draft: {draft!r} is none of {', '.join(POCKET_DRAFTS)}."
                           f"{did_you_mean(draft, POCKET_DRAFTS)}")
     bundled = Trace.load(POCKET_TRACE)
     if draft == "draft" and not draft_length:
         return _at_temperature(bundled, temperature)
-    recorded: dict[str, Any] = {"temperature": float(temperature) if draft_length else 1.0,
+    recorded: dict[str, Any] = {"temperature": temperature if draft_length else 1.0,
                                 "draft_length": draft_length}
     weights = sha256(POCKET / "hashes.json")
     libraries = {name: major(number) for name, number in installed().items()}
@@ -279,6 +279,13 @@ def _shortened(name: str, law: np.ndarray, keep: int) -> Shard:
     logs = log_probabilities(masses)
     lost = distance(law, lengthen(probabilities(logs), ids, law.shape[-1]))
     return {name: logs, f"{name}{IDS}": ids, f"{name}{LOST}": lost}
+
+
+def _check_length(draft_length: Any) -> int:
+    length = whole(draft_length)
+    if length is None or length < 0:
+        raise BadArgument(f"draft_length: {draft_length!r} is no whole number of at least 0. Fix: draft_length=0.")
+    return length
 
 
 def _check_keep(keep: int | None, draft_length: int) -> int | None:

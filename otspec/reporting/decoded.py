@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.blocks import coupling_passed, trace_block_efficiency
+from otspec.core.checks import seed_after
 from otspec.core.errors import BadArgument
 from otspec.core.estimate import Estimate
 from otspec.couplings import coupling, list_couplings
@@ -212,7 +213,7 @@ def efficiency_rows(pair: Pair, prompts: Sequence[Sequence[int]], settings: Sett
     starts = range(0, max(len(texts) - 1, 1), size)  # a batch of one has no standard error
     for start in starts:
         batch = texts[start:] if start == starts[-1] else texts[start : start + size]
-        rows = record(pair, batch, draft_length=longest, seed=settings.seed + start, **warp).rows()
+        rows = record(pair, batch, draft_length=longest, seed=seed_after(settings.seed, start), **warp).rows()
         for rule in LENGTH_RULES:
             for length, estimate in enumerate(_by_length(rule, rows), 1):
                 found.setdefault((rule, length), []).append(estimate)

@@ -14,6 +14,7 @@ import numpy as np
 from otspec.analysis.agreement import SAME_DART, agreement, agreement_bounds
 from otspec.analysis.compare import ContextAcceptance, acceptance_by_context
 from otspec.analysis.monte_carlo import DraftLists
+from otspec.core.checks import seed_after
 from otspec.core.estimate import Estimate, critical
 from otspec.core.schemes import DraftScheme
 from otspec.core.table import Table
@@ -82,13 +83,13 @@ def _chunk_result(trace: Trace, scheme: DraftScheme, chunk: np.ndarray, lists: i
     bound = acceptance_bound(target, draft, scheme)
     rules = {}
     unknown = np.full(chunk.size, np.nan)
-    drawn = DraftLists(lists, seed + int(chunk[0]))  # one sample of drafts for all rules that need one
+    seed = seed_after(seed, int(chunk[0]))
+    drawn = DraftLists(lists, seed)  # one sample of drafts for all rules that need one
     for name in list_verifiers(scheme, kind="token"):
         if left_out := _left_out(name, scheme, draft):
             rules[name] = ContextAcceptance(name, left_out, unknown, unknown)
             continue
-        rules[name] = acceptance_by_context(name, target, draft, scheme, n=lists, seed=seed + int(chunk[0]),
-                                            lists=drawn)
+        rules[name] = acceptance_by_context(name, target, draft, scheme, n=lists, seed=seed, lists=drawn)
     return {"lower": bound.lower.tolist(), "upper": bound.upper.tolist(),
             "single": np.minimum(target, draft).sum(axis=-1).tolist(), "rules": rules}
 

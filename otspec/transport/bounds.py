@@ -23,7 +23,7 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified
 from otspec.core.names import did_you_mean
 from otspec.core.problem import MembershipProblem
-from otspec.core.schemes import DraftScheme, Hub, Hybrid, WithReplacement, as_scheme
+from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme, same_sets
 from otspec.core.verifier import checked_pair
 from otspec.transport.winner.laws import cumulative, prefix_optimum, ratio_order
 from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sampled_increments, sort_laws
@@ -228,8 +228,7 @@ class _Sampled(NamedTuple):
 
 def _sampled(target: Array, draft: Array, scheme: DraftScheme) -> _Sampled:
     xp = array_namespace(target, draft)
-    if isinstance(scheme, Hub):
-        scheme = Hybrid(1, 2)  # as sets, the same drafts
+    scheme = same_sets(scheme)
     race = isinstance(scheme, Hybrid)
     draws = scheme.num_sampled if isinstance(scheme, Hybrid) else scheme.num_drafts
     top, rest = scheme.split(draft) if isinstance(scheme, Hybrid) else (xp.zeros_like(draft, dtype=xp.bool), draft)
@@ -250,8 +249,7 @@ def _core_violation(law: Array, sampled: _Sampled) -> Array:
 
 def _prefix_value(target: Array, draft: Array, scheme: DraftScheme) -> Array:
     xp = array_namespace(target, draft)
-    if isinstance(scheme, Hub):
-        scheme = Hybrid(1, 2)
+    scheme = same_sets(scheme)
     if isinstance(scheme, Hybrid) and scheme.num_sampled == 1:
         top, rest = scheme.split(draft)  # one random draft: its own law is the winner law, nothing to sort
         value = xp.sum(xp.where(top, target, xp.minimum(target, rest)), axis=-1)

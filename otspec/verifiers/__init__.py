@@ -17,6 +17,7 @@ from typing import Any
 
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
+from otspec.core.names import did_you_mean
 from otspec.core.open_registry import OpenRegistry
 from otspec.core.registry import Entry, Registry, Source, refuse_parameters_of_made
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme
@@ -66,6 +67,7 @@ def _line(name: str, factory: Callable[..., Any], source: str, claims: str, summ
     return Entry(name, factory, Source(source), kind, proved, frozenset(claims.split()), summary)
 
 
+KINDS = ("token", "block", "tree")
 CLAIMS = ("lossless", "tight_at_one", "reflexive", "optimal", "one_draft", "small_vocabulary", "numpy_only",
           "carries_state")
 
@@ -139,15 +141,22 @@ def list_verifiers(scheme: DraftScheme | int | type | None = None, *, kind: str 
     -------
     Mapping from names to entries.
 
+    Raises
+    ------
+    BadArgument
+        No such kind, no scheme.
+
     Examples
     --------
     >>> from otspec.core.schemes import Hub
     >>> "spechub" in list_verifiers(Hub()), "spechub" in list_verifiers(2)
     (True, False)
     """
+    if kind is not None and kind not in KINDS:
+        raise BadArgument(f"kind: {kind!r} is none of {', '.join(map(repr, KINDS))}.{did_you_mean(kind, KINDS)}")
     if not (scheme is None or isinstance(scheme, type)):
         scheme = as_scheme(scheme)
-    kept = (entry for entry in REGISTRY.values() if kind in {None, entry.kind} and _proved_for(entry, scheme))
+    kept = (entry for entry in REGISTRY.values() if kind in (None, entry.kind) and _proved_for(entry, scheme))
     return Registry("verifier", *kept)
 
 

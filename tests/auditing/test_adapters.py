@@ -9,6 +9,7 @@ import pytest
 
 import otspec as ot
 from otspec.auditing import hugging_face, json_lines, rejection_sampler, tree_sampler
+from otspec.auditing.subjects import Function
 from tests.auditing import lookalikes
 
 QUICK = {"tv": 0.2, "explain": 0.3}
@@ -81,6 +82,17 @@ def test_a_process_that_errs_says_how(bug, says):
     report = ot.audit(json_lines([*LINES, bug], "token"), large=False, **QUICK)
     assert report.passed is False
     assert says in report.reason
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert rejection_sampler(print, batch_size=np.int64(4)).batch_size == 4
+    assert Function(print, "token", coins=np.int64(2)).num_uniforms == 2
+    for size in (0, True, 2.0, "4"):
+        with pytest.raises(ot.BadArgument, match="batch_size"):
+            rejection_sampler(print, batch_size=size)
+    for coins in (0, -1, True, 1.0):
+        with pytest.raises(ot.BadArgument, match="coins"):
+            Function(print, "token", coins=coins)
 
 
 def test_a_process_that_cannot_be_started_is_an_error():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from otspec.auditing import verdict
 from otspec.cli import main
+from otspec.cli.auditing import load_function
 
 KERNELS = '''
 import numpy as np
@@ -68,6 +70,16 @@ def test_a_wrong_function_exits_with_one_and_leaves_its_report(kernels, tmp_path
     assert shown["mistake"] == "always_accept"
     assert json.loads(report.read_text())["counterexample"] == shown["counterexample"]
     assert figure.stat().st_size > 1000
+
+
+def test_a_file_named_like_a_module_leaves_that_module_alone(tmp_path):
+    path = tmp_path / "json.py"
+    path.write_text("import dataclasses\n\n@dataclasses.dataclass\nclass Rule:\n    bias: float = 0.5\n"
+                    "    def __call__(self, target, draft, token, rng):\n        return token\n\nrule = Rule(0.25)\n")
+    rule = load_function(f"{path}:rule")
+    assert sys.modules["json"] is json
+    assert rule.bias == 0.25
+    assert pickle.loads(pickle.dumps(rule)) == rule
 
 
 def test_an_undecided_audit_exits_with_one(kernels):

@@ -79,3 +79,9 @@ def test_ratio_of_tokens_to_calls_has_a_standard_error(rng):
 def test_too_few_samples_are_refused(make):
     with pytest.raises(ot.BadArgument, match="Fix"):
         make()
+
+
+def test_a_ratio_by_nothing_is_refused():
+    for bottom in ([0, 0], [1, -1], [float("nan"), 1]):
+        with pytest.raises(ot.BadArgument, match=r"denominator: sums to .* Fix"):
+            ot.Estimate.from_ratio([1, 1], bottom)

@@ -114,3 +114,26 @@ def test_absent_tokens_have_no_mass_and_no_indicator(convert):
 def test_draws_from_numbers_that_are_none_are_refused(uniform):
     with pytest.raises(ot.BadArgument, match="uniform: NaN or infinite"):
         ot.draw(np.array([0.0, 0.0]), np.array(uniform))
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "array_api_strict"])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize(("logits", "dtype"), [
+    ([1e39, 0.0], "float32"), ([1e39, -1e39], "float32"), ([1.7e308, -1.7e308], "float64"),
+    ([1.7e308, -1.7e308], "float32")])
+def test_logits_at_the_ends_of_their_range(library, temperature, logits, dtype):
+    xp = pytest.importorskip(library)
+    law = ot.law_from_logits(xp.asarray(logits, dtype=xp.float64), temperature=temperature, dtype=dtype)
+    assert law.dtype == getattr(xp, dtype)
+    assert [float(mass) for mass in law] == [1.0, 0.0]
+
+
+def test_differences_are_taken_before_logits_are_rounded():
+    far = ot.law_from_logits(np.array([1e9 + 1.0, 1e9]), dtype="float32")  # neighbours in float32 are 64 apart there
+    np.testing.assert_array_equal(far, ot.law_from_logits(np.array([1.0, 0.0]), dtype="float32"))
+
+
+@pytest.mark.parametrize("dtype", [["float32"], "float16", None])
+def test_dtypes_that_laws_do_not_have_are_refused(dtype):
+    with pytest.raises(ot.BadArgument, match=r"dtype: .* is none of 'float64', 'float32'"):
+        ot.law_from_logits(np.zeros(2), dtype=dtype)

@@ -67,3 +67,30 @@ def test_the_first_look_at_an_open_registry_loads_the_packages(look, monkeypatch
     assert list(registry._known) == ["one", "plugged"]
     registry.remove("plugged")
     assert list(registry) == ["one"]  # and once only
+
+
+def test_what_cannot_be_hashed_is_not_listed():
+    assert [] not in ot.list_verifiers()
+    assert "block" in ot.list_verifiers()
+
+
+@pytest.mark.parametrize("listed", [ot.list_verifiers, ot.list_couplings])
+@pytest.mark.parametrize("kind", ["tokn", ["token"], "", 3])
+def test_kinds_that_do_not_exist_are_refused(listed, kind):
+    with pytest.raises(ot.BadArgument, match=r"kind: .* is none of"):
+        listed(kind=kind)
+
+
+def test_an_unknown_name_is_told_which_plug_ins_failed(monkeypatch):
+    class Point:
+        name, dist = "half", None
+
+        def load(self):
+            raise ImportError("half a package")
+
+    monkeypatch.setattr(open_registry, "entry_points", lambda group: [Point()])
+    registry = open_registry.OpenRegistry("rule", "a.group", Entry("one", int, Source("x")))
+    with pytest.warns(open_registry.PluginWarning, match="half a package"):
+        assert "one" in registry
+    with pytest.raises(ot.UnknownName, match=r"no rule is called 'two'.* And: plug-in 'half' .*ImportError: half"):
+        registry["two"]

@@ -88,6 +88,15 @@ def test_bad_counts_are_refused(make):
         make()
 
 
+def test_numbers_of_numpy_are_numbers():
+    scheme = ot.Hybrid(np.int64(1), np.int32(3))
+    assert scheme == ot.Hybrid(1, 3)
+    assert type(scheme.top) is int
+    for top in (True, np.True_, 1.0, "1", None, 3):
+        with pytest.raises(ot.BadArgument, match="outside 0"):
+            ot.Hybrid(top, 3)
+
+
 def test_more_drafts_than_tokens_are_refused():
     for scheme in (ot.WithoutReplacement(3), ot.Greedy(3), ot.Hybrid(1, 3)):
         with pytest.raises(ot.BadArgument, match="choose k <= 2"):

@@ -1,7 +1,13 @@
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import otspec as ot
 from otspec.core.files import replacing, sha256, write_json, write_text
+from otspec.core.table import NUMBER
 
 
 def test_a_table_reads_back_what_it_wrote(tmp_path):
@@ -10,6 +16,43 @@ def test_a_table_reads_back_what_it_wrote(tmp_path):
     again = ot.Table.from_csv(tmp_path / "t.csv")
     assert again.rows == table.rows
     assert again.metadata == {"seed": "1"}
+
+
+# texts that no file can tell from another value: numbers, bools, and the empty text that stands for None
+WORDS = st.text(st.characters(codec="utf-8"), max_size=5).filter(
+    lambda text: text not in {"", "True", "False"} and not NUMBER.fullmatch(text))
+CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS | st.sampled_from(
+    ["x\ny", "x\r\ny", "\r", "# note: 1", "1_0", "\u0661", "\u2028", " 1", '"', ",", "infinity"])
+NAMES = st.text(st.characters(codec="utf-8"), max_size=4) | st.sampled_from(["# a", "a\nb", "\r", "\u2028"])
+
+
+@settings(deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=3, unique=True).flatmap(
+    lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, CELLS)), min_size=1, max_size=4)),
+       st.dictionaries(st.sampled_from(["seed", "a b", "#"]), st.text(st.characters(codec="utf-8"), max_size=5)))
+def test_every_table_reads_back_what_it_wrote(rows, metadata):
+    with tempfile.TemporaryDirectory() as folder:
+        ot.Table(rows, metadata).to_csv(Path(folder) / "t.csv")
+        again = ot.Table.from_csv(Path(folder) / "t.csv")
+    assert again.rows == rows
+    for old, new in zip(rows, again.rows, strict=True):
+        assert {name: type(new[name]) for name in new} == {name: type(old[name]) for name in old}  # True is no 1
+    assert again.metadata == {key: " ".join(text.splitlines()) for key, text in metadata.items()}
+
+
+def test_files_of_other_hands(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("# seed: 1\r\n# a remark\r\nx,y\r\n.50,+1\r\n1e-3,-INF\r\n", newline="")
+    assert ot.Table.from_csv(path) == ot.Table([{"x": 0.5, "y": 1}, {"x": 0.001, "y": float("-inf")}], {"seed": "1"})
+    for row in ("1", "1,2,3"):
+        path.write_text(f"# seed: 1\nx,y\n1,2\n{row}\n")
+        with pytest.raises(ot.BadFile, match=r"t\.csv: the row that ends in line 4 .* 2 cells of the header"):
+            ot.Table.from_csv(path)
+
+
+def test_whole_numbers_keep_their_zeros():
+    line = ot.Table([{"x": 10.0, "y": 0.0, "z": 2.0}]).to_markdown(digits=0).splitlines()[-1]
+    assert line == "| 10 | 0 | 2 |"
 
 
 def test_reading_views(tmp_path):

@@ -174,6 +174,20 @@ def test_unfinished_and_foreign_folders_are_refused(tmp_path):
         Trace.load(tmp_path / "absent.safetensors")
 
 
+@pytest.mark.parametrize(("change", "named"), [
+    ({"contexts": None}, "'contexts'"), ({"contexts": "4"}, "int 'contexts'"), ({"provenance": []}, "'provenance'"),
+    ({"shards": None}, "'shards'"), ({"shards": ["shard-00000.safetensors"]}, "'file'"),
+    ({"shards": [{"file": "shard-00000.safetensors", "contexts": 4, "bytes": 1}]}, "'sha256'"),
+    ({"transforms": [{"colour": 1}]}, "unknown transforms"), ({"fingerprint": 5}, "str 'fingerprint'")])
+def test_an_index_without_what_it_needs_is_refused(tmp_path, change, named):
+    folder_of(tmp_path / "rec", [block_arrays()])
+    file = tmp_path / "rec" / "index.json"
+    index = json.loads(file.read_text()) | change
+    write_json(file, {key: value for key, value in index.items() if value is not None})
+    with pytest.raises(BadFile, match=rf"rec/index\.json: not the index of a recording .*{named}.*Fix: copy"):
+        Trace.load(tmp_path / "rec", verify=False)
+
+
 def test_transforms_are_lazy_and_survive_saving(trace, tmp_path):
     cold = trace.with_temperature(0.5).truncated(top_k=3, top_p=0.9)
     expected = truncate(temper(trace.target, 0.5), top_k=3, top_p=0.9)

@@ -11,7 +11,7 @@ from otspec.core.errors import BadArgument  # noqa: E402
 from otspec.core.estimate import Estimate  # noqa: E402
 from otspec.core.schemes import WithoutReplacement, WithReplacement  # noqa: E402
 from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
-from otspec.core.walk import TokenWalk  # noqa: E402
+from otspec.core.walk import TokenWalk, compact  # noqa: E402
 from otspec.couplings import coupling  # noqa: E402
 from otspec.decode import judges  # noqa: E402
 from otspec.decode.drafters.base import Draft  # noqa: E402
@@ -23,7 +23,6 @@ from otspec.decode.judges import (  # noqa: E402
     PathsJudge,
     StatefulJudge,
     TokenWalkJudge,
-    _compact,
     bound_to,
     chance_of,
 )
@@ -110,7 +109,7 @@ def test_predictions_of_lists_are_unbiased(name):
 def test_living_drafts_move_to_the_front_in_order():
     tokens = torch.tensor([[4, 5, 6], [7, 8, 9], [1, -1, 2]])
     alive = torch.tensor([[False, True, True], [True, False, True], [True, True, True]])
-    assert _compact(tokens, alive).tolist() == [[5, 6, -1], [7, 9, -1], [1, -1, 2]]
+    assert compact(tokens, alive).tolist() == [[5, 6, -1], [7, 9, -1], [1, -1, 2]]
 
 
 def one_hot_rows(paths, size=6):

@@ -53,6 +53,12 @@ def test_the_table_is_what_the_time_model_reads():
     assert ot.measure_steps is measure_steps
 
 
+def test_the_largest_seed_may_be_visited_again():
+    steps = measure_steps(tiny.pair(size=8), PROMPTS, batch_sizes=(1, 2), draft_lengths=(1,), rounds=1, repeats=2,
+                          seed=2**64 - 1)
+    assert {row["rounds"] for row in steps.rows} == {2}
+
+
 def test_bad_arguments():
     with pytest.raises(BadArgument, match="two batch sizes"):
         measure_steps(tiny.pair(size=8), PROMPTS, batch_sizes=(4,))

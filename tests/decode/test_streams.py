@@ -28,3 +28,19 @@ def test_seeds_are_whole_numbers(seed):
 def test_streams_of_the_largest_seeds_differ():
     first, second = (streams(seed, 0, 1)[0].random() for seed in (2**63 + 1, 2**63 + 2))
     assert first != second
+
+
+def test_after_the_last_sequence_comes_the_first():
+    last, first = streams(5, 2**64 - 1, 2)
+    assert first.random() == streams(5, 0, 1)[0].random() != last.random()
+    assert sequence_seeds(5, 2**64 - 1, 2)[1] == sequence_seeds(5, 0, 1)[0]
+
+
+def test_the_largest_seeds_decode():
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from otspec.decode.loop import generate
+    from tests.decode import tiny
+
+    run = generate(tiny.pair(size=8), [[1], [2]], seed=2**64 - 1, first_sequence=2**64 - 1, max_new_tokens=2)
+    assert [len(text) for text in run.tokens] == [2, 2]

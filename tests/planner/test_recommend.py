@@ -16,6 +16,7 @@ from otspec.cli import _parser, main  # noqa: E402
 from otspec.cli.decoding import _method  # noqa: E402
 from otspec.cli.planning import read_curve  # noqa: E402
 from otspec.core.errors import BadArgument  # noqa: E402
+from otspec.decode.drafters.paths import Paths  # noqa: E402
 from otspec.decode.method import method  # noqa: E402
 from otspec.planner.candidates import FAMILIES, candidates  # noqa: E402
 from otspec.planner.contexts import split  # noqa: E402
@@ -23,6 +24,7 @@ from otspec.planner.costs import Costs  # noqa: E402
 from otspec.planner.measured import measure_costs  # noqa: E402
 from otspec.planner.rounds import Method, tokens_per_call  # noqa: E402
 from otspec.planner.search import curve_budgets  # noqa: E402
+from otspec.planner.sources import PairSource  # noqa: E402
 from otspec.planner.tables import acceptance_tables  # noqa: E402
 from tests.planner import tinies  # noqa: E402
 
@@ -204,6 +206,11 @@ def test_refusals(pair, given, says):
         ot.recommend(pair, arguments.pop("budget"), **arguments)
 
 
+def test_the_largest_seed_measures(pair):
+    source = PairSource(pair, TEXTS, None, 2, 1.0, seed=2**64 - 1, sets=1, progress=False)
+    assert source.measure([Method(Paths(1, 1), "block")], 1).min() >= 1
+
+
 def test_refusals_of_traces(pair, trace):
     with pytest.raises(BadArgument, match=r"no rows along blocks.*draft_length=4"):
         ot.recommend(ot.load_trace("pocket"), 4, draft_cost=0.1)
@@ -226,6 +233,9 @@ def test_measured_costs(pair):
     assert costs.draft == measured.table.where(batch_size=2).rows[0]["draft_ms"] > 0
     with pytest.raises(BadArgument, match="was not measured"):
         measured.at(3)
+    for wrong in ({"drafts": ()}, {"batch_sizes": ()}, {"drafts": (-1, 2)}, {"drafts": ("x",)}):
+        with pytest.raises(BadArgument, match=r"batch_sizes, drafts: .*Fix"):
+            measure_costs(pair, TEXTS[:4], **wrong)
 
 
 def test_command_line(trace, tmp_path, capsys):

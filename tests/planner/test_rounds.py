@@ -75,3 +75,9 @@ def test_the_first_child_a_path_and_a_chain_draw_with_one_number():
     np.testing.assert_array_equal(chances(tree, 5, 4)[:, 0], chances(chain, 5, 4)[:, 0])
     assert not np.allclose(chances(tree, 5, 4)[:, 0], chances(tree, 5, 4)[:, 1])
     assert not np.allclose(chances(tree, 5, 4), chances(tree, 6, 4))
+
+
+def test_seeds_of_no_stream_are_refused_by_name():
+    assert chances([(0,)], 2**64 - 1, 3).shape == (3, 1)
+    with pytest.raises(ot.BadArgument, match="seed: 18446744073709551616"):
+        chances([(0,)], 2**64, 3)

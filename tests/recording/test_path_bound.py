@@ -128,6 +128,7 @@ def test_recorded_rows_need_no_models(pair, blocks):
         if paths == 1:  # nothing is lost by one block per context
             assert abs(recorded.tokens.mean - drawn.tokens.mean) < 5 * recorded.tokens.stderr
     assert path_bound(blocks, None, 2, 3, kind="level").tokens == recorded.tokens
+    assert path_bound(blocks, np.int64(2), 3, kind="level").tokens == recorded.tokens
     first = path_bound(None, blocks, 3, 1)
     np.testing.assert_allclose(first.by_context, 1 + ot.optimal_acceptance(*blocks.laws(), 3), atol=1e-12)
 
@@ -237,7 +238,7 @@ def test_it_says_beforehand_how_long_it_takes_and_keeps_a_limit(pair, tmp_path, 
     resumed = path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=125, out=out)  # and need not be done again
     np.testing.assert_array_equal(resumed.by_context, whole.by_context)
     path_bound(pair, PROMPTS, 2, 2, samples=16, time_limit=140)
-    for limit in (0, -1.0, True):
+    for limit in (0, -1.0, True, "5"):
         with pytest.raises(BadArgument, match="no positive number of seconds"):
             path_bound(pair, PROMPTS, 2, 2, time_limit=limit)
 

@@ -130,6 +130,13 @@ def test_foreign_places_are_refused(pair, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.safetensors", "notes.txt"]
 
 
+def test_a_damaged_recording_is_not_gone_on_with(pair, tmp_path):
+    record(pair, PROMPTS, out=tmp_path / "r")
+    (tmp_path / "r" / "index.json").write_text('{"format": "otspec-trace-1"}')
+    with pytest.raises(BadFile, match=r"r/index\.json: not the index of a recording .*provenance.* Fix: copy"):
+        record(pair, PROMPTS, out=tmp_path / "r")
+
+
 def test_bad_arguments_leave_nothing_behind(pair, tmp_path):
     for bad, match in (({"draft_length": -1}, "draft_length"), ({"temperature": -1}, "temperature"),
                        ({"positions": "all"}, "positions"), ({"positions": 0}, "positions"), ({"seed": -1}, "seed"),
@@ -137,6 +144,16 @@ def test_bad_arguments_leave_nothing_behind(pair, tmp_path):
         with pytest.raises(BadArgument, match=match):
             record(pair, PROMPTS, out=tmp_path / "r", **bad)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({"draft_length": 2, "temperature": "x"}, "temperature: 'x'"), ({"temperature": -1}, "temperature: -1"),
+    ({"draft_length": "2"}, "draft_length: '2'"), ({"draft_length": -1}, "draft_length: -1")])
+def test_bad_arguments_of_the_bundled_trace(given, says):
+    with pytest.raises(BadArgument, match=says):
+        load_trace("pocket", **given)
+    with pytest.raises(UnknownName, match="draft: "):
+        load_trace("pocket", draft=["draft"])
 
 
 def test_logits_without_a_law_are_refused():

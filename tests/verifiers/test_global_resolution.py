@@ -121,8 +121,12 @@ def test_drafting_from_the_likeliest_tokens_of_a_large_vocabulary(rng):
     assert np.all(plan.sent[draft == 0] == 0)
 
 
+def test_a_tolerance_of_numpy_is_a_number():
+    assert GlobalResolution(2, tolerance=np.float32(0.5)).tolerance == 0.5
+
+
 def test_bad_arguments():
-    for tolerance in (0, 2, "small"):
+    for tolerance in (0, 2, "small", True):
         with pytest.raises(BadArgument, match="tolerance"):
             GlobalResolution(2, tolerance=tolerance)
     with pytest.raises(BadArgument, match="top"):

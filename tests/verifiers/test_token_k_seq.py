@@ -65,7 +65,12 @@ def test_a_smaller_rho_is_refused_and_the_smallest_is_named():
     assert float(verifier("k_seq", 2, rho=exact).acceptance(*A)) == float(verifier("k_seq", 2).acceptance(*A))
 
 
-@pytest.mark.parametrize("rho", [0.99, -1.0, float("nan"), float("inf"), "2"])
+def test_a_rho_of_numpy_is_a_number():
+    assert float(verifier("k_seq", 2, rho=np.float32(1.5)).acceptance(*A)) == \
+        float(verifier("k_seq", 2, rho=1.5).acceptance(*A))
+
+
+@pytest.mark.parametrize("rho", [0.99, -1.0, float("nan"), float("inf"), "2", True])
 def test_a_rho_that_no_laws_allow_is_refused_at_once(rho):
     with pytest.raises(BadArgument, match="rho"):
         verifier("k_seq", 2, rho=rho)

@@ -142,15 +142,15 @@ def best_first(target: Law, draft: Law, tokens: Law) -> Law:
     return mixed(accept(target[x], draft[x]), x, excess(target, draft))
 
 
-def k_seq(target: Law, draft: Law, drafts: list[int], rho: float) -> Law:
-    """K-SEQ at a given ``rho``, a negative residual clipped."""
+def k_seq(target: Law, draft: Law, drafts: list[int], rho: float, count: int | None = None) -> Law:
+    """K-SEQ at a given ``rho``, a negative residual clipped; ``count`` is what it takes for the number of drafts."""
     beta = float(np.minimum(draft, target / rho).sum())
     law, survive = np.zeros(target.size), 1.0
     for x in drafts:
         keep = accept(target[x], rho * draft[x])
         law[x] += survive * keep
         survive *= 1 - keep
-    total = 1 - (1 - beta) ** len(drafts)
+    total = 1 - (1 - beta) ** (len(drafts) if count is None else count)
     left = target - np.minimum(draft, target / rho) * (total / beta if beta > 0 else 0.0)
     return law + survive * scaled(np.maximum(left, 0.0), target)
 
@@ -173,15 +173,7 @@ def k_seq_at_one(target: Law, draft: Law, tokens: Law) -> Law:
 def merged_k_seq(target: Law, draft: Law, tokens: Law) -> Law:
     """Repeats of a draft are dropped, then K-SEQ tuned for the number that was drawn."""
     rho = smallest_rho(target, draft, np.ravel(tokens).size)
-    beta = float(np.minimum(draft, target / rho).sum())
-    law, survive, drafts = np.zeros(target.size), 1.0, distinct(tokens)
-    for x in drafts:
-        keep = accept(target[x], rho * draft[x])
-        law[x] += survive * keep
-        survive *= 1 - keep
-    total = 1 - (1 - beta) ** np.ravel(tokens).size
-    left = target - np.minimum(draft, target / rho) * (total / beta if beta > 0 else 0.0)
-    return law + survive * scaled(np.maximum(left, 0.0), target)
+    return k_seq(target, draft, distinct(tokens), rho, np.ravel(tokens).size)
 
 
 _RESIDUAL = "draw from (target - draft)+, normalised"

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from otspec.core.checks import whole
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw
 from otspec.core.schemes import Hybrid
@@ -51,9 +52,11 @@ class Rheo(Rerank):
     def __post_init__(self) -> None:
         """Check the parameters."""
         super().__post_init__()
-        if isinstance(self.top, bool) or not isinstance(self.top, int) or not 0 <= self.top < self.width:
+        top = whole(self.top)
+        if top is None or not 0 <= top < self.width:
             raise BadArgument(f"top: {self.top!r} is outside 0 .. width-1 = {self.width - 1}. Fix: leave one candidate "
                               f"to be drawn.")
+        object.__setattr__(self, "top", top)
 
     @property
     def most_draws(self) -> int:

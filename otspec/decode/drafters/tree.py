@@ -15,6 +15,7 @@ from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument
 from otspec.core.schemes import WithoutReplacement
 from otspec.decode.drafters.base import Draft, Drafter, Speaker
+from otspec.policies.trees.shapes import check_counts
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,8 @@ class FixedTree(Drafter):
             raise BadArgument("widths, counts: one of the two gives the shape of the tree. Fix: widths=(4, 2, 1), say.")
         if self.widths is not None:
             object.__setattr__(self, "widths", tuple(check_positive("widths", width) for width in self.widths))
-        else:
-            counts = tuple(self.counts or ())
-            wrong = [count for count in counts if isinstance(count, bool) or not isinstance(count, int) or count < 0]
-            if wrong:
-                raise BadArgument(f"counts: {wrong[0]!r} is no number of children. Fix: whole numbers of at least 0.")
-            object.__setattr__(self, "counts", counts)
+        elif self.counts is not None:
+            object.__setattr__(self, "counts", check_counts(self.counts))
         if not self.num_nodes:
             raise BadArgument(f"{'widths' if self.counts is None else 'counts'}: a tree without nodes. Fix: at least "
                               f"one child.")

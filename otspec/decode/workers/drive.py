@@ -10,6 +10,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from itertools import islice
 from typing import Any
 
+from otspec.core.checks import whole
 from otspec.core.errors import BadArgument, OtspecError, WorkFailed
 
 POLL = 0.5  # seconds between two looks at jobs that do not call
@@ -82,9 +83,10 @@ def check_retries(retries: Any) -> int:
     ------
     BadArgument
     """
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+    number = whole(retries)
+    if number is None or number < 0:
         raise BadArgument(f"retries: {retries!r} is no whole number of at least 0. Fix: retries=2.")
-    return retries
+    return number
 
 
 def raise_first(failed: list[tuple[Any, OtspecError]], resume: str) -> None:

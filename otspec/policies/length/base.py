@@ -48,7 +48,7 @@ def check_cost(name: str, value: Any) -> float:
     ------
     BadArgument
     """
-    wanted = f"give the cost of one call in any unit, the same for all, such as {name}=0.1"
+    wanted = "give the cost of one call in any unit, the same for all, such as 0.1, or 1e-6 for what is free"
     number = check_number(name, value, wanted)
     if not 0 < number < math.inf:  # NaN fails too
         raise BadArgument(f"{name}: {value!r} is not in (0, inf). Fix: {wanted}.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.checks import whole
 from otspec.core.errors import BadArgument
 
 Shape = tuple[Any, ...]
@@ -49,6 +50,21 @@ def shape_of(counts: Sequence[int]) -> Shape:
     return tuple(below[0])
 
 
+def check_counts(counts: Sequence[Any]) -> tuple[int, ...]:
+    """Numbers of children as ints.
+
+    Raises
+    ------
+    BadArgument
+        One that is no whole number of at least 0.
+    """
+    for count in counts:
+        number = whole(count)
+        if number is None or number < 0:
+            raise BadArgument(f"counts: {count!r} is no number of children. Fix: whole numbers of at least 0.")
+    return tuple(int(count) for count in counts)
+
+
 def numbered(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Parent (-1 for the root), depth and rank among its siblings of every node, ``[N+1]`` each.
 
@@ -57,17 +73,15 @@ def numbered(counts: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     BadArgument
         A count that is no whole number of at least 0, or one for a node that the tree does not have.
     """
-    wrong = [count for count in counts if isinstance(count, bool) or int(count) != count or count < 0]
-    if wrong:
-        raise BadArgument(f"counts: {wrong[0]!r} is no number of children. Fix: whole numbers of at least 0.")
+    counts = check_counts(counts)
     parents, depths, ranks = [-1], [0], [0]
     for node, count in enumerate(counts):
         if node >= len(parents):
             raise BadArgument(f"counts: {len(counts)} entries, but the tree has only {len(parents) - 1} nodes and its "
                               f"root. Fix: one entry for each, in the order in which they are numbered.")
-        parents += [node] * int(count)
-        depths += [depths[node] + 1] * int(count)
-        ranks += range(int(count))
+        parents += [node] * count
+        depths += [depths[node] + 1] * count
+        ranks += range(count)
     return np.asarray(parents), np.asarray(depths), np.asarray(ranks)
 
 

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_number, check_positive
 from otspec.core.errors import BadArgument, NotCertified, TooLarge
 from otspec.core.schemes import DraftScheme, WithReplacement
 from otspec.transport.winner.laws import cumulative
@@ -109,9 +109,9 @@ class GlobalResolution(SolvedByContext):
     def __init__(self, scheme: DraftScheme | int = 1, *, tolerance: float = 1e-3, top: int | None = None,
                  max_iterations: int = 500) -> None:
         super().__init__(scheme)
-        if not (isinstance(tolerance, (int, float)) and 0 < tolerance < 1):
+        self.tolerance = check_number("tolerance", tolerance, "1e-3 or 1e-4, as published")
+        if not 0 < self.tolerance < 1:
             raise BadArgument(f"tolerance: {tolerance!r} is outside (0, 1). Fix: 1e-3 or 1e-4, as published.")
-        self.tolerance = float(tolerance)
         self.top = None if top is None else check_positive("top", top)
         self.max_iterations = check_positive("max_iterations", max_iterations)
 

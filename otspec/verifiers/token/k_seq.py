@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from array_api_compat import array_namespace, is_numpy_array
 
+from otspec.core.checks import check_number
 from otspec.core.errors import BadArgument
 from otspec.core.laws import at, one_hot, positive_part
 from otspec.core.schemes import DraftScheme, WithReplacement
@@ -92,9 +93,9 @@ class KSeq(TokenVerifier):
 
     def __init__(self, scheme: DraftScheme | int = 1, *, rho: float | None = None) -> None:
         super().__init__(scheme)
-        if rho is not None and not (isinstance(rho, (int, float)) and 1 <= rho < math.inf):
+        self.rho = None if rho is None else check_number("rho", rho, "leave rho=None")
+        if self.rho is not None and not 1 <= self.rho < math.inf:
             raise BadArgument(f"rho: {rho!r} is not a number of at least 1, and rho* >= 1. Fix: leave rho=None.")
-        self.rho = rho
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)

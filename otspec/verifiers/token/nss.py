@@ -11,7 +11,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from otspec.core.drafters import Independent
-from otspec.core.schemes import Hub, Hybrid, WithReplacement
+from otspec.core.schemes import Hybrid, WithReplacement, same_sets
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.verifiers.token.second_draw import inclusion
 
@@ -46,7 +46,7 @@ class TargetDraw(TokenVerifier):
             return 1 - (1 - draft) ** self.scheme.num_drafts
         if isinstance(self.scheme, Independent):
             return 1 - xp.prod(1 - draft, axis=-2)
-        scheme = Hybrid(1, 2) if isinstance(self.scheme, Hub) else self.scheme
+        scheme = same_sets(self.scheme)
         if not isinstance(scheme, Hybrid) or scheme.num_sampled > 2:
             return None
         top, rest = scheme.split(draft)

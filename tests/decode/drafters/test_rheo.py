@@ -124,6 +124,7 @@ def test_nodes_are_found_where_the_draft_model_has_read_them():
 def test_parameters_are_checked():
     with pytest.raises(BadArgument, match="top: 4 is outside 0"):
         drafter("rheo", nodes=8, width=4, top=4)
+    assert drafter("rheo", nodes=8, width=4, top=np.int64(2)) == drafter("rheo", nodes=8, width=4, top=2)
     with pytest.raises(BadArgument, match="nodes: 100"):
         drafter("rheo", nodes=100, width=2, max_depth=3)
     assert drafter("greedy_tree", widths=(2, 2)).most_draws == 2

@@ -38,11 +38,15 @@ def test_shapes_by_hand():
     assert (chain.branches, chain.depth) == (False, 2)
 
 
+def test_counts_of_numpy_are_counts():
+    assert FixedTree(counts=np.array([2, 2, 0, 1])) == FixedTree(counts=(2, 2, 0, 1))
+
+
 @pytest.mark.parametrize(("settings", "says"), [
     ({}, "one of the two"), ({"widths": (1,), "counts": (1,)}, "one of the two"), ({"widths": (2, 0)}, "widths"),
     ({"widths": ()}, "widths: a tree without nodes"), ({"counts": (0,)}, "counts: a tree without nodes"),
     ({"counts": (-1,)}, "counts"), ({"counts": (True,)}, "counts"), ({"counts": (1, 0, 0)}, "3 entries"),
-    ({"widths": (1.5,)}, "widths")])
+    ({"widths": (1.5,)}, "widths"), ({"counts": ("x",)}, "counts"), ({"counts": (1.5,)}, "counts")])
 def test_bad_shapes_are_refused(settings, says):
     with pytest.raises(BadArgument, match=f"{says}.*Fix"):
         FixedTree(**settings)

@@ -3,6 +3,7 @@
 import functools
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -72,6 +73,7 @@ def test_a_broken_pool_loses_nothing_that_was_written(pair, whole, tmp_path, mon
 def test_bad_arguments(pair, change, said):
     with pytest.raises(BadArgument, match=said):
         record(pair, small.PROMPTS, **change)
+    assert drive.check_retries(np.int64(2)) == 2  # what NumPy counts is a number
 
 
 def threads_of(pair, number):
