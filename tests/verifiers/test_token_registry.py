@@ -35,6 +35,13 @@ def classes(name):
     return {type(verifier(name, scheme)) for scheme in SOME if name in list_verifiers(scheme)}
 
 
+def test_a_class_made_without_a_scheme_has_one_draft():
+    for name in REGISTRY:
+        for one in classes(name):
+            default = inspect.signature(one).parameters["scheme"].default
+            assert default in (1, inspect.Parameter.empty) or (name, default) == ("spechub", None), name
+
+
 def defined_rules():
     for room in (otspec.verifiers.token, otspec.verifiers.block, otspec.verifiers.tree):
         for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
