@@ -147,7 +147,8 @@ def run(result: Any, ax: Axes) -> Axes:
     profile(result.profile(), ax)
     measured = result.block_efficiency
     predicted = "" if result.predicted is None else f", {result.predicted_efficiency.mean:.3f} predicted"
-    ax.set_title(f"{measured.mean:.3f} ± {measured.stderr:.3f} tokens per call{predicted}")
+    error = f" ± {measured.stderr:.3f}" if np.isfinite(measured.stderr) else ""
+    ax.set_title(f"{measured.mean:.3f}{error} tokens per call{predicted}")
     return ax
 
 
