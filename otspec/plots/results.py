@@ -190,7 +190,8 @@ def recommendation(result: Any, ax: Axes) -> Axes:
     """Tokens per call against the budget, best of each family, with the limit of independent paths."""
     budget_curves(result.drawn, ax)
     ax.set_title(result.title, fontsize=7)
-    ax.legend(fontsize=LEGEND, ncols=2)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=LEGEND, ncols=2)
     return ax
 
 
