@@ -101,7 +101,8 @@ def budget_figure(table: Table, title: str | None = None) -> Any:
     matplotlib.figure.Figure
     """
     with context():
-        figure, (left, right) = panels(2, height=3.7)
+        lone = len(set(table.column("budget"))) == 1  # its names stand at the axis and need the width
+        figure, (left, right) = panels(2, height=2.2 if lone else 3.7, columns=1 if lone else 2)
         budget_curves(table, left)
         budget_curves(table, right, quantity="speedup")
         if title:

@@ -12,7 +12,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 import otspec as ot
-from otspec.plots.planner import budget_curves
+from otspec.plots.planner import budget_curves, budget_figure
 from otspec.plots.results import FIGURES, WAYS, draw
 
 TARGET, DRAFT = np.array([0.30, 0.25, 0.20, 0.15, 0.10]), np.array([0.05, 0.15, 0.20, 0.25, 0.35])
@@ -140,6 +140,10 @@ def test_a_single_budget_names_its_families_at_the_axis():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["chain, block", "calibrated heap, Traversal"]
     assert ax.get_legend_handles_labels()[1] == ["limit of any rule on K paths"]
     assert "8 drafted" in ax.get_xlabel()
+    figure = budget_figure(ot.Table(rows), "the answer")
+    figure.draw_without_rendering()
+    above, below = (ax.get_tightbbox() for ax in figure.axes)
+    assert not above.overlaps(below)
 
 
 def test_one_line_says_what_a_bound_on_paths_is():
