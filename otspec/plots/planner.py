@@ -89,7 +89,7 @@ def _one_budget(table: Table, ax: Axes, quantity: str) -> Axes:
         ax.axvline(row[quantity], color=INK, ls=":", lw=1.2, label="limit of any rule on K paths")
     ax.set_yticks(range(len(rows)), [LOOKS[row["family"]][0] for row in rows])
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel(f"{label}, {rows[0]['budget']} drafted (± 2 s.e.)")
+    ax.set_xlabel(f"{label}\n{rows[0]['budget']} drafted (± 2 s.e.)")
     return ax
 
 
