@@ -65,7 +65,7 @@ def draw(table: ot.Table) -> Any:
     with context():
         figure, axes = panels(2, height=4.2)
         for ax, (title, kinds) in zip(axes, columns.items(), strict=True):
-            bias_of_mistakes(table, ax, kinds).set_title(title)
+            bias_of_mistakes(table, ax, kinds).set_title(title, loc="right")  # wider than its axes
         axes[0].plot([], [], "o", color="#D55E00", label="worst case")
         axes[0].plot([], [], "o", color="#D55E00", mfc="white", label="median case")
         figure.legend(loc="outside lower center", ncols=2, title="TV(emitted law, target's law)")

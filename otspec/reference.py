@@ -1,6 +1,6 @@
 """The reference in HTML: public names from their docstrings, guide, registries and command line, on one page.
 
-``python -m otspec.reference --out DIR`` writes ``DIR/index.html`` with pdoc (``pip install "otspec[docs]"``), and the
+``python -m otspec.reference --out DIR`` writes ``DIR/index.html`` with pdoc (``pip install -e ".[docs]"``), and the
 pages of ``otspec.plots`` and ``otspec.testing`` beside it. They ask no other host for anything.
 """
 
@@ -65,7 +65,7 @@ def pages() -> dict[str, str]:
         import pdoc.doc
         import pdoc.render
     except ImportError:
-        raise MissingExtra('pdoc is not installed. Fix: pip install "otspec[docs]".') from None
+        raise MissingExtra('pdoc is not installed. Fix: pip install -e ".[docs]".') from None
     for name in PUBLIC:
         getattr(otspec, name)  # each is loaded when it is first used
     with warnings.catch_warnings():

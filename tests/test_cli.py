@@ -126,6 +126,22 @@ def test_compare_prints_and_writes(tmp_path, capsys):
     assert Table.from_csv(out).rows == rows
 
 
+def test_a_lossy_rule_may_pass_the_optimum_by_half_its_deviation_and_no_more(capsys, monkeypatch):
+    laws = ("--target", "0.30,0.25,0.20,0.15,0.10", "--draft", "0.05,0.15,0.20,0.25,0.35")
+    assert main(["compare", *laws, "--json"]) == 0
+    out, err = capsys.readouterr()
+    row = next(row for row in json.loads(out) if row["rule"] == "global_resolution")
+    assert row["gap"] < -1e-9
+    assert not err
+    from otspec.verifiers.token.k_seq import KSeq
+
+    monkeypatch.setattr(KSeq, "acceptance", lambda self, target, draft: np.asarray(0.99))
+    assert main(["compare", *laws, "--rules", "k_seq"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("otspec: check failed: k_seq accepts 0.990000, above the optimum")
+    assert said.count("\n") == 1
+
+
 def test_compare_on_drafted_paths_of_the_pocket_pair(tmp_path, capsys):
     pytest.importorskip("transformers")
     out = tmp_path / "sequence.csv"

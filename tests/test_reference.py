@@ -78,7 +78,7 @@ def test_links_of_the_guide_are_places_of_the_page(pages):
 def test_without_pdoc_the_fix_is_said(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "pdoc.doc", None)
     assert reference.main(["--out", str(tmp_path / "new")]) == 2
-    assert 'pip install "otspec[docs]"' in capsys.readouterr().err
+    assert 'pip install -e ".[docs]"' in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

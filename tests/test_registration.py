@@ -221,3 +221,110 @@ def test_an_entry_point_that_names_no_function_is_named(monkeypatch):
         assert list(registry) == ["one"]
     assert len(registry) == 1
     assert "one" in registry
+
+
+class Leaky(ot.TokenVerifier):
+    """Returns rows that sum to more than one."""
+
+    def _conditional(self, target, draft, tokens):
+        return np.full((len(tokens), target.shape[-1]), 0.9)
+
+
+class OneRow(Leaky):
+    """Forgets that lists come in batches."""
+
+    def _conditional(self, target, draft, tokens):
+        return np.asarray(target)[0]
+
+
+class RowByRow(Leaky):
+    """Takes the drafts of a batch for those of one list."""
+
+    def _conditional(self, target, draft, tokens):
+        return target * int(tokens[0] == 1)
+
+
+class Missing(Leaky):
+    """Divides zero by zero after some lists."""
+
+    def _conditional(self, target, draft, tokens):
+        return np.where(tokens[..., :1] == 1, np.nan, target)
+
+
+class Keeps(ot.TokenVerifier):
+    """Emits the first draft, whatever the target."""
+
+    def _conditional(self, target, draft, tokens):
+        return np.eye(target.shape[-1])[tokens[..., 0]]
+
+
+@pytest.mark.parametrize(("factory", "says"), [
+    (Leaky, r"Leaky.*no law.*sum is 4\.5"), (OneRow, r"OneRow.*shape \(5,\) for 25 lists.*\[n V\], here \(25, 5\)"),
+    (RowByRow, "RowByRow.*failed on 25 lists of drafts at once with TypeError"), (Missing, "Missing.*sum is nan")])
+def test_what_is_no_law_per_list_is_refused_or_left_out(registered, factory, says):
+    registered("mine", factory)
+    with pytest.raises(ot.BadArgument, match=f"(?s)(?=.*{says}).*Fix"):
+        ot.acceptance("mine", TARGET, DRAFT, 2)
+    with pytest.raises(ot.BadArgument, match=says):
+        ot.output_law("mine", TARGET, DRAFT, 2)
+    with pytest.raises(ot.BadArgument, match=says):
+        ot.compare(TARGET, DRAFT, 2, ["mine", "optimal"])
+    if factory is Leaky:
+        with pytest.raises(ot.BadArgument, match="no law"):
+            ot.sampled_acceptance("mine", TARGET, DRAFT, 2, n=4, seed=0)
+    with pytest.warns(PluginWarning, match="mine: left out, it failed"):
+        rules = ot.compare(TARGET, DRAFT, 2).column("rule")
+    assert rules == [name for name in ot.list_verifiers(2, kind="token") if name != "mine"]
+
+
+def test_a_rule_that_cannot_be_made_is_left_out(registered):
+    def factory(scheme):
+        raise RuntimeError("out of order")
+
+    registered("mine", factory, schemes=(ot.WithReplacement,))
+    with pytest.warns(PluginWarning, match="mine: left out.*out of order"):
+        assert "naive" in ot.compare(TARGET, DRAFT, 2).column("rule")
+    with pytest.raises(RuntimeError, match="out of order"):
+        ot.compare(TARGET, DRAFT, 2, "mine")
+
+
+@pytest.mark.parametrize("mass", [1 - 9e-7, 1.0, 1 + 9e-7])
+def test_rules_of_the_package_pass_on_laws_within_their_tolerance(mass):
+    for dtype, scale in ((np.float64, mass), (np.float32, 1 + 900 * (mass - 1))):
+        laws = [(np.asarray(law) * scale).astype(dtype) for law in (TARGET, DRAFT)]
+        table = ot.compare(*laws, 2, [name for name in ot.list_verifiers(2, kind="token") if name != "lp"])
+        assert all(row["deviation"] == 0 for row in table.rows
+                   if "lossless" in ot.list_verifiers()[row["rule"]].claims)
+
+
+def test_a_false_claim_is_shown_and_is_no_record(registered, capsys):
+    from otspec.cli import main
+    from otspec.recording.record import load_trace
+    from otspec.reporting import exact
+
+    registered("mine", Keeps)
+    with pytest.warns(PluginWarning, match=r"mine: claims to be lossless.*off by 0\.7 in L1.*no record"):
+        row = ot.compare(TARGET, DRAFT, 2, "mine").rows[0]
+    assert row["acceptance"] == pytest.approx(1)
+    assert row["deviation"] == pytest.approx(0.7)  # |.25| + |.10| + |.10| + |.25|
+    laws = [",".join(map(str, law)) for law in (TARGET, DRAFT)]
+    assert main(["compare", "--target", laws[0], "--draft", laws[1]]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("otspec: check failed: mine claims to be lossless")
+    assert said.count("\n") == 1
+    result = exact.scheme_result(load_trace("pocket"), ot.WithReplacement(1), np.arange(2), 4, 0, lambda part: None)
+    with pytest.warns(PluginWarning, match="mine: claims to be lossless"):
+        rows = {row["rule"]: row for row in exact.acceptance_table([result]).rows}
+    assert (rows["mine"]["lossless"], rows["mine"]["violations"]) == (False, None)
+    assert rows["naive"]["lossless"] is True
+
+
+def test_a_report_goes_on_without_a_rule_that_fails(registered):
+    from otspec.recording.record import load_trace
+    from otspec.reporting import exact
+
+    registered("mine", Leaky)
+    with pytest.warns(PluginWarning, match="mine: left out"):
+        result = exact.scheme_result(load_trace("pocket"), ot.WithReplacement(1), np.arange(2), 4, 0, lambda part: None)
+    assert "mine" not in result["rules"]
+    assert "naive" in result["rules"]

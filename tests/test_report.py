@@ -194,6 +194,13 @@ def test_whole_paths_share_their_drafts_on_the_pair(finished):
     quick = {name for name, entry in list_verifiers(2, kind="tree").items() if "small_vocabulary" not in entry.claims}
     assert {row["rule"] for row in table.where(paths=2).rows} == quick
     assert all(row["bound"] >= 1 for row in table.rows)
+    page = (finished.out / "report.md").read_text()
+    assert "| limit | limit_stderr | bound_contexts |" in page
+    assert "`limit` is what no stateless rule exceeds" in page
+    assert "`dominated`: the rule is above the optimum in no context" in page
+    for row in table.rows:
+        room = row["room_percent"]
+        assert row["limit"] == (None if room is None else pytest.approx(row["efficiency"] * (1 + room / 100)))
     assert set(table.column("contexts")) == {6}
     assert all(1 <= row["efficiency"] <= 1 + row["draft_length"] for row in table.rows)
     assert set(table.where(rule="traversal").column("difference")) == {0.0}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import check_no_grad
-from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.checks import SUM_TOLERANCE, check_no_grad, dtype_name
+from otspec.core.errors import BadArgument, OtspecError, TooLarge
 from otspec.core.schemes import DraftScheme, as_scheme
 from otspec.core.verifier import TokenVerifier, checked_pair
 from otspec.verifiers import verifier as make_verifier
@@ -59,6 +59,8 @@ def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     ------
     TooLarge
         No closed form is known and the lists are too many; use `sampled_acceptance`.
+    BadArgument
+        What the rule returns is no law per list of drafts.
 
     Examples
     --------
@@ -69,8 +71,14 @@ def acceptance(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     target, draft = checked_pair(target, draft, rule.scheme)
     known = rule.acceptance(target, draft)
     if known is None:
-        known = _by_context(_enumerated_acceptance, rule, target, draft)
+        known, _ = enumerated(rule, target, draft)
     return array_namespace(known).astype(known, target.dtype)
+
+
+def enumerated(rule: TokenVerifier, target: Array, draft: Array) -> tuple[Array, Array]:
+    """Acceptance ``[*batch]`` and distance of the output law from the target in L1 ``[*batch]``, over all lists."""
+    both = _by_context(_enumerated, rule, target, draft, 2)
+    return both[..., 0], both[..., 1]
 
 
 def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, scheme: DraftScheme | int) -> Array:
@@ -89,6 +97,8 @@ def output_law(verifier: str | TokenVerifier, target: Array, draft: Array, schem
     Raises
     ------
     TooLarge
+    BadArgument
+        What the rule returns is no law per list of drafts.
 
     Examples
     --------
@@ -108,12 +118,43 @@ def kernel(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> tuple[
             f"{rule} on {target.shape[-1]} tokens needs a table of {entries:.2g} entries, more than {MAX_ENTRIES:.0e}. "
             f"Fix: sampled_acceptance, or optimal_acceptance for the optimum.", entries)
     tokens, law = rule.scheme.lists(draft)
-    return tokens, law, rule.conditional(target, draft, tokens)
+    return tokens, law, conditional_laws(rule, target, draft, tokens)
 
 
-def _enumerated_acceptance(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> float:
+def conditional_laws(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Conditional laws ``[n V]`` of the lists ``[n k]`` of one context, checked: rules from outside return anything.
+
+    Raises
+    ------
+    BadArgument
+        The rule fails on a batch of lists, or returns something else than one law per list.
+    """
+    wanted = (len(tokens), target.shape[-1])
+    fix = (f"Fix: for target and draft [n V] and tokens [n k], _conditional returns laws [n V], here {wanted}, "
+           f"non-negative and each of sum one; otspec.testing.check_verifier finds what is wrong.")
+    try:
+        found = np.asarray(rule.conditional(target, draft, tokens))
+    except OtspecError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BadArgument(f"verifier: {rule} failed on {wanted[0]} lists of drafts at once with "
+                          f"{type(error).__name__}: {error}. {fix}") from error
+    if found.shape != wanted:
+        raise BadArgument(f"verifier: {rule} returned shape {found.shape} for {wanted[0]} lists of drafts. {fix}")
+    slack = SUM_TOLERANCE.get(dtype_name(target), 1e-6)
+    lowest = float(found.min(initial=0.0))
+    sums = found.sum(axis=-1, dtype=np.float64)
+    off = np.abs(sums - target.sum(dtype=np.float64))
+    where = int(np.argmax(off))  # NaN counts as largest
+    if not (lowest >= -slack and off[where] <= slack):
+        raise BadArgument(f"verifier: {rule} returned what is no law: after drafts {tokens[where].tolist()} the sum is "
+                          f"{sums[where]:.6g}, the smallest of all entries is {lowest:.3g}. {fix}")
+    return found
+
+
+def _enumerated(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> tuple[float, float]:
     tokens, law, conditional = kernel(rule, target, draft)
-    return float(law @ member_mass(conditional, tokens))
+    return float(law @ member_mass(conditional, tokens)), float(np.abs(law @ conditional - target).sum())
 
 
 def _enumerated_law(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.analysis.exact import contexts_of, member_mass, token_rule
+from otspec.analysis.exact import conditional_laws, contexts_of, member_mass, token_rule
 from otspec.core.checks import check_positive, check_seed
 from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.estimate import Estimate
@@ -110,7 +110,7 @@ def _one_context(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, lis
 def _hits(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray, lists: np.ndarray,
           coins: np.random.Generator) -> np.ndarray:
     try:
-        return member_mass(rule.conditional(target, draft, lists), lists)
+        return member_mass(conditional_laws(rule, target, draft, lists), lists)
     except TooLarge:
         verdict = rule.draw(target, draft, lists, coins.random((len(lists), rule.num_uniforms)))
         return (verdict.slot >= 0).astype(np.float64)

@@ -15,7 +15,7 @@ from otspec.analysis.blocks import bound_rule, token_passed
 from otspec.analysis.lengths import row_parts
 from otspec.core.block import BlockVerifier
 from otspec.core.errors import BadArgument, SchemeMismatch
-from otspec.core.estimate import Estimate
+from otspec.core.estimate import Estimate, ratio_of
 from otspec.core.pathwise import path_tree
 from otspec.core.rows import checked_rows
 from otspec.core.sequence import SequenceVerifier
@@ -78,19 +78,24 @@ def profile_table(reached: np.ndarray, settings: dict[str, Any]) -> Table:
     for position in range(1, length + 1):
         row: dict[str, Any] = {"position": position}
         for name, among in (("conditional", reached[:, position - 1]), ("unconditional", reached[:, 0])):
-            share = Estimate.from_ratio(reached[:, position], among) if among.any() else None
-            row |= {name: share and share.mean, f"{name}_stderr": share and share.stderr}
+            share = ratio_of(reached[:, position], among) if among.any() else None
+            row |= {name: share and share.mean, f"{name}_stderr": share and _known(share)}
         rows.append(row | {"rounds": total[position - 1].item(),
                            "num_accepted_tokens_per_pos": total[position].item(),
                            "exactly": float(exactly[:, position].sum() / total[0]) if total[0] else None})
     if total[0]:
         accepted = reached[:, 1:].sum(axis=1)
-        mean = Estimate.from_ratio(accepted + reached[:, 0], reached[:, 0])
+        mean = ratio_of(accepted + reached[:, 0], reached[:, 0])
         settings = settings | {
             "num_drafts": total[0].item(), "num_accepted_tokens": accepted.sum().item(),
-            "mean_acceptance_length": mean.mean, "mean_acceptance_length_stderr": mean.stderr,
+            "mean_acceptance_length": mean.mean, "mean_acceptance_length_stderr": _known(mean),
             "histogram": (exactly.sum(axis=0) / total[0]).tolist()}
     return Table(rows, settings)
+
+
+def _known(estimate: Estimate) -> float | None:
+    """Standard error, or None where a single unit leaves it unknown."""
+    return estimate.stderr if np.isfinite(estimate.stderr) else None
 
 
 def _on_chains(rule: Any, rows: tuple[Array, Array, Array]) -> np.ndarray:

@@ -143,7 +143,13 @@ def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[S
     tests = _tests(ledger)
     total = math.inf if ledger.impossible else float(mean_evidence([np.array(row["log_evidence"]) for row in tests]))
     return _report(ledger, tests, total, tv=tv, alarm=alarm, power=power, needed=needed,
-                   seconds=time.perf_counter() - start, name=type(pair).__name__)
+                   seconds=time.perf_counter() - start, name=_name(pair))
+
+
+def _name(pair: Any) -> str:
+    """Whose law the texts should have, as a title says it."""
+    target = pair[0] if isinstance(pair, tuple) else pair
+    return getattr(target, "target_name", None) or repr(target)
 
 
 def _checked(prompts: Any, texts: Any) -> tuple[list[list[int]], list[list[list[int]]]]:

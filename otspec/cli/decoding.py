@@ -103,13 +103,17 @@ def _show_run(given: Any, pair: Any, run: Any, samples: int) -> None:
     value: dict[str, Any] = {"texts": texts, "settings": run.settings}
     places = run.settings.get("finished", range(len(texts)))
     lines = [text for place, text in zip(places, texts, strict=True) if place % samples == 0] or texts[:1]
-    if len(texts) > 1 and run.predicted is not None:
+    if run.predicted is not None:
         measured, predicted, gap = run.block_efficiency, run.predicted_efficiency, run.difference
-        z = max(-LARGEST_SCORE, min(run.z_score, LARGEST_SCORE))
-        value |= {"sequences": len(texts), "z": z, "tokens_per_call": measured.mean, "stderr": measured.stderr,
-                  "predicted": predicted.mean, "difference": gap.mean, "difference_stderr": gap.stderr}
-        lines.append(f"tokens per target call: {measured}, predicted {predicted.mean:.4f} "
-                     f"(difference {gap.mean:+.4f} ± {gap.stderr:.4f}; {len(texts)} sequences, z {z:+.2f})")
+        several = len(texts) > 1  # one text has no standard error
+        z = max(-LARGEST_SCORE, min(run.z_score, LARGEST_SCORE)) if several else None
+        value |= {"sequences": len(texts), "z": z, "tokens_per_call": measured.mean,
+                  "stderr": measured.stderr if several else None, "predicted": predicted.mean, "difference": gap.mean,
+                  "difference_stderr": gap.stderr if several else None}
+        compared = "" if z is None else (f" (difference {gap.mean:+.4f} ± {gap.stderr:.4f}; {len(texts)} sequences, "
+                                         f"z {z:+.2f})")
+        lines.append(f"tokens per target call: {measured}, predicted {predicted.mean:.4f}{compared}; "
+                     f"a last round that was cut counts in full")
     read = [f"the {which} model was read {way}" for which, way in run.settings["read"].items() if way != "together"]
     show(given, value, "\n\n".join([*lines, *(["\n".join(read)] if read else [])]))
 

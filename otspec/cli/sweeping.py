@@ -92,7 +92,7 @@ def _executor(given: Any) -> Iterator[Any]:
         try:
             from distributed import Client
         except ImportError:
-            raise BadArgument("--scheduler: Dask is not installed. Fix: pip install 'otspec[cluster]'.") from None
+            raise BadArgument("--scheduler: Dask is not installed. Fix: pip install -e '.[cluster]'.") from None
         try:
             client = Client(given.scheduler, timeout="10s")
         except (OSError, TimeoutError, ValueError) as error:

@@ -75,7 +75,7 @@ class Estimate:
     ----------
     mean : float
     stderr : float
-        Standard error of the mean; 0 for an exact value.
+        Standard error of the mean; 0 for an exact value, infinite where a single sample leaves it unknown.
     n : int or None
         Number of independent samples; None for an exact value.
     dof : float or None
@@ -176,4 +176,19 @@ class Estimate:
 
     def __str__(self) -> str:
         """Mean, with the standard error and n where there is one."""
+        if math.isinf(self.stderr):
+            return f"{self.mean:.4f} (n={self.n}: no standard error)"
         return f"{self.mean:.6g}" if self.n is None else f"{self.mean:.4f} ± {self.stderr:.4f} (n={self.n})"
+
+
+def ratio_of(numerator: np.ndarray, denominator: np.ndarray) -> Estimate:
+    """`Estimate.from_ratio`; a single pair gives the ratio with an infinite, that is unknown, standard error.
+
+    Examples
+    --------
+    >>> print(ratio_of(np.array([5.0]), np.array([2.0])))
+    2.5000 (n=1: no standard error)
+    """
+    if np.size(numerator) == np.size(denominator) == 1:
+        return Estimate(float(np.ravel(numerator)[0] / np.ravel(denominator)[0]), math.inf, 1)
+    return Estimate.from_ratio(numerator, denominator)

@@ -16,7 +16,7 @@ from otspec.core.registry import Entry, Registry
 
 
 class PluginWarning(UserWarning):
-    """A package that announces rules could not be loaded; the message names it and its error."""
+    """A rule from outside could not be loaded or compared, or breaks a claim; the message names it and its error."""
 
 
 class OpenRegistry(Registry):
@@ -56,6 +56,10 @@ class OpenRegistry(Registry):
             raise BadArgument(f"name: {entry.name!r} is registered already. Fix: replace=True, or another name.")
         with self._lock:  # a copy, so that nobody who iterates in another thread is disturbed
             self._known = {**self._entries, entry.name: entry}
+
+    def from_outside(self, name: Any) -> bool:
+        """Whether an entry of this name was added, rather than being one of the package."""
+        return name in self and name not in self._own
 
     def remove(self, name: str) -> None:
         """Remove an entry that was added.

@@ -47,7 +47,7 @@ def need_gguf(file: Path) -> None:
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(f'{file}: to read GGUF files transformers needs {" and ".join(missing)}, not installed: '
-                           f'pip install "otspec[gguf]"')
+                           f'pip install -e ".[gguf]"')
 
 
 def architecture(file: Path) -> str:

@@ -8,6 +8,7 @@ their difference is far less noisy than either, and a rule that is implemented d
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.errors import BadArgument
-from otspec.core.estimate import Estimate
+from otspec.core.estimate import Estimate, ratio_of
 from otspec.core.showing import card, figure_of, public_names
 from otspec.core.table import Table
 
@@ -70,21 +71,21 @@ class DecodeRun:
 
     @property
     def block_efficiency(self) -> Estimate:
-        """Tokens per target call, with its standard error over sequences (at least two).
+        """Tokens per target call, with its standard error over sequences (of one: infinite, that is unknown).
 
         The last round of a sequence counts in full, also where ``max_new_tokens`` cut its text.
         """
-        return Estimate.from_ratio(self._kept() + self.rounds, self.rounds)
+        return ratio_of(self._kept() + self.rounds, self.rounds)
 
     @property
     def predicted_efficiency(self) -> Estimate:
         """Tokens per target call as the laws of the run predict them."""
-        return Estimate.from_ratio(self._expected() + self.rounds, self.rounds)
+        return ratio_of(self._expected() + self.rounds, self.rounds)
 
     @property
     def difference(self) -> Estimate:
         """Measured minus predicted tokens per target call, with the standard error of the paired difference."""
-        return Estimate.from_ratio(self._kept() - self._expected(), self.rounds)
+        return ratio_of(self._kept() - self._expected(), self.rounds)
 
     @property
     def z_score(self) -> float:
@@ -92,11 +93,12 @@ class DecodeRun:
 
         The quotient by the standard error has Student's t law, with one degree of freedom less than sequences. The
         score is the normal one of the same tail probability, so ``|z| > 3`` is as rare with 6 sequences as with 600.
+        NaN for a single sequence, whose standard error is unknown.
         """
         gap = self.difference
         if abs(gap.mean) <= 1e-9:  # sums of float64 acceptances, each good to 64 eps V
             return 0.0
-        return gap.score()
+        return gap.score() if math.isfinite(gap.stderr) else math.nan
 
     def to_table(self) -> Table:
         """One row per sequence: target calls, drafts kept and predicted, tokens per call."""
@@ -108,7 +110,7 @@ class DecodeRun:
         return Table(rows, {**self.settings, "seconds": round(self.seconds, 3)})
 
     def profile(self) -> Table:
-        """Acceptance by depth, with standard errors over sequences (at least two).
+        """Acceptance by depth, with standard errors over sequences (of one: None).
 
         Returns
         -------
@@ -197,15 +199,17 @@ class DecodeRun:
         """HTML for notebooks."""
         facts: dict[str, Any] = {"sequences": len(self.tokens), "tokens": sum(map(len, self.tokens)),
                                  "target calls": int(self.rounds.sum())}
-        if len(self.tokens) > 1:
-            facts["tokens per call"] = str(self.block_efficiency)
+        if self.tokens:
+            facts["tokens per call, cut rounds in full"] = str(self.block_efficiency)
             if self.predicted is not None:
-                facts |= {"predicted": str(self.predicted_efficiency), "difference in z": f"{self.z_score:+.2f}"}
+                facts["predicted"] = str(self.predicted_efficiency)
+            if self.predicted is not None and len(self.tokens) > 1:
+                facts["difference in z"] = f"{self.z_score:+.2f}"
         facts |= {name: self.settings[name] for name in ("verifier", "drafter", "temperature") if name in self.settings}
         return card("DecodeRun", {**facts, "seconds": round(self.seconds, 2)})
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the acceptance by depth (at least two sequences), with tokens per call above.
+        """Draw the acceptance by depth, with tokens per call above; errors need two sequences.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ _TOKENIZER_SETTINGS = ("merges.txt", "tokenizer_config.json", "special_tokens_ma
 def need_transformers(caller: str) -> None:
     """Raise `MissingExtra`, with the pip command, if transformers is not installed."""
     if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra(f'{caller} needs transformers, which is not installed: pip install "otspec[models]"')
+        raise MissingExtra(f'{caller} needs transformers, which is not installed: pip install -e ".[models]"')
 
 
 def locate(location: str | Path, which: str) -> str | Path:

@@ -232,5 +232,5 @@ def _safetensors() -> tuple[Any, Any]:
         from safetensors import safe_open
         from safetensors.numpy import save_file
     except ImportError as error:
-        raise MissingExtra('heads need safetensors: pip install "otspec[models]"') from error
+        raise MissingExtra('heads need safetensors: pip install -e ".[models]"') from error
     return safe_open, save_file

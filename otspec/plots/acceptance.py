@@ -42,7 +42,7 @@ def acceptance_vs_k(table: Table, ax: Axes) -> Axes:
         optimum = dict(sorted(zip(part.column("k"), part.column("optimum"), strict=True)))
         label = "optimum" if len(schemes) == 1 else f"optimum, {scheme_name(scheme)}"
         ax.plot(list(optimum), list(optimum.values()), dashes, color=OPTIMUM["color"], lw=2.4, alpha=0.35, label=label,
-                marker="_" if len(optimum) == 1 else None, markersize=18, zorder=2)
+                marker="o" if len(optimum) == 1 else None, markersize=9, mew=0, zorder=2)  # a halo
         for rule in dict.fromkeys(part.column("rule")):
             rows = [row for row in part.where(rule=rule).rows if row["acceptance"] is not None]
             if rows:

@@ -59,9 +59,9 @@ def gap_figure(table: Table) -> Any:
 def agreement_figure(table: Table) -> Any:
     """Points of every context between the bounds."""
     with context():
-        figure, (ax,) = panels(1, height=3.0)
+        figure, (ax,) = panels(1, height=3.6)
         agreement_vs_tv(table, ax)
-        ax.legend(loc="upper right", markerscale=1.8, borderaxespad=0.0)
+        legend_below(figure, [ax], columns=1, markerscale=1.8)  # points reach into every corner of the axes
         return figure
 
 

@@ -30,6 +30,8 @@ QUANTITIES = {"tokens": ("stderr", "tokens per target call"), "speedup": ("speed
 def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
     """Best of each family against the budget, two standard errors around the fastest, the limit above.
 
+    Of a single budget there are no curves: each family is a line of its own, two standard errors to each side.
+
     Parameters
     ----------
     table : Table
@@ -43,6 +45,8 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
     Axes
         The axes given.
     """
+    if len(set(table.column("budget"))) == 1:
+        return _one_budget(table, ax, quantity)
     error, label = QUANTITIES[quantity]
     families = set(table.column("family"))
     shown = [name for name in LOOKS if name in families]
@@ -74,6 +78,21 @@ def budget_curves(table: Table, ax: Axes, *, quantity: str = "tokens") -> Axes:
     return ax
 
 
+def _one_budget(table: Table, ax: Axes, quantity: str) -> Axes:
+    """Families from the slowest to the fastest, named at the axis."""
+    error, label = QUANTITIES[quantity]
+    rows = sorted((row for row in table.rows if row["family"] in LOOKS), key=lambda row: row[quantity])
+    for place, row in enumerate(rows):
+        ax.errorbar(row[quantity], place, xerr=2 * (row[error] or 0.0), ls="none", elinewidth=0.8,
+                    **LOOKS[row["family"]][1])
+    for row in table.where(family="limit").rows:
+        ax.axvline(row[quantity], color=INK, ls=":", lw=1.2, label="limit of any rule on K paths")
+    ax.set_yticks(range(len(rows)), [LOOKS[row["family"]][0] for row in rows])
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set_xlabel(f"{label}\n{rows[0]['budget']} drafted (± 2 s.e.)")
+    return ax
+
+
 def budget_figure(table: Table, title: str | None = None) -> Any:
     """Both quantities side by side, the answer above and one legend below.
 
@@ -82,7 +101,8 @@ def budget_figure(table: Table, title: str | None = None) -> Any:
     matplotlib.figure.Figure
     """
     with context():
-        figure, (left, right) = panels(2, height=3.7)
+        lone = len(set(table.column("budget"))) == 1  # its names stand at the axis and need the width
+        figure, (left, right) = panels(2, height=2.2 if lone else 3.7, columns=1 if lone else 2)
         budget_curves(table, left)
         budget_curves(table, right, quantity="speedup")
         if title:

@@ -147,7 +147,8 @@ def run(result: Any, ax: Axes) -> Axes:
     profile(result.profile(), ax)
     measured = result.block_efficiency
     predicted = "" if result.predicted is None else f", {result.predicted_efficiency.mean:.3f} predicted"
-    ax.set_title(f"{measured.mean:.3f} ± {measured.stderr:.3f} tokens per call{predicted}")
+    error = f" ± {measured.stderr:.3f}" if np.isfinite(measured.stderr) else ""
+    ax.set_title(f"{measured.mean:.3f}{error} tokens per call{predicted}")
     return ax
 
 
@@ -189,7 +190,8 @@ def recommendation(result: Any, ax: Axes) -> Axes:
     """Tokens per call against the budget, best of each family, with the limit of independent paths."""
     budget_curves(result.drawn, ax)
     ax.set_title(result.title, fontsize=7)
-    ax.legend(fontsize=LEGEND, ncols=2)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=LEGEND, ncols=2)
     return ax
 
 

@@ -48,7 +48,7 @@ SAMPLES = 256
 ROLLOUTS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PathBound:
     """Tokens per call that no rule exceeds.
 
@@ -83,6 +83,11 @@ class PathBound:
         """Bound with both errors, in one line."""
         return (f"at most {self.tokens.mean:.3f} ± {self.tokens.stderr:.3f} tokens per call ({self.kind}, "
                 f"{self.num_paths} × {self.draft_length}; Monte Carlo {self.monte_carlo:.3f})")
+
+    def __repr__(self) -> str:
+        """Bound and contexts, in one line; the numbers of every context are in ``by_context``."""
+        contexts = "recorded rows" if self.by_context is None else f"{len(self.by_context)} contexts"
+        return f"PathBound({self}, {contexts})"
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""

@@ -36,15 +36,25 @@ def report_bounds(pair: Pair, texts: Sequence[Sequence[int]], shapes: Sequence[S
                        samples=max(FEW_SAMPLES, 4 * max(paths for paths, _ in shapes)), progress=False)
 
 
+def with_limit(row: dict[str, Any]) -> dict[str, Any]:
+    """Add the ``limit`` of any stateless rule on the footing of the row, with its standard error; None without a bound.
+
+    The bound may rest on fewer contexts than the rule's efficiency, and then differs from it in level. The limit is the
+    rule's level times the ratio of both after the bound's contexts: the bound itself where those are all.
+    """
+    if row.get("room_percent") is None:
+        return row | {"limit": None, "limit_stderr": None}
+    limit, error = (row["efficiency"] * percent / 100 for percent in (100 + row["room_percent"], row["room_stderr"]))
+    return row | {"limit": limit, "limit_stderr": error}
+
+
 def best_with_bound(sequences: Table) -> dict[str, Any] | None:
     """Row of the best rule at the most and longest paths, with its ``name`` and the ``limit``; None without a bound."""
     known = [row for row in sequences.rows if row.get("room_percent") is not None]
     if not known:
         return None
     best = max(known, key=lambda row: (row["target_tokens"], row["paths"], row["efficiency"]))
-    # the rule's level times the ratio found after the bound's contexts: the bound itself where those are all
-    limit, error = (best["efficiency"] * percent / 100 for percent in (100 + best["room_percent"], best["room_stderr"]))
-    return best | {"name": NAMES.get(best["rule"], best["rule"]), "limit": limit, "limit_stderr": error}
+    return with_limit(best) | {"name": NAMES.get(best["rule"], best["rule"])}
 
 
 def room_sentence(sequences: Table) -> str:

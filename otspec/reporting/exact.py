@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from otspec.analysis.agreement import SAME_DART, agreement, agreement_bounds
-from otspec.analysis.compare import ContextAcceptance, acceptance_by_context
+from otspec.analysis.compare import ContextAcceptance, above_optimum, breaks_claim, listed_acceptance
 from otspec.analysis.monte_carlo import DraftLists
 from otspec.core.checks import seed_after
 from otspec.core.estimate import Estimate, critical
@@ -57,8 +57,8 @@ def scheme_result(trace: Trace, scheme: DraftScheme, contexts: np.ndarray, lists
     Returns
     -------
     dict
-        ``scheme``, ``k``, lists ``lower``, ``upper``, ``single`` over contexts, and ``rules``: name to ``method`` and
-        lists ``values`` and ``stderr`` (None where too large or not solved). JSON values.
+        ``scheme``, ``k``, lists ``lower``, ``upper``, ``single`` over contexts, and ``rules``: name to ``method``,
+        ``deviation`` and lists ``values`` and ``stderr`` (None where too large or not solved). JSON values.
     """
     chunks = _chunks(contexts, trace.vocab_size)
     parts = []
@@ -68,12 +68,15 @@ def scheme_result(trace: Trace, scheme: DraftScheme, contexts: np.ndarray, lists
     ends = {name: [x for part in parts for x in part[name]] for name in ("lower", "upper", "single")}
     rules = {}
     for name in parts[0]["rules"]:
+        if not all(name in part["rules"] for part in parts):
+            continue  # failed on some contexts, with a warning
         found = [part["rules"][name] for part in parts]
         methods = [method for method in METHODS if any(one.method == method for one in found)]
         whole = methods[-1] in ("exact", "sampled")
         rules[name] = {"method": methods[-1],
                        "values": np.concatenate([one.values for one in found]).tolist() if whole else None,
-                       "stderr": np.concatenate([one.stderr for one in found]).tolist() if whole else None}
+                       "stderr": np.concatenate([one.stderr for one in found]).tolist() if whole else None,
+                       "deviation": max(one.deviation for one in found)}
     return {"scheme": type(scheme).__name__, "k": scheme.num_drafts, "vocabulary": trace.vocab_size, "lists": lists,
             **ends, "rules": rules}
 
@@ -89,7 +92,9 @@ def _chunk_result(trace: Trace, scheme: DraftScheme, chunk: np.ndarray, lists: i
         if left_out := _left_out(name, scheme, draft):
             rules[name] = ContextAcceptance(name, left_out, unknown, unknown)
             continue
-        rules[name] = acceptance_by_context(name, target, draft, scheme, n=lists, seed=seed, lists=drawn)
+        found = listed_acceptance(name, target, draft, scheme, n=lists, seed=seed, lists=drawn)
+        if found is not None:
+            rules[name] = found
     return {"lower": bound.lower.tolist(), "upper": bound.upper.tolist(),
             "single": np.minimum(target, draft).sum(axis=-1).tolist(), "rules": rules}
 
@@ -116,7 +121,8 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
     limit = tolerance(result["vocabulary"])
     certificate = float((upper - lower).max())
     mean = stderr = share = violations = above = None
-    lossless = "lossless" in list_verifiers()[rule].claims
+    lossless = "lossless" in list_verifiers()[rule].claims \
+        and not breaks_claim(rule, found.get("deviation", 0.0), warn=True)
     if found["values"] is not None:
         values, errors = np.asarray(found["values"]), np.asarray(found["stderr"])
         whole = Estimate.from_groups(values, errors, result["lists"])
@@ -124,8 +130,9 @@ def _acceptance_row(result: dict[str, Any], rule: str) -> dict[str, Any]:
         room = float(upper.mean() - single.mean())
         share = (mean - float(single.mean())) / room if room > limit else None
         # the optimum bounds rules that keep the target law; one that does not may exceed it
-        violations = None if not lossless else int((values - upper > allowance(found, result["lists"]) + limit).sum())
-        above = mean - float(upper.mean()) > whole.margin(5) + limit
+        violations = None if not lossless else \
+            int(above_optimum(values, upper, allowance(found, result["lists"]) + limit).sum())
+        above = above_optimum(mean, float(upper.mean()), whole.margin(5) + limit)
     return {"scheme": result["scheme"], "k": result["k"], "rule": rule, "acceptance": mean, "stderr": stderr,
             "optimum": float(upper.mean()), "gap": None if mean is None else float(upper.mean()) - mean,
             "share": share, "method": found["method"], "lossless": lossless, "certificate": certificate,

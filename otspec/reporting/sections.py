@@ -119,7 +119,7 @@ def _toys(table: Table) -> Section:
 def _sequences(table: Table) -> Section:
     return Section("Blocks, paths and trees on the pair", pair_sentence(table), "sequences",
                    ("target_tokens", "paths", "draft_length", "rule", "efficiency", "stderr", "difference",
-                    "difference_stderr", "bound", "room_percent", "room_stderr", "method"), "rules_on_paths",
+                    "difference_stderr", "limit", "limit_stderr", "bound_contexts", "method"), "rules_on_paths",
                    lambda row: (-row["target_tokens"], -row["paths"], -(row["efficiency"] or 0.0)),
                    "most drafts first, best rule first")
 
@@ -157,7 +157,8 @@ def acceptance_sentence(table: Table) -> str:
             parts.append(f"with {k} drafts {scheme_name(scheme)} the optimum is {best['optimum']:.3f} and the best "
                          f"rule beside `optimal` is {best['rule']} with {best['acceptance']:.3f}")
     text = "; ".join(parts)
-    return f"What to see: {text or 'every rule lies under the envelope of its scheme'}; `optimal` lies on the optimum."
+    return (f"What to see: {text or 'every rule lies under the envelope of its scheme'}; `optimal` lies on the "
+            f"optimum. `dominated`: the rule is above the optimum in no context (a sampled one: within its error).")
 
 
 def gap_sentence(table: Table) -> str:

@@ -17,7 +17,7 @@ from otspec.core.table import Table
 from otspec.decode.models import Pair, load_pair
 from otspec.recording.record import load_trace
 from otspec.recording.sequence import compare_sequences
-from otspec.reporting.bounds import report_bounds, room_sentence
+from otspec.reporting.bounds import best_with_bound, report_bounds, room_sentence
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import Settings
 from otspec.verifiers import list_verifiers
@@ -176,7 +176,10 @@ def pair_sentence(sequences: Table) -> str:
             listed = ", ".join(f"{row['paths']} × {row['draft_length']} {row['rule']} {row['efficiency']:.2f} ± "
                                f"{row['stderr']:.2f}" for row in best)
             text += f"; at {tokens} drafted tokens per call, best rule by shape: {listed}"
-    return (f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification). "
+    limit = "" if best_with_bound(sequences) is None else (
+        "`limit` is what no stateless rule exceeds: the row's own tokens times the ratio of the bound to them, paired "
+        "after `bound_contexts` contexts. ")
+    return (f"{text}. `difference` is to Traversal on the same drafts (one path: to block verification). {limit}"
             f"{room_sentence(sequences)}").rstrip()
 
 

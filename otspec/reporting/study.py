@@ -22,6 +22,7 @@ from otspec.decode.identity import identity
 from otspec.decode.models import Pair
 from otspec.reporting import exact
 from otspec.reporting.advice import advice
+from otspec.reporting.bounds import with_limit
 from otspec.reporting.couplings import coupling_rows
 from otspec.reporting.decoded import (
     Models,
@@ -224,7 +225,7 @@ class Study:
 
         inputs = {"paths": settings.paths, "path_lengths": settings.path_lengths, "contexts": settings.path_contexts,
                   "pair": self.pair_identity}
-        return self._noted(Table(self._stage("sequences", inputs, compute)))
+        return self._noted(Table([with_limit(row) for row in self._stage("sequences", inputs, compute)]))
 
     def advice(self) -> Table:
         """Drafts and rule for each budget; no rows without models, or where `no_advice` says why."""

@@ -316,5 +316,5 @@ def _safetensors() -> tuple[Any, Any]:
         from safetensors import safe_open
         from safetensors.numpy import save_file
     except ImportError as error:
-        raise MissingExtra('a corpus file needs safetensors: pip install "otspec[models]"') from error
+        raise MissingExtra('a corpus file needs safetensors: pip install -e ".[models]"') from error
     return safe_open, save_file

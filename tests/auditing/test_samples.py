@@ -5,6 +5,7 @@ import pytest
 
 import otspec as ot
 from otspec.auditing.contexts import laws_along_texts
+from otspec.auditing.samples import _name
 
 RNG = np.random.default_rng(5)
 TARGET = ot.MarkovModel(RNG.dirichlet(np.ones(8), size=8))
@@ -100,3 +101,13 @@ def test_bad_arguments(given, says):
 def test_more_power_takes_more_samples():
     assert ot.samples_needed(0.05) < ot.samples_needed(0.02)
     assert ot.samples_needed(0.05, outcomes=2) < ot.samples_needed(0.05, outcomes=64)
+
+
+def test_the_title_names_the_model_that_texts_are_judged_by():
+    report = ot.audit_samples((TARGET, DRAFT), PROMPTS, emitted(TARGET.rows, count=2))
+    assert report.subject == repr(TARGET)
+
+    class Named:
+        target_name, draft_name = "folder/target", "folder/draft"
+
+    assert _name(Named()) == "folder/target"

@@ -213,3 +213,14 @@ def test_finished_texts_are_printed_whatever_ends_the_run(error, code, says, mon
     assert value["texts"] == whole[: len(value["texts"])]
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_one_text_prints_its_tokens_per_call(pair, capsys):
+    asked = ["--prompt", "def f(x):", "--samples", "1"]
+    value = decoded(capsys, *asked)
+    assert (value["sequences"], value["stderr"], value["difference_stderr"], value["z"]) == (1, None, None, None)
+    assert value["tokens_per_call"] >= 1
+    assert main(["decode", *asked, *SHORT[:4]]) == 0
+    line = capsys.readouterr().out.strip().splitlines()[-1]
+    assert line.startswith(f"tokens per target call: {value['tokens_per_call']:.4f} (n=1: no standard error), ")
+    assert line.endswith("a last round that was cut counts in full")

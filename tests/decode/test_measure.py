@@ -33,3 +33,18 @@ def test_certain_disagreement_is_infinite():
     ones = np.ones((3, 2), dtype=int)
     assert DecodeRun([[0]] * 2, ones, 0.5 * ones).z_score == np.inf
     assert DecodeRun([[0]] * 2, ones, 1.0 * ones).z_score == 0
+
+
+def test_a_single_text_gives_numbers_whose_error_is_unknown():
+    run = DecodeRun([[5, 6, 7, 8]], np.array([[1], [2]]), np.array([[0.75], [1.5]]))
+    assert (run.block_efficiency.mean, run.predicted_efficiency.mean) == (2.5, 2.125)
+    assert str(run.block_efficiency) == "2.5000 (n=1: no standard error)"
+    assert run.block_efficiency.covers(100.0)  # nothing is excluded by an unknown error
+    assert np.isnan(run.z_score)
+    assert DecodeRun([[5]], np.array([[1]]), np.array([[1.0]])).z_score == 0
+    row = run.profile().rows[0]
+    assert (row["conditional"], row["conditional_stderr"]) == (1.0, None)
+    assert "no standard error" in run._repr_html_()
+    assert "cut rounds in full" in run._repr_html_()
+    pytest.importorskip("matplotlib")
+    assert run.plot().get_title() == "2.500 tokens per call, 2.125 predicted"

@@ -13,6 +13,7 @@ from otspec import plots
 from otspec.core.errors import UnknownName
 from otspec.core.table import Table
 from otspec.couplings import list_couplings
+from otspec.plots.composed import acceptance_figure, agreement_figure
 from otspec.plots.palette import TONES
 from otspec.plots.style import OPTIMUM, rule_style
 
@@ -123,3 +124,19 @@ def test_plots_leave_pyplot_alone():
     out = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True,
                          timeout=60, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_the_legend_of_agreements_covers_no_point():
+    rows = [{"coupling": name, "tv": 0.1 * i, "agreement": 1 - 0.1 * i} for name in ("gumbel", "minhash")
+            for i in range(11)]
+    figure = agreement_figure(Table(rows))
+    figure.draw_without_rendering()
+    assert not figure.legends[0].get_window_extent().overlaps(figure.axes[0].get_window_extent())
+
+
+def test_the_mark_of_a_lone_optimum_ends_before_the_names():
+    row = {"scheme": "Hub", "k": 2, "rule": "spechub", "acceptance": 0.7, "stderr": 0.0, "optimum": 0.7}
+    figure = acceptance_figure(Table([row]))
+    optimum = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("optimum"))
+    assert optimum.get_marker() == "o"
+    assert optimum.get_markersize() / 2 < 5  # points from a line's end to its name

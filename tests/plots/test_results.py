@@ -12,6 +12,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 import otspec as ot
+from otspec.plots.planner import budget_curves, budget_figure
 from otspec.plots.results import FIGURES, WAYS, draw
 
 TARGET, DRAFT = np.array([0.30, 0.25, 0.20, 0.15, 0.10]), np.array([0.05, 0.15, 0.20, 0.25, 0.35])
@@ -129,3 +130,25 @@ def test_what_is_shown_is_escaped():
     run = ot.DecodeRun([[1], [2]], np.array([[1, 1]]), settings={"verifier": "<script>"})
     assert "<script>" not in run._repr_html_()
     assert "&lt;script&gt;" in run._repr_html_()
+
+
+def test_a_single_budget_names_its_families_at_the_axis():
+    shared = {"budget": 8, "stderr": 0.1, "speedup": 1.5, "speedup_stderr": 0.1}
+    rows = [{"family": name, "tokens": tokens, **shared} for name, tokens in (("heap", 3.0), ("chain", 2.5))]
+    limit = {"family": "limit", "tokens": 3.4, **shared, "speedup_stderr": None}
+    ax = budget_curves(ot.Table([*rows, limit]), plt.figure().subplots())
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["chain, block", "calibrated heap, Traversal"]
+    assert ax.get_legend_handles_labels()[1] == ["limit of any rule on K paths"]
+    assert "8 drafted" in ax.get_xlabel()
+    figure = budget_figure(ot.Table(rows), "the answer")
+    figure.draw_without_rendering()
+    above, below = (ax.get_tightbbox() for ax in figure.axes)
+    assert not above.overlaps(below)
+
+
+def test_one_line_says_what_a_bound_on_paths_is():
+    values = np.linspace(2.0, 3.0, 300)
+    said = repr(ot.PathBound(ot.Estimate(2.5, 0.02, 300), 0.01, values, values, "stateless", 2, 4, {}))
+    assert said == ("PathBound(at most 2.500 ± 0.020 tokens per call (stateless, 2 × 4; Monte Carlo 0.010), "
+                    "300 contexts)")
+    assert "recorded rows" in repr(ot.PathBound(ot.Estimate(2.5), 0.1, None, None, "level", 1, 4, {}))

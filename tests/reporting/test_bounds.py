@@ -9,7 +9,7 @@ pytest.importorskip("transformers")
 import otspec as ot
 from otspec.core.table import Table
 from otspec.recording import path_bound as module
-from otspec.reporting.bounds import FEW, SAMPLES, report_bounds, room_sentence
+from otspec.reporting.bounds import FEW, SAMPLES, report_bounds, room_sentence, with_limit
 from otspec.reporting.decoded import spread
 from otspec.reporting.settings import full
 
@@ -45,6 +45,14 @@ def test_other_contexts_are_computed(pair, texts):
     found = report_bounds(pair, texts[:20], [(2, 2)], 0.7)[2, 2]
     assert len(found.by_context) == FEW
     assert found.settings["temperature"] == 0.7
+
+
+def test_the_limit_stands_on_the_footing_of_the_row():
+    row = {"efficiency": 2.97, "bound": 2.96, "room_percent": 20.0, "room_stderr": 1.0}
+    limited = with_limit(row)
+    assert limited["limit"] == pytest.approx(3.564)
+    assert limited["limit_stderr"] == pytest.approx(0.0297)
+    assert with_limit(row | {"room_percent": None})["limit"] is None
 
 
 def test_sentence_names_the_best_rule_and_the_bound():

@@ -74,7 +74,7 @@ def decode_sweep(pair: Any, prompts: Iterable[Any], grid: Any, *, out: str | os.
 
     Examples
     --------
-    Two workers on this machine (``pip install "otspec[cluster]"``)::
+    Two workers on this machine (``pip install -e ".[cluster]"``)::
 
         from dask.distributed import Client
         with Client(n_workers=2, threads_per_worker=1) as client:
