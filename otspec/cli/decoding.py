@@ -127,7 +127,8 @@ def _list(given: Any) -> None:
         return field.name if field.default is MISSING else f"{field.name}={field.default}".lower()
 
     drafters = [{"name": name, "parameters": ",".join(map(shown, fields(entry.factory))),  # type: ignore[arg-type]
-                 "summary": entry.summary} for name, entry in list_drafters().items()]
+                 "from_python_only": ",".join(getattr(entry.factory, "measured", ())), "summary": entry.summary}
+                for name, entry in list_drafters().items()]
     tables = {"verifiers": list_verifiers().to_table(), "couplings": list_couplings().to_table(),
               "drafters": Table(drafters)}
     show(given, {what: table.rows for what, table in tables.items()},

@@ -131,7 +131,9 @@ def read_drafter(text: str) -> Any:
                 params[key] = (params[key],)
         return drafter(name, **params)
     except OtspecError as error:
-        raise BadArgument(f"--drafter {text}: {error}") from None
+        untyped = getattr(DRAFTERS[name].factory, "measured", {}) if name in DRAFTERS else {}
+        aside = f" From Python only: {', '.join(untyped)} cannot be typed on a command line." if untyped else ""
+        raise BadArgument(f"--drafter {text}: {error}{aside}") from None
 
 
 def _drafter_value(key: str, value: str) -> Any:

@@ -65,6 +65,13 @@ def test_bad_drafters_end_in_one_line(text, says, capsys):
     assert "Fix: " in message
 
 
+@pytest.mark.parametrize("text", ["calibrated_heap:nodes=4", "budget_split", "calibrated_heap:nodes=4,calibration=3"])
+def test_drafters_with_measured_parameters_say_where_those_come_from(text, capsys):
+    message = refused(capsys, "--prompt", "x", "--drafter", text)
+    assert "calibration" in message
+    assert "From Python only" in message
+
+
 @pytest.mark.parametrize(("drafter", "verifier"), [
     ("tree:widths=2x1", "winner_block"), ("heap:nodes=3", None), ("rerank:nodes=4", "traversal"),
     ("lookup:draft_length=2", None), ("paths:scheme=2,draft_length=2", "recursive")])
@@ -150,6 +157,7 @@ def test_a_list_of_what_may_be_asked_for(capsys):
     assert [row["name"] for row in value["verifiers"]] == list(ot.list_verifiers())
     assert [row["name"] for row in value["drafters"]] == list(ot.list_drafters())
     assert {row["name"]: row["parameters"] for row in value["drafters"]}["heap"] == "nodes=8,max_depth=none"
+    assert {row["name"] for row in value["drafters"] if row["from_python_only"]} == {"calibrated_heap", "budget_split"}
     assert main(["decode", "--list"]) == 0
     assert "leaves first, child by child" in capsys.readouterr().out
 
