@@ -103,7 +103,8 @@ def named_pair(given: Any, name: str | None = None) -> Any:
     if given.target is None and given.draft is None:
         return load_pair(name, device=given.device) if name else None
     if given.target is None or given.draft is None:
-        raise BadArgument("--target and --draft belong together. Fix: give both.")
+        neither = ", or neither: a trace needs no models" if getattr(given, "trace", None) else ""
+        raise BadArgument(f"--target and --draft belong together. Fix: give both{neither}.")
     draft = given.draft[0] if isinstance(given.draft, list) and len(given.draft) == 1 else given.draft
     return load_pair(target=given.target, draft=draft, device=given.device)
 

@@ -95,7 +95,8 @@ class Pair:
         if self.tokenizer is None:
             raise BadArgument(
                 f"{method}: the pair {self.target_name!r} / {self.draft_name!r} has no tokenizer; put the tokenizer's "
-                "files into the target's folder, or work with token ids"
+                "files into the target's folder, or give prompts as lists of token ids (on the command line: --prompts "
+                "ids.json, such as [[5, 17], [5, 3]])"
             )
         return self.tokenizer
 
@@ -155,13 +156,13 @@ def load_pair(
     pocket = name is not None
     target_at, draft_at = _locations(name, target, draft)
     need_transformers("load_pair")
+    drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
+    made = [str(at) for at in drafts if is_derived(at)]
+    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if not is_derived(at))]
     place = resolve_device(device)
     number = _torch_dtype(dtype, place, pocket)
     if pocket:
         check_hashes(POCKET)
-    drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
-    made = [str(at) for at in drafts if is_derived(at)]
-    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if not is_derived(at))]
     loaded = iter([(load_model(source, number, place), load_tokenizer(source)) for source in sources])
     model, tokenizer = next(loaded)
     models = [(derive(model, at), tokenizer) if is_derived(at) else next(loaded) for at in drafts]
