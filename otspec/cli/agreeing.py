@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.cli.shared import FAILED, command, show
+from otspec.cli.shared import FAILED, command, show, terminal_width
 from otspec.cli.values import add_law_options, count, read_laws, read_names, scale, seed
 from otspec.core.files import check_place
 
@@ -29,6 +29,7 @@ def add_agree(commands: Any) -> None:
 
 def _agree(given: Any) -> int:
     from otspec.analysis.coupling_table import compare_couplings
+    from otspec.core.table import narrowed
 
     if given.out:
         check_place("--out", given.out, endings=[".csv"])
@@ -41,7 +42,8 @@ def _agree(given: Any) -> int:
         table.to_csv(given.out)
     outside = sum(table.column("outside"))
     note = f"\n{outside} contexts outside their bounds" if outside else ""
-    show(given, table.rows, f"{table}{note}")
+    with narrowed(terminal_width()):
+        show(given, table.rows, f"{table}{note}")
     return FAILED if outside else 0
 
 

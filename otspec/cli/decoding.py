@@ -28,7 +28,8 @@ def add_decode(commands: Any) -> None:
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     add_models_options(parser, several=True)
     parser.add_argument("--prompt", help="text to continue")
-    parser.add_argument("--prompts", metavar="FILE", help="instead: one prompt per line, or a .json list of texts or of lists of token ids")
+    parser.add_argument("--prompts", metavar="FILE",
+                        help="instead: one prompt per line, or a .json list of texts or of lists of token ids")
     parser.add_argument("--verifier", help="a token, block or tree rule, or a coupling, see --list (default: block; "
                                            "traversal for drafters of trees, laminar for several)")
     parser.add_argument("--scheme", help=f"{SCHEMES} (default: with-replacement)")

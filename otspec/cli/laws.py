@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from otspec.cli.shared import FAILED, command, show
+from otspec.cli.shared import FAILED, command, show, terminal_width
 from otspec.cli.values import SCHEMES, add_law_options, count, read_laws, read_names, read_scheme, scale, seed
 from otspec.core.files import check_place
 
@@ -85,6 +85,7 @@ def add_compare(commands: Any) -> None:
 def _compare_sequences(given: Any) -> int:
     """Compare rules on the drafts of a pair after the contexts of a trace, or on small models; ``-k`` paths."""
     from otspec.core.errors import BadArgument
+    from otspec.core.table import narrowed
     from otspec.reporting.sequences import compare_drafts
 
     if given.target or given.draft:
@@ -92,10 +93,14 @@ def _compare_sequences(given: Any) -> int:
     _refuse({"--scheme": given.scheme, "--lists": given.lists, "--normalize": given.normalize or None,
              "--logits": given.logits or None}, "has no effect with --sequence. Fix: leave it out")
     rules = "all" if given.rules == "all" else read_names("--rules", given.rules)
-    table, text, ok = compare_drafts(given.pair or "pocket", given.trace, rules=rules, num_paths=given.k,
-                                     contexts=given.contexts or 64,
-                                     temperature=1.0 if given.temperature is None else given.temperature,
-                                     seed=given.seed, time_limit=given.time_limit, progress=not given.quiet)
+    if given.pair == "toys":
+        _refuse({"--contexts": given.contexts, "--temperature": given.temperature, "--time-limit": given.time_limit},
+                "has no effect on small models. Fix: leave it out")
+    with narrowed(terminal_width()):
+        table, text, ok = compare_drafts(given.pair or "pocket", given.trace, rules=rules, num_paths=given.k,
+                                         contexts=given.contexts or 64,
+                                         temperature=1.0 if given.temperature is None else given.temperature,
+                                         seed=given.seed, time_limit=given.time_limit, progress=not given.quiet)
     if given.out:
         table.to_csv(given.out)
     show(given, table.rows, text)
@@ -140,6 +145,7 @@ def _compare(given: Any) -> int:
     if given.sequence or given.pair == "toys":
         return _compare_sequences(given)
     from otspec.analysis.compare import compare
+    from otspec.core.table import narrowed
     from otspec.reporting.exact import tolerance
     from otspec.verifiers import list_verifiers
 
@@ -150,7 +156,8 @@ def _compare(given: Any) -> int:
     table = compare(target, draft, scheme, names, n=max(2, given.lists or 64), seed=given.seed)
     if given.out:
         table.to_csv(given.out)
-    show(given, table.rows, str(table))
+    with narrowed(terminal_width()):
+        show(given, table.rows, str(table))
     limit = tolerance(target.shape[-1])
     bad = [row for row in table.rows if row["certificate"] > limit
            or (row["method"] == "exact" and row["gap"] < -limit)]

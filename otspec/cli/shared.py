@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -71,6 +72,11 @@ def show(given: Any, value: Any, text: str) -> None:
             print(text, flush=True)
     except BrokenPipeError:  # the reader of a pipe has seen enough; the exit code still tells
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def terminal_width() -> int | None:
+    """Letters of a line of the terminal that stdout is; None where it is none, as in a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def finite(value: Any) -> Any:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from otspec.cli.decoding import usual_verifier
-from otspec.cli.shared import add_models_options, command, show
+from otspec.cli.shared import add_models_options, command, show, terminal_width
 from otspec.cli.values import count, read_drafter, read_names, read_prompts, seed
 from otspec.core.files import check_place
 
@@ -39,7 +39,7 @@ def add_sweep(commands: Any) -> None:
 
 
 def _sweep(given: Any) -> None:
-    from otspec.core.table import Table
+    from otspec.core.table import Table, narrowed
     from otspec.decode.sweep import decode_sweep
     from otspec.decode.sweep.plan import check_settings, settings_of
 
@@ -60,7 +60,8 @@ def _sweep(given: Any) -> None:
     path = f"{given.out}/table.csv"
     table.to_csv(path)
     shown = Table([{name: row[name] for name in row if name in SHOWN} for row in table.rows])
-    show(given, {"out": given.out, "rows": table.rows}, f"{shown}\n\n{found} in {path}")
+    with narrowed(terminal_width()):
+        show(given, {"out": given.out, "rows": table.rows}, f"{shown}\n\n{found} in {path}")
 
 
 def _methods(given: Any) -> list[dict[str, Any]]:

@@ -77,7 +77,8 @@ def check_place(argument: str, path: str | os.PathLike[str], *, endings: Sequenc
         with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell: of the superuser, of a full disk
             pass
     except OSError as error:
-        raise BadFile(f"{argument}: {path} cannot be written ({error.strerror or error}). Fix: another place.") from None
+        raise BadFile(f"{argument}: {path} cannot be written ({error.strerror or error}). "
+                      f"Fix: another place.") from None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

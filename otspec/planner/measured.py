@@ -71,7 +71,7 @@ def measure_costs(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
     sizes = [check_positive("batch_sizes", size) for size in batch_sizes]
     repeats = check_positive("repeats", repeats)
     rows = []
-    with progress_bar(len(sizes), "batch sizes", progress) as bar:
+    with progress_bar(len(sizes), "batch sizes", progress, title="time both models") as bar:
         for size in sizes:
             draft_ms, target_ms = _times(pair, [texts[i % len(texts)] for i in range(size)], drafts, repeats)
             rows += [{"batch_size": size, "drafts": count, "target_ms": taken, "draft_ms": draft_ms}

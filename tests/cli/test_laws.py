@@ -7,6 +7,7 @@ import pytest
 
 import otspec as ot
 from otspec.cli import main
+from otspec.cli.shared import terminal_width
 
 LAWS = ("bound", "--target", "0.5,0.5", "--draft", "1,0", "-k", "1")
 
@@ -117,3 +118,28 @@ def test_a_temperature_changes_the_laws_of_a_trace(capsys):
 def test_what_is_no_law_is_told_in_the_words_of_the_command_line(arguments, says, capsys):
     assert main(["bound", *arguments]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_tables_fit_the_terminal_and_are_whole_in_a_pipe(monkeypatch, capsys):
+    assert main([*COMPARE]) == 0
+    whole = capsys.readouterr().out
+    assert max(map(len, whole.splitlines())) > 80
+    monkeypatch.setattr("otspec.cli.laws.terminal_width", lambda: 60)
+    assert main([*COMPARE]) == 0
+    folded, *lines = capsys.readouterr().out.splitlines()
+    assert folded.startswith("in all rows: scheme WithReplacement, k 2")
+    assert max(map(len, lines[:-1])) <= 60
+    assert lines[0].startswith("rule")
+
+
+def test_only_a_terminal_has_a_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert terminal_width() is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert terminal_width() == 60
+
+
+def test_small_models_refuse_what_they_do_not_read(capsys):
+    assert main(["compare", "--pair", "toys", "--temperature", "0.6"]) == 2
+    assert "--temperature: it has no effect on small models" in capsys.readouterr().err

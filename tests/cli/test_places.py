@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-import otspec as ot  # noqa: E402
-from otspec.cli import main  # noqa: E402
-from otspec.core.errors import BadFile  # noqa: E402
-from otspec.core.files import check_place  # noqa: E402
-from otspec.core.table import Table  # noqa: E402
+import otspec as ot
+from otspec.cli import main
+from otspec.core.errors import BadFile
+from otspec.core.files import check_place
+from otspec.core.table import Table
 
 LAWS = ("--target", "0.5,0.5", "--draft", "0.3,0.7")
 NOWHERE = "/proc/nowhere"  # of a file system that nobody, not even the superuser, makes files in
