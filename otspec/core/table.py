@@ -156,13 +156,13 @@ class Table:
         if max(map(len, lines)) <= width:
             return lines
         same = [name for name in self.columns if len(self) > 1 and len({str(row[name]) for row in self.rows}) == 1]
-        kept = [name for name in self.columns if name not in same]
+        kept = [name for name in self.columns if name not in same] or self.columns[:1]
         told = [f"{name} {_show(self.rows[0][name], 4)}" for name in same if self.rows[0][name] is not None]
         left: list[str] = []
-        while len(kept) > 1:
+        while True:
             part = Table([{name: row[name] for name in kept} for row in self.rows])
             lines = part._aligned(part.rows)
-            if max(map(len, lines)) <= width:
+            if max(map(len, lines)) <= width or len(kept) == 1:
                 break
             left.insert(0, kept.pop())
         return [*([f"in all rows: {', '.join(told)}"] if told else []), *lines,
