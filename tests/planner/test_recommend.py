@@ -19,7 +19,6 @@ from otspec.core.errors import BadArgument  # noqa: E402
 from otspec.core.progress import progress_bar  # noqa: E402
 from otspec.decode.drafters import Paths  # noqa: E402
 from otspec.decode.method import method  # noqa: E402
-from otspec.planner import rounds, tables  # noqa: E402
 from otspec.planner.candidates import FAMILIES, Candidate, candidates  # noqa: E402
 from otspec.planner.contexts import split  # noqa: E402
 from otspec.planner.costs import Costs  # noqa: E402
@@ -287,8 +286,8 @@ def test_every_bar_says_what_is_done(pair, monkeypatch):
         seen.append(title)
         return progress_bar(total, unit, False)
 
-    for module in (rounds, tables):
-        monkeypatch.setattr(module, "progress_bar", bar)
+    for module in ("rounds", "tables"):
+        monkeypatch.setattr(f"otspec.planner.{module}.progress_bar", bar)
     ot.recommend(pair, 2, draft_cost=0.1, prompts=TEXTS, curve=False)
     assert None not in seen
     assert len(set(seen)) >= 3
