@@ -162,6 +162,8 @@ def load_pair(
     pocket = name is not None
     target_at, draft_at = _locations(name, target, draft)
     need_transformers("load_pair")
+    if pocket:
+        check_hashes(POCKET)
     drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
     made = [str(at) for at in drafts if is_derived(at)]
     asked = [("target", target_at), *(("draft", at) for at in drafts if not is_derived(at))]
@@ -169,8 +171,6 @@ def load_pair(
     _check_tokenizer(target_at, tokenizer)
     place = resolve_device(str(target_at.device) if is_live(target_at) and device == "auto" else device)
     number = _torch_dtype(dtype, place, pocket)
-    if pocket:
-        check_hashes(POCKET)
     if dtype != "auto" and (live := next((which for which, at in asked if is_live(at)), None)):
         raise BadArgument(f"dtype: {dtype!r}, but the {live} is in memory and keeps its precision. Fix: leave it out.")
     loaded = iter([(check_live(which, source, place), None) if is_live(source) else
