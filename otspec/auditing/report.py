@@ -157,8 +157,11 @@ class AuditReport:
         lines += [f"{name:<15}{value}" for name, value in self._facts()]
         if self.counterexample is not None:
             lines += ["counterexample", *(f"  {line}" for line in str(self.counterexample).splitlines())]
-        if len(self.cases):
-            lines += ["", str(self.cases.where()) if len(self.cases) < 30 else repr(self.cases)]
+        judged = Table([row for row in self.cases.rows if row.get("n") != 0])  # None: by enumeration
+        if len(judged):
+            lines += ["", str(judged) if len(judged) < 30 else repr(judged)]
+        if left := len(self.cases) - len(judged):
+            lines.append(f"{left} of {len(self.cases)} instances were not asked")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from otspec.cli.shared import FAILED, command, show
-from otspec.cli.values import count, read_law, scale, seed
+from otspec.cli.shared import FAILED, command, show, terminal_width
+from otspec.cli.values import add_law_options, count, read_laws, read_names, scale, seed
+from otspec.core.files import check_place
 
 
 def add_agree(commands: Any) -> None:
     """Add ``otspec agree``."""
     parser = command(commands, "agree", _agree, "agreement of couplings, with and without communication",
                      "agree --target 0.5,0.3,0.2 --draft 0.2,0.3,0.5 --coupling gumbel")
-    parser.add_argument("--target", metavar="LAW", help="masses such as 0.5,0.3,0.2, or a .npy or .csv file")
-    parser.add_argument("--draft", metavar="LAW", help="likewise")
-    parser.add_argument("--normalize", action="store_true", help="divide both by their sums first")
+    add_law_options(parser)
+    parser.add_argument("--temperature", type=float, help="of the laws of a trace, or of --logits (default: 1)")
     parser.add_argument("--trace", metavar="PATH", help="recorded laws instead of --target and --draft, or 'pocket'")
     parser.add_argument("--contexts", type=count, default=32, help="contexts of the trace, evenly spaced")
     parser.add_argument("--coupling", default="all", metavar="NAMES",
@@ -29,9 +29,12 @@ def add_agree(commands: Any) -> None:
 
 def _agree(given: Any) -> int:
     from otspec.analysis.coupling_table import compare_couplings
+    from otspec.core.table import narrowed
 
+    if given.out:
+        check_place("--out", given.out, endings=[".csv"])
     target, draft = _laws(given)
-    names = "all" if given.coupling == "all" else given.coupling.split(",")
+    names = "all" if given.coupling == "all" else read_names("--coupling", given.coupling)
     k = min(4, target.shape[-1]) if given.k is None else given.k
     table = compare_couplings(target, draft, names, num_drafts=k, epsilon=given.epsilon, n=given.samples,
                               seed=given.seed)
@@ -39,7 +42,8 @@ def _agree(given: Any) -> int:
         table.to_csv(given.out)
     outside = sum(table.column("outside"))
     note = f"\n{outside} contexts outside their bounds" if outside else ""
-    show(given, table.rows, f"{table}{note}")
+    with narrowed(terminal_width()):
+        show(given, table.rows, f"{table}{note}")
     return FAILED if outside else 0
 
 
@@ -48,11 +52,11 @@ def _laws(given: Any) -> tuple[Any, Any]:
     from otspec.core.errors import BadArgument
 
     if given.trace is None:
-        return tuple(read_law(f"--{name}", getattr(given, name), given.normalize) for name in ("target", "draft"))
+        return read_laws(given)
     if given.target or given.draft:
         raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")
     from otspec.recording.record import load_trace
     from otspec.reporting.exact import evenly
 
-    trace = load_trace(given.trace)
+    trace = load_trace(given.trace, temperature=1.0 if given.temperature is None else given.temperature)
     return trace.laws(evenly(len(trace), given.contexts))

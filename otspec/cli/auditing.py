@@ -9,6 +9,7 @@ from typing import Any
 
 from otspec.cli.shared import FAILED, command, show
 from otspec.cli.values import SCHEMES, count, read_scheme, scale, seed
+from otspec.core.files import check_place
 
 FIGURES = (".pdf", ".png", ".svg")
 ADAPTERS = ("none", "hugging_face", "rejection_sampler", "tree_sampler", "json_lines")
@@ -42,7 +43,10 @@ def add_audit(commands: Any) -> None:
 def _audit(given: Any) -> int:
     from otspec.auditing.run import audit
 
-    _check_figure(given.figure)
+    if given.report:
+        check_place("--report", given.report)
+    if given.figure:
+        check_place("--figure", given.figure, endings=FIGURES)
     scheme = None if given.k is None and given.scheme == "with-replacement" else read_scheme(given.scheme, given.k)
     coins = int(given.coins) if given.coins.isdecimal() else given.coins
     with contextlib.redirect_stdout(sys.stderr):  # what the function prints is no result
@@ -51,21 +55,12 @@ def _audit(given: Any) -> int:
                        library=given.library or "numpy", dtype=given.dtype or "float64", coins=coins,
                        batch_size=given.batch_size, tv=given.tv, alarm=given.alarm, seconds=given.seconds,
                        large=not given.no_large, seed=given.seed, progress=not given.quiet)
-    show(given, report.to_dict(), str(report))  # before the files, which may not be writable
+    show(given, report.to_dict(), str(report))  # before the files: whatever becomes of them, it is told
     if given.report:
         report.to_json(given.report)
     if given.figure:
         report.figure(given.figure)
     return 0 if report.passed else FAILED
-
-
-def _check_figure(path: str | None) -> None:
-    """Refuse a name that nothing can be drawn to, before the work."""
-    from otspec.core.errors import BadArgument
-
-    if path is not None and Path(path).suffix not in FIGURES:
-        raise BadArgument(f"--figure: {path!r} does not say how to draw. Fix: a name that ends in "
-                          f"{', '.join(FIGURES)}.")
 
 
 def _subject(given: Any) -> tuple[Any, str | None]:

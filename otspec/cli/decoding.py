@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.cli.shared import add_models_options, add_warp_options, command, named_pair, show
-from otspec.cli.values import SCHEMES, count, read_drafter, read_prompts, read_scheme, read_stop_tokens, seed
+from otspec.cli.values import (
+    SCHEMES,
+    check_stop_words,
+    count,
+    read_drafter,
+    read_prompts,
+    read_scheme,
+    read_stop_tokens,
+    seed,
+)
 
 LARGEST_SCORE = 1e9  # stands for infinity, which JSON has not
 
@@ -14,12 +23,13 @@ def add_decode(commands: Any) -> None:
     """Add ``otspec decode``."""
     parser = command(commands, "decode", _decode, "continue prompts by speculative decoding",
                      "decode --pair pocket --prompt 'def main():' --verifier traversal --drafter tree:widths=3x2x1",
-                     "Texts that were finished are printed.")
+                     "No text was finished.")
     parser.add_argument("--list", action="store_true", help="list verifiers, couplings and drafters instead")
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     add_models_options(parser, several=True)
     parser.add_argument("--prompt", help="text to continue")
-    parser.add_argument("--prompts", metavar="FILE", help="instead: one prompt per line, or a JSON list")
+    parser.add_argument("--prompts", metavar="FILE",
+                        help="instead: one prompt per line, or a .json list of texts or of lists of token ids")
     parser.add_argument("--verifier", help="a token, block or tree rule, or a coupling, see --list (default: block; "
                                            "traversal for drafters of trees, laminar for several)")
     parser.add_argument("--scheme", help=f"{SCHEMES} (default: with-replacement)")
@@ -47,6 +57,7 @@ def _decode(given: Any) -> None:
     prompts, samples = _prompts(given)
     method = _method(given)
     verifier = given.verifier or usual_verifier(method.get("drafter"))
+    _check(given, verifier, method)
     pair = named_pair(given, given.pair)
     settings = {"temperature": given.temperature, "top_k": given.top_k, "top_p": given.top_p, "seed": given.seed,
                 "max_new_tokens": given.max_new_tokens, "stop_token": read_stop_tokens(given.stop_token, pair),
@@ -57,9 +68,22 @@ def _decode(given: Any) -> None:
     except BaseException as error:
         kept = getattr(error, "run", None)
         if kept is not None and kept.tokens:
-            _show_run(given, pair, kept, samples)
+            _show_run(given, pair, kept, prompts, samples)
+            given.resume = "Texts that were finished are printed."
         raise
-    return _show_run(given, pair, run, samples)
+    return _show_run(given, pair, run, prompts, samples)
+
+
+def _check(given: Any, verifier: str, drafted: dict[str, Any]) -> None:
+    """Refuse what can be refused before any model is loaded."""
+    from otspec.core.checks import check_positive
+    from otspec.decode.arguments import check_warp
+    from otspec.decode.method import method
+
+    check_positive("--max-new-tokens", given.max_new_tokens)
+    check_warp(given.temperature, given.top_k, given.top_p)
+    check_stop_words(given.stop_token)
+    method(verifier, drafted.get("scheme", 1), drafted.get("draft_length", 4), drafted.get("drafter"))
 
 
 def usual_verifier(drafter: Any) -> str:
@@ -70,7 +94,7 @@ def usual_verifier(drafter: Any) -> str:
     return "block" if one_path else "traversal"
 
 
-def _prompts(given: Any) -> tuple[list[str], int]:
+def _prompts(given: Any) -> tuple[list[Any], int]:
     """Prompts, and how many texts of each."""
     from otspec.core.errors import BadArgument
 
@@ -97,12 +121,17 @@ def _method(given: Any) -> dict[str, Any]:
     return {"drafter": read_drafter(given.drafter)}
 
 
-def _show_run(given: Any, pair: Any, run: Any, samples: int) -> None:
+def _show_run(given: Any, pair: Any, run: Any, prompts: list[Any], samples: int) -> None:
     """Print the first text of every prompt, the measurement, and how the models were read where that is slower."""
-    texts = [pair.decode(tokens) for tokens in run.tokens]
-    value: dict[str, Any] = {"texts": texts, "settings": run.settings}
+    texts = [" ".join(map(str, tokens)) if pair.tokenizer is None else pair.decode(tokens) for tokens in run.tokens]
+    value: dict[str, Any] = {"texts": texts, "tokens": [list(map(int, tokens)) for tokens in run.tokens],
+                             "settings": run.settings}
     places = run.settings.get("finished", range(len(texts)))
-    lines = [text for place, text in zip(places, texts, strict=True) if place % samples == 0] or texts[:1]
+    first = [(place, text) for place, text in zip(places, texts, strict=True) if place % samples == 0] or \
+        [(places[0], texts[0])]
+    lines = [f"{_heading(prompts, place // samples)}{text}" for place, text in first]
+    if len(first) < len(texts):
+        lines.append(f"shown: {len(first)} of {len(texts)} texts, the first of each prompt; --json prints all")
     if run.predicted is not None:
         measured, predicted, gap = run.block_efficiency, run.predicted_efficiency, run.difference
         several = len(texts) > 1  # one text has no standard error
@@ -118,6 +147,14 @@ def _show_run(given: Any, pair: Any, run: Any, samples: int) -> None:
     show(given, value, "\n\n".join([*lines, *(["\n".join(read)] if read else [])]))
 
 
+def _heading(prompts: list[Any], number: int) -> str:
+    """Line above the text of one of several prompts: its number, and how it ends."""
+    if len(prompts) == 1:
+        return ""
+    shown = repr(prompts[number])
+    return f"[{number + 1}/{len(prompts)}] {shown if len(shown) <= 60 else f'...{shown[-57:]}'}\n"
+
+
 def _list(given: Any) -> None:
     """Print what ``--verifier`` and ``--drafter`` may be."""
     from dataclasses import MISSING, fields
@@ -131,7 +168,8 @@ def _list(given: Any) -> None:
         return field.name if field.default is MISSING else f"{field.name}={field.default}".lower()
 
     drafters = [{"name": name, "parameters": ",".join(map(shown, fields(entry.factory))),  # type: ignore[arg-type]
-                 "summary": entry.summary} for name, entry in list_drafters().items()]
+                 "from_python_only": ",".join(getattr(entry.factory, "measured", ())), "summary": entry.summary}
+                for name, entry in list_drafters().items()]
     tables = {"verifiers": list_verifiers().to_table(), "couplings": list_couplings().to_table(),
               "drafters": Table(drafters)}
     show(given, {what: table.rows for what, table in tables.items()},

@@ -7,6 +7,7 @@ from typing import Any
 from otspec.cli.shared import add_models_options, command, named_pair, show
 from otspec.cli.values import count, read_prompts, seed
 
+POCKET_BLOCKS = 8  # tokens of the longest blocks that `--trace pocket` records: 34 MB of laws for each token
 
 def add_recommend(commands: Any) -> None:
     """Add ``otspec recommend``."""
@@ -14,9 +15,11 @@ def add_recommend(commands: Any) -> None:
                      "recommend --pair pocket --budget 16 --measure-costs")
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     add_models_options(parser)
-    parser.add_argument("--trace", metavar="PATH", help="instead of models: recorded laws with rows along blocks")
-    parser.add_argument("--prompts", metavar="FILE", help="contexts, one per line or a JSON list, at least 48 "
-                                                          "(default: those of the pocket trace)")
+    parser.add_argument("--trace", metavar="PATH",
+                        help="instead of models: recorded laws with rows along blocks, or 'pocket'")
+    parser.add_argument("--prompts", metavar="FILE",
+                        help="contexts, one per line, or a .json list of texts or of lists of token ids; at least 48 "
+                             "(default: those of the pocket trace)")
     parser.add_argument("--budget", type=int, required=True, metavar="N", help="most drafted tokens per target call")
     parser.add_argument("--draft-cost", type=float, metavar="C",
                         help="one draft step, in target calls (default: the ratio of the models' parameters)")
@@ -32,15 +35,11 @@ def add_recommend(commands: Any) -> None:
 
 def _recommend(given: Any) -> None:
     _check(given)
-    from otspec.core.errors import BadArgument
-    from otspec.core.trace import Trace
     from otspec.planner.recommend import recommend
 
     prompts = None if given.prompts is None else read_prompts(given.prompts)
     if given.trace is not None:
-        source: Any = Trace.load(given.trace)
-        if given.draft_cost is None:
-            raise BadArgument("--draft-cost: a trace does not say what a draft step costs. Fix: --draft-cost 0.1, say.")
+        source: Any = _trace(given)
     else:
         source = named_pair(given, given.pair)
     costs, notes = _costs(given, source, prompts)
@@ -54,22 +53,34 @@ def _recommend(given: Any) -> None:
     show(given, value, "\n".join(text))
 
 
+def _trace(given: Any) -> Any:
+    """Recorded laws; blocks of the pocket pair are recorded where they are not there yet."""
+    from otspec.recording.record import load_trace
+
+    if given.trace != "pocket":
+        return load_trace(given.trace)
+    return load_trace("pocket", draft_length=min(given.budget, POCKET_BLOCKS), temperature=given.temperature,
+                      progress=not given.quiet)
+
+
 def _check(given: Any) -> None:
     """Refuse what cannot be answered before any model is loaded."""
-    from pathlib import Path
-
-    from otspec.core.checks import check_positive
+    from otspec.core.checks import check_positive, check_temperature
     from otspec.core.errors import BadArgument
+    from otspec.core.files import check_place
+    from otspec.planner.costs import Costs
 
+    check_temperature(given.temperature)
     check_positive("--budget", given.budget)
     if given.measure_costs and (given.draft_cost is not None or given.verify_cost is not None):
         raise BadArgument("--measure-costs: given beside costs. Fix: leave --draft-cost and --verify-cost out.")
     if given.trace is not None and (given.target or given.draft or given.prompts or given.measure_costs):
         raise BadArgument("--trace: given beside models, prompts or --measure-costs. Fix: leave them out.")
-    out = Path(given.out)
-    if given.out != "none" and (out.suffix not in (".png", ".pdf", ".svg") or not out.absolute().parent.is_dir()):
-        raise BadArgument(f"--out: {given.out!r} is no figure in a folder that there is. Fix: plan.png, plan.pdf, "
-                          f"plan.svg, or none.")
+    if given.trace is not None and given.draft_cost is None:
+        raise BadArgument("--draft-cost: a trace does not say what a draft step costs. Fix: --draft-cost 0.1, say.")
+    Costs(1.0 if given.draft_cost is None else given.draft_cost, read_curve(given.verify_cost), given.batch_size)
+    if given.out != "none":
+        check_place("--out", given.out, endings=(".png", ".pdf", ".svg"))
 
 
 def _costs(given: Any, pair: Any, prompts: Any) -> tuple[dict[str, Any], list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from otspec.cli.shared import add_models_options, command, named_pair, show
 from otspec.cli.values import read_prompts, seed
+from otspec.core.files import check_place
 
 
 def add_report(commands: Any) -> None:
@@ -15,9 +16,11 @@ def add_report(commands: Any) -> None:
                      "report --target ./large --draft ./small --out my-report",
                      "Finished stages are kept: run the same command again.")
     parser.description = f"S{text[1:]}. Without --trace and models: on the pair that comes with otspec."
-    parser.add_argument("--trace", metavar="PATH", help="recorded laws (default: the bundled pocket trace)")
+    parser.add_argument("--trace", metavar="PATH", help="recorded laws, or 'pocket' (default)")
     add_models_options(parser)
-    parser.add_argument("--prompts", metavar="FILE", help="contexts to record from --target and --draft")
+    parser.add_argument("--prompts", metavar="FILE",
+                        help="contexts to record from --target and --draft: one per line, or a .json list of texts or "
+                             "of lists of token ids")
     parser.add_argument("--out", default="otspec-report", metavar="DIR", help="output folder")
     parser.add_argument("--quick", action="store_true", help="fewer contexts, schemes and runs")
     parser.add_argument("--force", action="store_true", help="write into a folder that holds other files; they stay")
@@ -28,6 +31,7 @@ def _report(given: Any) -> int:
     from otspec.reporting.folder import ReportFolder
 
     _check_places(given)
+    check_place("--out", given.out, folder=True)
     ReportFolder(given.out, force=given.force)  # refused before any model is loaded
     from otspec.report import build_report
 
@@ -87,6 +91,7 @@ def _figures(given: Any) -> None:
     if unknown:
         raise UnknownName(f"NAME: there is no figure {unknown[0]!r}.{did_you_mean(unknown[0], PICTURES)} "
                           f"Fix: one of {', '.join(PICTURES)}.")
+    check_place("--out", given.out, folder=True)
     study = Study(load_trace(given.trace), (settings.quick if given.quick else settings.full)(given.seed))
     if study.no_models and "predicted_vs_measured" in given.names:
         raise BadArgument(f"NAME: predicted_vs_measured needs models, but {study.no_models}. Fix: leave it out.")

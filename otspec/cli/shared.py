@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -73,6 +74,11 @@ def show(given: Any, value: Any, text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def terminal_width() -> int | None:
+    """Letters of a line of the terminal that stdout is; None where it is none, as in a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def finite(value: Any) -> Any:
     """Value as JSON can hold it: numbers that are not finite become null."""
     if isinstance(value, dict):
@@ -103,7 +109,8 @@ def named_pair(given: Any, name: str | None = None) -> Any:
     if given.target is None and given.draft is None:
         return load_pair(name, device=given.device) if name else None
     if given.target is None or given.draft is None:
-        raise BadArgument("--target and --draft belong together. Fix: give both.")
+        neither = ", or neither: a trace needs no models" if getattr(given, "trace", None) else ""
+        raise BadArgument(f"--target and --draft belong together. Fix: give both{neither}.")
     draft = given.draft[0] if isinstance(given.draft, list) and len(given.draft) == 1 else given.draft
     return load_pair(target=given.target, draft=draft, device=given.device)
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from otspec.cli.decoding import usual_verifier
-from otspec.cli.shared import add_models_options, command, show
-from otspec.cli.values import count, read_drafter, read_prompts, seed
+from otspec.cli.shared import add_models_options, command, show, terminal_width
+from otspec.cli.values import count, read_drafter, read_names, read_prompts, seed
+from otspec.core.files import check_place
 
 SHOWN = ("setting", "verifier", "scheme", "draft_length", "drafter", "temperature", "tokens_per_call", "stderr",
          "predicted", "z_score", "tokens_per_second")
@@ -21,7 +22,8 @@ def add_sweep(commands: Any) -> None:
                      "--out sweep", "Finished shards are kept: run the same command again.")
     parser.add_argument("--pair", default="pocket", help="pocket or pocket-small (default: pocket)")
     add_models_options(parser, several=True)
-    parser.add_argument("--prompts", metavar="FILE", required=True, help="one prompt per line, or a JSON list")
+    parser.add_argument("--prompts", metavar="FILE", required=True,
+                        help="one prompt per line, or a .json list of texts or of lists of token ids")
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results, new or of the same sweep")
     parser.add_argument("--verifier", metavar="NAMES", help="several with commas between them")
     parser.add_argument("-k", metavar="NUMBERS", help="paths, such as 1,2,4 (default: 1)")
@@ -37,31 +39,36 @@ def add_sweep(commands: Any) -> None:
 
 
 def _sweep(given: Any) -> None:
-    from otspec.core.table import Table
+    from otspec.core.table import Table, narrowed
     from otspec.decode.sweep import decode_sweep
+    from otspec.decode.sweep.plan import check_settings, settings_of
 
+    grid = [settings | {"temperature": _numbers("--temperature", given.temperature, float),
+                        "max_new_tokens": given.max_new_tokens, "seed": given.seed} for settings in _methods(given)]
+    prompts = read_prompts(given.prompts)
+    check_place("--out", given.out, folder=True)
+    check_settings(settings_of(grid))  # before any model is loaded
     pair: Any = given.pair
     if given.target is not None or given.draft is not None:
         from otspec.cli.shared import named_pair
 
         pair = named_pair(given)
-    grid = [settings | {"temperature": _numbers("--temperature", given.temperature, float),
-                        "max_new_tokens": given.max_new_tokens, "seed": given.seed} for settings in _methods(given)]
     with _executor(given) as executor:
-        found = decode_sweep(pair, read_prompts(given.prompts), grid, out=given.out, executor=executor,
+        found = decode_sweep(pair, prompts, grid, out=given.out, executor=executor,
                              shard_size=given.shard_size, threads=given.threads or 1, progress=not given.quiet)
     table = found.to_table()
     path = f"{given.out}/table.csv"
     table.to_csv(path)
     shown = Table([{name: row[name] for name in row if name in SHOWN} for row in table.rows])
-    show(given, {"out": given.out, "rows": table.rows}, f"{shown}\n\n{found} in {path}")
+    with narrowed(terminal_width()):
+        show(given, {"out": given.out, "rows": table.rows}, f"{shown}\n\n{found} in {path}")
 
 
 def _methods(given: Any) -> list[dict[str, Any]]:
     """Drafts and rules, as parts of a grid."""
     from otspec.core.errors import BadArgument
 
-    verifiers = given.verifier.split(",") if given.verifier else None
+    verifiers = None if given.verifier is None else read_names("--verifier", given.verifier)
     if given.drafter is None:
         return [{"verifier": verifiers or ["block"], "scheme": _numbers("-k", given.k or "1", int),
                  "draft_length": _numbers("--draft-length", given.draft_length or "4", int)}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,32 @@ def scale(text: str) -> float:
     return number
 
 
-def read_prompts(path: str) -> list[str]:
-    """Prompts of a file: the strings of a ``.json`` list, or one per line of text."""
+def read_prompts(path: str) -> list[Any]:
+    """Prompts of a file: the strings or the lists of token ids of a ``.json`` list, or one per line of text."""
     from otspec.core.errors import BadFile
 
+    fix = "Fix: one prompt per line, or a .json list of strings, or of lists of token ids."
     try:
         text = Path(path).read_text(encoding="utf-8")
         found = json.loads(text) if path.endswith(".json") else [line for line in text.splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise BadFile(f"--prompts: {path} cannot be read ({error}). "
-                      f"Fix: one prompt per line, or a JSON list.") from None
-    if not isinstance(found, list) or not found or not all(isinstance(one, str) and one for one in found):
-        raise BadFile(f"--prompts: {path} holds no prompts. Fix: one prompt per line, or a JSON list of strings.")
+        raise BadFile(f"--prompts: {path} cannot be read ({error}). {fix}") from None
+    if not isinstance(found, list) or not found:
+        raise BadFile(f"--prompts: {path} holds no prompts. {fix}")
+    for number, one in enumerate(found):
+        if not one or not (isinstance(one, str) or (isinstance(one, list) and all(type(id) is int for id in one))):
+            raise BadFile(f"--prompts: {path} holds no prompts: entry {number} is {json.dumps(one)[:60]}. {fix}")
     return found
+
+
+def read_names(option: str, text: str) -> list[str]:
+    """Names with commas between them; blanks around them do not count."""
+    from otspec.core.errors import BadArgument
+
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise BadArgument(f"{option}: {text!r} holds an empty name. Fix: names with single commas between them.")
+    return names
 
 
 def read_scheme(name: str, k: int | None) -> Any:
@@ -60,6 +74,9 @@ def read_scheme(name: str, k: int | None) -> Any:
     kind, _, top = name.partition(":")
     if kind == "hybrid" and top.isdecimal():
         return Hybrid(int(top), drafts)
+    if kind == "hybrid":
+        raise BadArgument(f"--scheme: {name!r} does not say how many of the most likely tokens are drafted. "
+                          f"Fix: hybrid:1, say, of -k 2.")
     if name == "hub":
         if drafts != 2:
             raise BadArgument(f"-k: {k} drafts, but SpecHub has two. Fix: -k 2, or another scheme.")
@@ -67,21 +84,59 @@ def read_scheme(name: str, k: int | None) -> Any:
     kinds: dict[str, Any] = {"with-replacement": WithReplacement, "without-replacement": WithoutReplacement,
                              "greedy": Greedy}
     if name not in kinds:
-        raise UnknownName(f"--scheme: {name!r} is unknown.{did_you_mean(kind, (*kinds, 'hub', 'hybrid'))} "
+        raise UnknownName(f"--scheme: {name!r} is unknown.{did_you_mean(kind, (*kinds, 'hub', 'hybrid:1'))} "
                           f"Fix: {SCHEMES}.")
     return kinds[name](drafts)
 
 
-def read_law(option: str, text: str | None, normalised: bool) -> Any:
-    """Laws of one option: masses separated by commas, or a file with one law per row."""
+def add_law_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that give two laws."""
+    parser.add_argument("--target", metavar="LAW", help="masses such as 0.5,0.3,0.2, or a .npy or .csv file")
+    parser.add_argument("--draft", metavar="LAW", help="likewise")
+    parser.add_argument("--normalize", action="store_true", help="divide both by their sums first")
+    parser.add_argument("--logits", action="store_true",
+                        help="--target and --draft hold logits: their softmax is taken, at --temperature")
+
+
+def read_laws(given: Any) -> tuple[Any, Any]:
+    """Laws of ``--target`` and ``--draft``: masses, or logits at a temperature."""
+    from otspec.core.errors import BadArgument
+
+    if given.normalize and given.logits:
+        raise BadArgument("--normalize: given beside --logits, whose softmax sums to one. Fix: leave it out.")
+    if given.temperature is not None and not given.logits:
+        raise BadArgument("--temperature: laws are taken as they are. Fix: --logits where --target and --draft hold "
+                          "logits, or leave it out.")
+    target, draft = (_law(f"--{name}", _numbers(f"--{name}", getattr(given, name)), given)
+                     for name in ("target", "draft"))
+    return target, draft
+
+
+def _law(option: str, numbers: Any, given: Any) -> Any:
+    """Law of numbers, refused in the words of the command line where they define none."""
+    from otspec.core.checks import as_law
+    from otspec.core.errors import NotALaw
+    from otspec.core.laws import law_from_logits, normalize
+
+    name = option.lstrip("-")
+    try:
+        if given.logits:
+            return law_from_logits(numbers, temperature=1.0 if given.temperature is None else given.temperature)
+        return normalize(numbers) if given.normalize else as_law(name, numbers)
+    except NotALaw as error:
+        text = re.sub("^(weights|logits|target|draft)", option, str(error))
+        text = text.replace(f"otspec.normalize({name})", "--normalize")
+        raise NotALaw(re.sub(r"otspec\.law_from_logits\(\w+\)", "--logits", text)) from None
+
+
+def _numbers(option: str, text: str | None) -> Any:
+    """Numbers of one option: separated by commas, or a file with one law per row."""
     import warnings
     from zipfile import BadZipFile
 
     import numpy as np
 
-    from otspec.core.checks import as_law
     from otspec.core.errors import BadArgument, BadFile
-    from otspec.core.laws import normalize
 
     if text is None:
         raise BadArgument(f"{option}: missing. Fix: give masses such as 0.5,0.3,0.2, or a .npy or .csv file.")
@@ -102,8 +157,7 @@ def read_law(option: str, text: str | None, normalised: bool) -> Any:
                       f".npy or .csv file.") from None
     if law.size == 0:
         raise BadFile(f"{option}: {text[:60]!r} holds no law (shape {law.shape}). Fix: one law per row, at least one.")
-    law = law.astype(np.float64) if law.dtype.kind in "iuf" else law
-    return normalize(law) if normalised else as_law(option.lstrip("-"), law)
+    return law.astype(np.float64) if law.dtype.kind in "iuf" else law
 
 
 def read_drafter(text: str) -> Any:
@@ -131,7 +185,9 @@ def read_drafter(text: str) -> Any:
                 params[key] = (params[key],)
         return drafter(name, **params)
     except OtspecError as error:
-        raise BadArgument(f"--drafter {text}: {error}") from None
+        untyped = getattr(DRAFTERS[name].factory, "measured", {}) if name in DRAFTERS else {}
+        aside = f" From Python only: {', '.join(untyped)} cannot be typed on a command line." if untyped else ""
+        raise BadArgument(f"--drafter {text}: {error}{aside}") from None
 
 
 def _drafter_value(key: str, value: str) -> Any:
@@ -147,18 +203,30 @@ def _drafter_value(key: str, value: str) -> Any:
     return int(value) if len(numbers) == 1 else tuple(map(int, numbers))
 
 
-def read_stop_tokens(asked: list[str] | None, pair: Any) -> Any:
-    """Argument ``stop_token`` of ``generate``: all ids that were given, and the target's own where ``model`` is."""
-    from otspec.core.errors import BadArgument
-    from otspec.decode.stopping import stop_tokens
+def check_stop_words(asked: list[str] | None) -> list[str]:
+    """Values of ``--stop-token``, checked as far as they can be without a model.
 
-    if not asked or asked == ["model"]:
-        return "model"
-    if asked == ["none"]:
-        return None
+    Raises
+    ------
+    BadArgument
+    """
+    from otspec.core.errors import BadArgument
+
+    if not asked or asked == ["none"]:
+        return asked or ["model"]
     wrong = [one for one in asked if one != "model" and not (one.isascii() and one.isdecimal())]
     if wrong:
         why = "stands beside others" if wrong[0] == "none" else "is no token id"
         raise BadArgument(f"--stop-token: {wrong[0]!r} {why}. Fix: a token id, model, or none alone.")
+    return asked
+
+
+def read_stop_tokens(asked: list[str] | None, pair: Any) -> Any:
+    """Argument ``stop_token`` of ``generate``: all ids that were given, and the target's own where ``model`` is."""
+    from otspec.decode.stopping import stop_tokens
+
+    asked = check_stop_words(asked)
+    if asked in (["model"], ["none"]):
+        return "model" if asked == ["model"] else None
     own = stop_tokens(pair, "model") if "model" in asked else frozenset()
     return sorted(own | {int(one) for one in asked if one != "model"})

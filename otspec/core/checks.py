@@ -18,6 +18,7 @@ from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
 
 Array = Any
 SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+FAR_FROM_ONE = 0.5  # sums that rounding or a forgotten token would not give
 
 
 def dtype_name(array: Array) -> str:
@@ -48,7 +49,7 @@ def as_law(name: str, law: Array, *, sums_to_one: bool = True) -> Array:
     if dtype_name(law) not in SUM_TOLERANCE:
         raise NotALaw(
             f"{name}: dtype {dtype_name(law)} is refused, because half-precision residuals change the target law. "
-            f"Fix: cast to float32 or float64 and normalise there."
+            f"Fix: cast to float32 or float64 and normalise there; of logits, otspec.law_from_logits({name})."
         )
     if law.ndim == 0 or law.shape[-1] == 0:
         raise NotALaw(f"{name}: shape {tuple(law.shape)} has no vocabulary axis. Fix: pass [*batch V] with V >= 1.")
@@ -118,8 +119,16 @@ def _check_values(xp: Any, name: str, law: Array) -> None:
     where = first_index(~((law >= 0) & (law < xp.inf)))
     raise NotALaw(
         f"{name}{list(where)} = {float(law[where])}: masses must be finite and >= 0. "
-        f"Fix: repair that entry (a softmax of finite logits gives none like it)."
+        f"Fix: repair that entry (a softmax of finite logits gives none like it).{_of_logits(xp, name, law)}"
     )
+
+
+def _of_logits(xp: Any, name: str, values: Array) -> str:
+    """Sentence on values that look like logits: some are negative, or their sums are far from one."""
+    some = xp.where(xp.isfinite(values), values, xp.zeros_like(values))  # of values without NaN and infinities
+    far = xp.abs(xp.sum(some, axis=-1, dtype=xp.float64) - 1.0) > FAR_FROM_ONE
+    looks = bool(xp.any(values < 0)) or bool(xp.any(far))
+    return f" If these are logits: otspec.law_from_logits({name})." if looks else ""
 
 
 def _check_sums(xp: Any, name: str, law: Array) -> None:
@@ -131,7 +140,7 @@ def _check_sums(xp: Any, name: str, law: Array) -> None:
     where = first_index(bad)
     raise NotALaw(
         f"{name}{list(where) if where else ''} sums to {float(mass[where]):.9g}, not to 1 (tolerance {tolerance:g}). "
-        f"Fix: otspec.normalize({name})."
+        f"Fix: otspec.normalize({name}).{_of_logits(xp, name, law)}"
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     BadFile
-        A device, a pipe or a folder stands there, which a file would replace.
+        A device, a pipe or a folder stands there, which a file would replace; nothing can be written there.
     """
     final = Path(path)
-    if final.exists() and not final.is_file():
-        raise BadFile(f"{path}: stands for no file that could be written. Fix: give the name of a new or old file.")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
+    try:
+        if final.exists() and not final.is_file():
+            raise BadFile(f"{path}: stands for no file that could be written. Fix: give the name of a new or old file.")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
+    except OSError as error:  # it names the temporary file, which nobody has asked for
+        raise BadFile(f"{path}: cannot be written ({error.strerror or error}). Fix: another place.") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -36,6 +39,46 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_place(argument: str, path: str | os.PathLike[str], *, endings: Sequence[str] = (),
+                folder: bool = False) -> None:
+    """Refuse a place that a result could not be written to, before the work whose result it is.
+
+    A file must be asked for in a folder that there is; an output folder is made, with those above it.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for the messages.
+    path : path
+    endings : sequence of str
+        Of file names that say how to write; any, where there are none.
+    folder : bool
+        Whether a folder is to be written, not a file.
+
+    Raises
+    ------
+    BadFile
+    """
+    place = Path(path)
+    if endings and place.suffix not in endings:
+        raise BadFile(f"{argument}: {str(path)!r} does not say how to write. Fix: a name that ends in "
+                      f"{', '.join(endings)}.")
+    try:
+        if place.exists() and place.is_dir() != folder:
+            raise BadFile(f"{argument}: {path} is {'no' if folder else 'a'} folder. Fix: the name of a new "
+                          f"{'folder' if folder else 'file'}.")
+        above = place.absolute() if place.is_dir() else place.absolute().parent
+        while folder and not above.exists():
+            above = above.parent
+        if not above.is_dir():
+            raise BadFile(f"{argument}: {path}: there is no folder {above}. Fix: make it, or another place.")
+        with tempfile.TemporaryFile(dir=above):  # permissions alone do not tell: of the superuser, of a full disk
+            pass
+    except OSError as error:
+        raise BadFile(f"{argument}: {path} cannot be written ({error.strerror or error}). "
+                      f"Fix: another place.") from None
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

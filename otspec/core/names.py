@@ -20,6 +20,6 @@ def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     def plain(text: str) -> str:
         return "".join(letter for letter in text.lower() if letter.isalnum())
 
-    names = {plain(one): one for one in known if isinstance(one, str)}
+    names = {plain(one): one for one in known if isinstance(one, str) and one != name}  # it was not meant as written
     near = difflib.get_close_matches(plain(name), names, n=1) if isinstance(name, str) else []
     return f" Did you mean {names[near[0]]!r}?" if near else ""

@@ -26,7 +26,7 @@ class _NoBar:
         """What is being done."""
 
 
-def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
+def progress_bar(total: int, unit: str, shown: bool, done: int = 0, *, title: str | None = None) -> Any:
     """Context manager with ``update(n)``.
 
     Silent unless ``shown``, where stderr is no terminal, and where tqdm is not installed.
@@ -38,6 +38,8 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
     unit : str
         What is counted, in the plural.
     shown : bool
+    title : str, optional
+        What is being done, before the bar.
 
     Examples
     --------
@@ -49,4 +51,4 @@ def progress_bar(total: int, unit: str, shown: bool, done: int = 0) -> Any:
     except ImportError:  # it comes with the models, and nothing depends on it
         return _NoBar()
     # None: tqdm shows the bar on a terminal only
-    return tqdm(total=total, unit=unit, disable=None if shown else True, initial=done)
+    return tqdm(total=total, unit=unit, disable=None if shown else True, initial=done, desc=title)

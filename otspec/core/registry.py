@@ -78,16 +78,26 @@ class Entry:
         return self.factory(as_scheme(1 if scheme is None else scheme), **params)
 
     def check_parameters(self, params: Mapping[str, Any], *, given: int = 0) -> None:
-        """Refuse parameters that the factory does not have; its first ``given`` ones are not the caller's to set.
+        """Refuse parameters that the factory does not have, and the lack of those that it cannot do without.
+
+        Its first ``given`` ones are not the caller's to set. What a parameter is that nobody types, and where it comes
+        from, a factory says in a mapping ``measured``.
 
         Raises
         ------
         BadArgument
         """
-        known = list(inspect.signature(self.factory).parameters)[given:]
+        wanted = list(inspect.signature(self.factory).parameters.values())[given:]
+        known = [one.name for one in wanted]
         if unknown := sorted(set(params) - set(known)):
             raise BadArgument(f"{', '.join(unknown)}: no parameter of {self.name!r}.{did_you_mean(unknown[0], known)} "
                               f"Fix: it takes {', '.join(known) or 'none'}.")
+        missing = [one.name for one in wanted if one.default is one.empty and one.name not in params
+                   and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        if missing:
+            how = [f"{name}= {text}" for name, text in getattr(self.factory, "measured", {}).items() if name in missing]
+            raise BadArgument(f"{', '.join(missing)}: missing, {self.name!r} cannot do without. "
+                              f"Fix: {'; '.join(how) or f'give {missing[0]}=...'}.")
 
 
 class Registry(Mapping[str, Entry]):

@@ -6,6 +6,9 @@ import csv
 import itertools
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -17,6 +20,17 @@ from otspec.core.showing import figure_of, public_names
 
 SHOWN_ROWS = 40  # of a longer table, half of them from each end
 NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)  # of a CSV cell
+_WIDTH: ContextVar[int | None] = ContextVar("width", default=None)
+
+
+@contextmanager
+def narrowed(width: int | None) -> Iterator[None]:
+    """Inside, ``str`` of a table has lines of at most ``width`` letters where that is possible; None: any length."""
+    before = _WIDTH.set(width)
+    try:
+        yield
+    finally:
+        _WIDTH.reset(before)
 
 
 @dataclass(frozen=True)
@@ -156,7 +170,26 @@ class Table:
 
     def __str__(self) -> str:
         """Plain text with aligned columns, every row."""
-        return "\n".join(self._aligned(self.rows))
+        width = _WIDTH.get()
+        return "\n".join(self._aligned(self.rows) if width is None else self._narrow(width))
+
+    def _narrow(self, width: int) -> list[str]:
+        """Lines of at most ``width``: columns of one value are told once, then those to the right are left out."""
+        lines = self._aligned(self.rows)
+        if max(map(len, lines)) <= width:
+            return lines
+        same = [name for name in self.columns if len(self) > 1 and len({str(row[name]) for row in self.rows}) == 1]
+        kept = [name for name in self.columns if name not in same] or self.columns[:1]
+        told = [f"{name} {_show(self.rows[0][name], 4)}" for name in same if self.rows[0][name] is not None]
+        left: list[str] = []
+        while True:
+            part = Table([{name: row[name] for name in kept} for row in self.rows])
+            lines = part._aligned(part.rows)
+            if max(map(len, lines)) <= width or len(kept) == 1:
+                break
+            left.insert(0, kept.pop())
+        return [*([f"in all rows: {', '.join(told)}"] if told else []), *lines,
+                *([f"more columns with --out or --json: {', '.join(left)}"] if left else [])]
 
     def __repr__(self) -> str:
         """Plain text with aligned columns; a long table shows its first and its last rows."""

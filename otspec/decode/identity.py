@@ -33,7 +33,7 @@ def identity(pair: Any) -> dict[str, Any]:
     models = (pair.target, pair.draft)
     return {"fingerprint": pair.fingerprint, "configuration": configuration(pair),
             "dtype": _both(*(str(model.dtype).rsplit(".", 1)[-1] for model in models)),
-            "attention": _both(*(_attention(model) for model in models)), "weights": _sample(*models)}
+            "attention": _both(*(_attention(model) for model in models)), "weights": sample(*models)}
 
 
 def configuration(pair: Any) -> str:
@@ -41,8 +41,13 @@ def configuration(pair: Any) -> str:
 
     Settings that a class has by default are left out, so a newer library that knows more of them changes nothing.
     """
-    described = [[type(model).__name__, canonical(model.config.to_diff_dict())] for model in (pair.target, pair.draft)]
-    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(described(pair.target, pair.draft).encode()).hexdigest()
+
+
+def described(*models: Any) -> str:
+    """Class and configuration of models as JSON, without what says nothing about the laws."""
+    found = [[type(model).__name__, canonical(model.config.to_diff_dict())] for model in models]
+    return json.dumps(found, sort_keys=True, default=str)
 
 
 def canonical(config: Any) -> Any:
@@ -60,7 +65,8 @@ def _both(target: str, draft: str) -> str:
     return target if target == draft else f"{target} / {draft}"
 
 
-def _sample(*models: Any) -> str:
+def sample(*models: Any) -> str:
+    """SHA-256 over a sample of the weights of models in memory."""
     import torch
 
     state = hashlib.sha256()

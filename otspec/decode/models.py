@@ -11,7 +11,6 @@ torch and transformers are imported inside the functions, so importing this modu
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from otspec.core.names import did_you_mean
 from otspec.decode.arguments import as_token_ids
 from otspec.decode.derived import derive, is_derived
 from otspec.decode.hashes import check_hashes
+from otspec.decode.live import check_live, is_live, live_fingerprint, live_name
 from otspec.decode.weights import fingerprint, load_model, load_tokenizer, locate, need_transformers
 
 POCKET = Path(__file__).resolve().parents[1] / "data" / "pocket"
@@ -95,7 +95,8 @@ class Pair:
         if self.tokenizer is None:
             raise BadArgument(
                 f"{method}: the pair {self.target_name!r} / {self.draft_name!r} has no tokenizer; put the tokenizer's "
-                "files into the target's folder, or work with token ids"
+                "files into the target's folder, or give prompts as lists of token ids (on the command line: --prompts "
+                "ids.json, such as [[5, 17], [5, 3]])"
             )
         return self.tokenizer
 
@@ -103,8 +104,9 @@ class Pair:
 def load_pair(
     name: str | None = None,
     *,
-    target: str | Path | None = None,
-    draft: str | Path | Sequence[str | Path] | None = None,
+    target: Any = None,
+    draft: Any = None,
+    tokenizer: Any = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> Pair:
@@ -114,15 +116,19 @@ def load_pair(
     ----------
     name : {"pocket", "pocket-small"}, optional
         A pair that ships with otspec: one target, with its draft or with a much weaker one.
-    target, draft : str or Path, optional (draft: also several)
+    target, draft : str, Path or transformers.PreTrainedModel, optional (draft: also several)
         Instead of `name`: two folders in the Hugging Face layout, hub ids (``"owner/model"``), GGUF files or folders
         with one, or names that ``otspec models fetch`` knows. The tokenizer lies in the folder, in the one above, or in
         the GGUF file. A draft ``"skip:8-20"`` is the target without those layers (numbers or ranges, ends included,
         the first layer being 0), its weights shared; ``"quantised:4"`` is the target with its matrices rounded to 4
         bits in groups of 32 (a draft for study: no faster than the target). A list of drafts makes a pair for drafters
-        that read several models; the first is its ``draft``, the rest its ``others``.
+        that read several models; the first is its ``draft``, the rest its ``others``. A model in memory is used as it
+        is, in evaluation mode, on its device and in its precision.
+    tokenizer : object, optional
+        Of a target in memory, which has none; without one, prompts are lists of token ids.
     device : str
-        ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:<index>"``.
+        ``"auto"`` (that of a target in memory; else CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"`` or
+        ``"cuda:<index>"``.
     dtype : {"auto", "float32", "float64", "bfloat16", "float16"}
         ``"auto"``: float32 on CPU, for the pocket models and for GGUF files; on CUDA what the model's configuration
         says. The two half precisions are refused on CPU.
@@ -140,7 +146,8 @@ def load_pair(
     ShapeMismatch
         Two models with different vocabularies.
     BadArgument
-        A device that is not there, an unknown dtype, half precision on CPU, `name` together with `target`.
+        A device that is not there, an unknown dtype, half precision on CPU, `name` together with `target`; a model in
+        memory that is in training mode, on another device or is to have another precision.
     UnknownName
         A `name` that is no pocket pair.
     MissingExtra
@@ -155,23 +162,30 @@ def load_pair(
     pocket = name is not None
     target_at, draft_at = _locations(name, target, draft)
     need_transformers("load_pair")
-    place = resolve_device(device)
-    number = _torch_dtype(dtype, place, pocket)
     if pocket:
         check_hashes(POCKET)
     drafts = list(draft_at) if isinstance(draft_at, (list, tuple)) else [draft_at]
     made = [str(at) for at in drafts if is_derived(at)]
-    sources = [locate(target_at, "target"), *(locate(at, "draft") for at in drafts if not is_derived(at))]
-    loaded = iter([(load_model(source, number, place), load_tokenizer(source)) for source in sources])
-    model, tokenizer = next(loaded)
+    asked = [("target", target_at), *(("draft", at) for at in drafts if not is_derived(at))]
+    sources = [at if is_live(at) else locate(at, which) for which, at in asked]
+    _check_tokenizer(target_at, tokenizer)
+    place = resolve_device(str(target_at.device) if is_live(target_at) and device == "auto" else device)
+    number = _torch_dtype(dtype, place, pocket)
+    if dtype != "auto" and (live := next((which for which, at in asked if is_live(at)), None)):
+        raise BadArgument(f"dtype: {dtype!r}, but the {live} is in memory and keeps its precision. Fix: leave it out.")
+    loaded = iter([(check_live(which, source, place), None) if is_live(source) else
+                   (load_model(source, number, place), load_tokenizer(source))
+                   for (which, _), source in zip(asked, sources, strict=True)])
+    model, own = next(loaded)
+    tokenizer = own if tokenizer is None else tokenizer
     models = [(derive(model, at), tokenizer) if is_derived(at) else next(loaded) for at in drafts]
     names = [tokens for _, tokens in ((model, tokenizer), *models) if tokens is not None]
     return Pair(
         target=model,
         draft=models[0][0],
         tokenizer=names[0] if names else None,
-        target_name=f"{name}/target" if pocket else str(target),
-        draft_name=f"{name}/draft" if pocket else ", ".join(map(str, drafts)),
+        target_name=f"{name}/target" if pocket else _called(target),
+        draft_name=f"{name}/draft" if pocket else ", ".join(map(_called, drafts)),
         vocab_size=min(common_vocab_size(_width(model), _width(one), tokenizer, tokens) for one, tokens in models),
         device=place,
         fingerprint=_fingerprint(sources, " ".join(made)),
@@ -252,7 +266,24 @@ def resolve_device(device: str) -> str:
     return f"cuda:{index}"
 
 
-def _fingerprint(sources: list[str | Path], made: str) -> str:
+def _called(at: Any) -> str:
+    return live_name(at) if is_live(at) else str(at)
+
+
+def _check_tokenizer(target: Any, tokenizer: Any) -> None:
+    if tokenizer is None:
+        return
+    if not is_live(target):
+        raise BadArgument("tokenizer: given beside a folder, whose own is read. Fix: leave it out.")
+    if not all(hasattr(tokenizer, name) for name in ("encode", "decode", "get_vocab")):
+        raise BadArgument(f"tokenizer: {type(tokenizer).__name__} cuts no texts. Fix: AutoTokenizer.from_pretrained"
+                          f"(...), or leave it out and give prompts as token ids.")
+
+
+def _fingerprint(sources: list[Any], made: str) -> str:
+    if live := [one for one in sources if is_live(one)]:
+        rest = [one for one in sources if not is_live(one)]
+        return hashlib.sha256(f"{live_fingerprint(*live)} {fingerprint(*rest)} {made}".encode()).hexdigest()
     if made:
         return hashlib.sha256(f"{fingerprint(*sources)} {made}".encode()).hexdigest()
     if all(Path(source).resolve().parent == POCKET for source in sources):
@@ -261,12 +292,17 @@ def _fingerprint(sources: list[str | Path], made: str) -> str:
     return fingerprint(*sources)
 
 
-def _locations(name: Any, target: Any, draft: Any) -> tuple[str | Path, str | Path]:
+def _locations(name: Any, target: Any, draft: Any) -> tuple[Any, Any]:
     if name is None:
         if target is None or draft is None:
             raise BadArgument("load_pair: give a name ('pocket', 'pocket-small') or both target= and draft=")
         if isinstance(draft, (list, tuple)) and not draft:
             raise BadArgument("draft: an empty list. Fix: name at least one draft model.")
+        drafts = draft if isinstance(draft, (list, tuple)) else [draft]
+        for which, at in (("target", target), *(("draft", one) for one in drafts)):
+            if not isinstance(at, (str, Path)) and not is_live(at):
+                raise BadArgument(f"{which}: {type(at).__name__} is no model. Fix: a folder, a hub id, or a model of "
+                                  f"transformers in memory.")
         return target, draft
     if target is not None or draft is not None:
         raise BadArgument(f"load_pair: name {name!r} already fixes both models; leave out target= and draft=")

@@ -10,11 +10,13 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
 from otspec.core.errors import BadFile, MissingExtra
 from otspec.core.files import sha256
+from otspec.core.names import did_you_mean
 from otspec.decode.fetching.catalogue import CATALOGUE
 from otspec.decode.fetching.shelf import fetched
 from otspec.decode.gguf import gguf_in, is_gguf, load_gguf, place_of
@@ -64,6 +66,8 @@ def locate(location: str | Path, which: str) -> str | Path:
         return fetched(location, which)
     local = folder.exists() or (len(folder.parts) > 1 and Path(folder.parts[0]).is_dir())
     if isinstance(location, str) and _HUB_ID.fullmatch(location) and not local:
+        if "/" not in location and (near := did_you_mean(location, CATALOGUE)):  # no need to ask the hub
+            raise BadFile(f"{which}: there is no folder ./{location}, and no model is called so.{near}")
         return location
     raise BadFile(f"{which}: there is no folder {folder}; expected {expected}, or a hub id such as 'owner/model'")
 
@@ -103,6 +107,10 @@ def load_model(source: str | Path, dtype: Any, device: str) -> Any:
                 output_loading_info=True,
             )
     except Exception as error:  # transformers, safetensors and the hub raise a dozen unrelated classes here
+        if isinstance(source, str) and isinstance(error, OSError):  # the hub's own text is a page long
+            raise BadFile(f"{source}: there is no such folder here, and the hub did not give a model of that name "
+                          f"({type(error).__name__}). Fix: the path of a folder, or check the name and the network."
+                          ) from error
         raise BadFile(
             f"{source}: could not be loaded as a causal language model ({type(error).__name__}: {error}); expected "
             "config.json and safetensors weights of an architecture that transformers knows"
@@ -200,11 +208,15 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub = getLogger("huggingface_hub")
+    told = hub.level
+    hub.setLevel(ERROR)  # every try is told otherwise, and there are many
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub.setLevel(told)
         if bars:
             logging.enable_progress_bar()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from otspec.decode.drafters import DRAFTERS
 from otspec.decode.drafters import drafter as make_drafter
 from otspec.decode.drafters.base import Drafter
@@ -160,10 +162,23 @@ def _splits(name: str, budget: int, tables: Tables, costs: Costs) -> Iterator[Ca
     if not _worth_its_steps(budget, tables, costs):
         return
     table = tables["traversal"]
-    made = make_drafter("budget_split", nodes=budget, rates=tuple(map(tuple, table.rates.round(DIGITS).tolist())),
+    made = make_drafter("budget_split", nodes=budget, rates=tuple(map(tuple, rounded(table.rates).tolist())),
                         calibration=table.calibration)
     for rule in ("traversal", "grouped_traversal"):
         yield Candidate(name, made, rule)
+
+
+def rounded(rates: np.ndarray) -> np.ndarray:
+    """Rates ``[.. R]`` with few digits: down in rows that would otherwise sum to more than one, which is refused.
+
+    Examples
+    --------
+    >>> rounded(np.array([[0.33335, 0.33335, 0.33330], [0.50004, 0.24996, 0.0]])).tolist()
+    [[0.3333, 0.3333, 0.3333], [0.5, 0.25, 0.0]]
+    """
+    near = rates.round(DIGITS)
+    down = (rates * 10**DIGITS // 1) / 10**DIGITS
+    return np.where(near.sum(axis=-1, keepdims=True) > 1.0 + 10**-DIGITS / 2, down, near)
 
 
 def _lengths(budget: int) -> list[int]:

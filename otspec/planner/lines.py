@@ -38,6 +38,8 @@ def python_line(one: Candidate, temperature: float) -> str:
 def command_line(one: Candidate, settings: Mapping[str, Any]) -> str | None:
     """Command that decodes so; None where the command line has no words for the drafts.
 
+    Where no tokenizer is known of, prompts come from a file ``ids.json``, a list of lists of token ids.
+
     Examples
     --------
     >>> models = {"target": "pocket/target", "draft": "pocket/draft", "temperature": 0.6}
@@ -57,7 +59,9 @@ def command_line(one: Candidate, settings: Mapping[str, Any]) -> str | None:
     target, draft = (str(settings.get(name)) for name in ("target", "draft"))
     pocket = POCKET.get((target, draft))
     models = ["--pair", pocket] if pocket else ["--target", target, "--draft", draft]
-    return shlex.join(["otspec", "decode", *models, "--prompt", "def main():", "--verifier", str(one.verifier),
+    # without a tokenizer there are no texts; a trace does not say whether its models had one
+    texts = ["--prompt", "def main():"] if pocket or settings.get("tokenizer") else ["--prompts", "ids.json"]
+    return shlex.join(["otspec", "decode", *models, *texts, "--verifier", str(one.verifier),
                        *drafts, "--temperature", f"{settings['temperature']:g}"])
 
 

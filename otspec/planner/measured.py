@@ -79,7 +79,7 @@ def measure_costs(pair: Any, prompts: Iterable[Any], *, batch_sizes: Sequence[in
                           f"drafts of whole numbers of at least 0, such as (1, 8) and (0, 4).")
     repeats = check_positive("repeats", repeats)
     rows = []
-    with progress_bar(len(sizes), "batch sizes", progress) as bar:
+    with progress_bar(len(sizes), "batch sizes", progress, title="time both models") as bar:
         for size in sizes:
             draft_ms, target_ms = _times(pair, [texts[i % len(texts)] for i in range(size)], drafts, repeats)
             rows += [{"batch_size": size, "drafts": count, "target_ms": taken, "draft_ms": draft_ms}

@@ -161,7 +161,7 @@ def grouped(methods: Sequence[Method]) -> dict[Drafter, list[tuple[int, Drafter,
 
 
 def tokens_per_call(pair: Any, prompts: Sequence[Sequence[int]], methods: Sequence[Method], warp: dict[str, Any], *,
-                    seed: int, sets: int = 1, progress: bool = False) -> np.ndarray:
+                    seed: int, sets: int = 1, progress: bool = False, title: str | None = None) -> np.ndarray:
     """Expected tokens of one target call after every context.
 
     Parameters
@@ -172,6 +172,8 @@ def tokens_per_call(pair: Any, prompts: Sequence[Sequence[int]], methods: Sequen
         As in `rounds`.
     progress : bool
         Show a progress bar.
+    title : str, optional
+        Before the bar.
 
     Returns
     -------
@@ -185,7 +187,7 @@ def tokens_per_call(pair: Any, prompts: Sequence[Sequence[int]], methods: Sequen
     groups = grouped(methods)
     kept: list[list[np.ndarray]] = [[] for _ in methods]
     coins = max((judge.num_uniforms for here in groups.values() for *_, judge in here), default=0)
-    with progress_bar(len(prompts), "contexts", progress) as bar:
+    with progress_bar(len(prompts), "contexts", progress, title=title) as bar:
         for batch in rounds(pair, prompts, list(groups), warp, seed=seed, sets=sets, coins=coins, show=bar.update):
             for one in batch:
                 for number, drafter, judge in groups[one.drafter]:

@@ -24,6 +24,7 @@ from otspec.policies.trees import AcceptanceTable
 from otspec.verifiers import verifier
 
 CALIBRATION, HELD_OUT, AGAIN = range(3)  # the last: calibration contexts with draws of their own
+TITLES = ("try all drafts", "test the choice", "try the best again")  # of the bars, by side
 SETS_AGAIN = 2
 ROWS = 64  # blocks of a trace that are read together
 
@@ -55,7 +56,7 @@ class PairSource:
         self.settings = {"target": pair.target_name, "draft": pair.draft_name, "fingerprint": pair.fingerprint,
                          "device": str(pair.device), "temperature": self._warp["temperature"], "seed": seed,
                          "sets": sets, "calibration_contexts": len(self.contexts.calibration),
-                         "held_out_contexts": len(self.contexts.held_out)}
+                         "held_out_contexts": len(self.contexts.held_out), "tokenizer": pair.tokenizer is not None}
 
     def tables(self) -> dict[str, AcceptanceTable] | None:
         """Acceptance tables, measured on the calibration contexts."""
@@ -66,7 +67,8 @@ class PairSource:
         """Tokens per call ``[methods contexts]`` on one side, with draws that the tables have not seen."""
         texts = self.contexts[HELD_OUT if side == HELD_OUT else CALIBRATION]
         return tokens_per_call(self._pair, texts, methods, self._warp, seed=seed_after(self._seed, 1 + side),
-                               sets=self._sets * (SETS_AGAIN if side == AGAIN else 1), progress=self._progress)
+                               sets=self._sets * (SETS_AGAIN if side == AGAIN else 1), progress=self._progress,
+                               title=TITLES[side])
 
     def prefixes(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Chances of prefixes under both models after the held-out contexts, for `otspec.planner.limit`."""

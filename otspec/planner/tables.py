@@ -66,7 +66,7 @@ def acceptance_tables(pair: Any, prompts: Sequence[Sequence[int]], budget: int, 
     drafter = measured_tree(budget)
     masses: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {rule: [] for rule in WEIGHTED}
     facts: list[tuple[np.ndarray, np.ndarray]] = []
-    with progress_bar(len(prompts), "contexts", progress) as bar:
+    with progress_bar(len(prompts), "contexts", progress, title="measure rates") as bar:
         for batch in rounds(pair, prompts, [drafter], warp, seed=seed, sets=sets, show=bar.update):
             for one in batch:
                 trees, draft = one.trees(), one.draft.rows.cpu().numpy()

@@ -183,7 +183,9 @@ def load_trace(name: str | os.PathLike[str] = "pocket", *, draft: str = "draft",
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]
     file = cache_folder() / f"pocket-{key}.safetensors"
     if not file.is_file():
-        pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
+        with progress_bar(1, "pairs", progress, title="load the pocket pair") as bar:
+            pair = load_pair(POCKET_DRAFTS[draft], device="cpu")
+            bar.update(1)
         record(pair, bundled.prompts, **recorded, progress=progress).save(file)
     trace = Trace.load(file)
     return trace if draft_length else _at_temperature(trace, temperature)

@@ -30,9 +30,11 @@ import numpy as np
 from otspec.core.errors import BadArgument, BadFile, MissingExtra
 from otspec.core.files import replacing
 from otspec.core.names import did_you_mean
+from otspec.core.progress import progress_bar
 
 KINDS = ("source", "topic", "docstring", "header")
 END_OF_TEXT = 0
+TOGETHER = 256  # documents that are cut together, about a second of work: an interrupt waits for it
 HELD_OUT = 0.03
 _FORMAT = "otspec-corpus-1"
 # folders and files whose text is tables or depends on the machine that compiled the interpreter
@@ -133,7 +135,8 @@ class Corpus:
         return corpus
 
 
-def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str | Path | None = None) -> Corpus:
+def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str | Path | None = None,
+                 progress: bool = False) -> Corpus:
     """Collect the text that ships with the running CPython and cut it into tokens.
 
     Parameters
@@ -144,6 +147,8 @@ def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str |
         Which of ``"source"``, ``"topic"``, ``"docstring"``, ``"header"`` to take.
     library : path, optional
         The folder to take sources from; the standard library unless given.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -165,7 +170,12 @@ def build_corpus(tokenizer: Any, *, kinds: Sequence[str] = KINDS, library: str |
     documents = sorted(_documents(kinds, library), key=lambda one: _hash(one[0], one[1]))
     if not documents:
         raise BadArgument(f"library: no document of the kinds {tuple(kinds)} in {library or 'the standard library'}")
-    encodings = tokenizer.encode_batch([text for _, _, text in documents])
+    encodings: list[Any] = []
+    with progress_bar(len(documents), "documents", progress) as bar:
+        for start in range(0, len(documents), TOGETHER):
+            part = [text for _, _, text in documents[start : start + TOGETHER]]
+            encodings += tokenizer.encode_batch(part)
+            bar.update(len(part))
     for (kind, name, _), encoding in zip(documents, encodings, strict=True):
         tokens = np.asarray([*encoding.ids, END_OF_TEXT], dtype=np.uint16)
         if is_held_out(kind, name):

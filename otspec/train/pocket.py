@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.errors import BadArgument, OtspecError, ShapeMismatch
+from otspec.core.errors import BadArgument, BadFile, OtspecError, ShapeMismatch
 from otspec.core.files import write_json
 from otspec.decode.hashes import write_hashes
 from otspec.decode.models import POCKET, resolve_device
@@ -31,6 +31,7 @@ from otspec.train.fit import Fit, OutOfTimeError, Run
 from otspec.train.recipe import MAX_POSITIONS, VOCAB_SIZE, Recipe
 
 STOPPED = 3
+RECORD = "training.json"
 RECIPES: Mapping[str, Recipe] = {
     "target": Recipe(320, 3, 864, 5, passes=14),
     "draft": Recipe(128, 3, 336, 2, passes=18, distil_from=0.4),
@@ -90,7 +91,7 @@ def train_pocket(
     BadArgument
         A corpus shorter than one row, a recipe without target, a batch smaller than a row.
     BadFile
-        `out` holds checkpoints of a run with other settings, or the corpus cannot be read.
+        `out` holds other files, or checkpoints of a run with other settings; the corpus cannot be read.
     ShapeMismatch
         A corpus with token ids beyond the tokenizer's 2,048.
     MissingExtra
@@ -102,7 +103,8 @@ def train_pocket(
     begun = time.monotonic()
     recipes = RECIPES if recipes is None else recipes
     place = resolve_device(device)
-    text = _corpus(corpus)
+    _check_folder(Path(out))
+    text = _corpus(corpus, progress)
     _check(text, recipes, batch_tokens, context)
     run = Run(
         out=Path(out),
@@ -130,14 +132,21 @@ def train_pocket(
     return _finish(run, text, fits, models, time.monotonic() - begun)
 
 
-def _corpus(corpus: Corpus | str | Path | None) -> Corpus:
+def _check_folder(out: Path) -> None:
+    """Refuse a folder of something else: a training leaves checkpoints or its record in its own."""
+    if out.is_dir() and any(out.iterdir()) and not any((out / mine).exists() for mine in ("checkpoints", RECORD)):
+        raise BadFile(f"out: {out} holds {min(one.name for one in out.iterdir())}, which no training wrote. "
+                      f"Fix: a new folder.")
+
+
+def _corpus(corpus: Corpus | str | Path | None, progress: bool) -> Corpus:
     if isinstance(corpus, Corpus):
         return corpus
     if corpus is not None:
         return Corpus.load(corpus)
     from tokenizers import Tokenizer
 
-    return build_corpus(Tokenizer.from_file(str(POCKET / "tokenizer.json")))
+    return build_corpus(Tokenizer.from_file(str(POCKET / "tokenizer.json")), progress=progress)
 
 
 def _check(text: Corpus, recipes: Mapping[str, Recipe], batch_tokens: int, context: int) -> None:
@@ -208,7 +217,7 @@ def _finish(run: Run, text: Corpus, fits: Mapping[str, Fit], models: Mapping[str
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(POCKET / name, run.out / name)
     shutil.rmtree(run.out / "checkpoints", ignore_errors=True)
-    write_json(run.out / "training.json", record)
+    write_json(run.out / RECORD, record)
     write_hashes(run.out)
     return record
 

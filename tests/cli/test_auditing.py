@@ -129,7 +129,17 @@ def test_answers_that_are_no_tokens_fail(kernels, capsys, name, why):
     assert why in reason
 
 
-def test_the_verdict_is_shown_before_files_that_cannot_be_written(kernels, tmp_path, capsys):
+def test_instances_that_were_not_asked_have_no_rows(kernels, capsys):
+    assert main(["audit", f"{kernels}:nothing", *QUICK]) == 1
+    out = capsys.readouterr().out
+    assert "instances were not asked" in out
+    assert "log_evidence" not in out  # no head of a table without rows
+
+
+def test_the_verdict_is_shown_before_files_that_cannot_be_written(kernels, tmp_path, monkeypatch, capsys):
+    assert main(["audit", f"{kernels}:wrong", *QUICK, "--report", str(tmp_path)]) == 2  # before the audit
+    assert "is a folder" in capsys.readouterr().err
+    monkeypatch.setattr("otspec.cli.auditing.check_place", lambda *_, **__: None)  # as a disk that fills up meanwhile
     assert main(["audit", f"{kernels}:wrong", *QUICK, "--report", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert out.startswith("FAILED")

@@ -65,6 +65,13 @@ def test_bad_drafters_end_in_one_line(text, says, capsys):
     assert "Fix: " in message
 
 
+@pytest.mark.parametrize("text", ["calibrated_heap:nodes=4", "budget_split", "calibrated_heap:nodes=4,calibration=3"])
+def test_drafters_with_measured_parameters_say_where_those_come_from(text, capsys):
+    message = refused(capsys, "--prompt", "x", "--drafter", text)
+    assert "calibration" in message
+    assert "From Python only" in message
+
+
 @pytest.mark.parametrize(("drafter", "verifier"), [
     ("tree:widths=2x1", "winner_block"), ("heap:nodes=3", None), ("rerank:nodes=4", "traversal"),
     ("lookup:draft_length=2", None), ("paths:scheme=2,draft_length=2", "recursive")])
@@ -108,7 +115,60 @@ def test_prompts_of_a_file_are_decoded_in_their_order(tmp_path, pair, capsys):
     assert (len(twice["texts"]), twice["settings"]["batch_size"], twice["sequences"]) == (4, 3, 4)
     assert main(["decode", "--prompts", str(tmp_path / "two.txt"), "--samples", "2", *SHORT[:4]]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"{twice['texts'][0]}\n\n{twice['texts'][2]}\n\ntokens per target call: ")
+    assert text.startswith(f"[1/2] 'import '\n{twice['texts'][0]}\n\n[2/2] 'def f(x):'\n{twice['texts'][2]}\n\n"
+                           f"shown: 2 of 4 texts, the first of each prompt; --json prints all\n\n"
+                           f"tokens per target call: ")
+    assert main(["decode", "--prompts", str(tmp_path / "two.txt"), *SHORT[:4]]) == 0
+    assert "shown:" not in capsys.readouterr().out
+    assert main(["decode", "--prompt", "def f(x):", *SHORT[:4]]) == 0
+    text = capsys.readouterr().out
+    assert "shown: 1 of 4 texts" in text
+    assert "[1/1]" not in text
+
+
+def test_prompts_may_be_token_ids(tmp_path, pair, capsys):
+    ids = [pair.encode("import "), pair.encode("def f(x):")]
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
+    value = decoded(capsys, "--prompts", str(tmp_path / "ids.json"))
+    assert value["tokens"] == [list(text) for text in generate(pair, ids, max_new_tokens=5).tokens]
+    for bad in ([[5, "x"]], [[]], [[1.5]], [True], [{}], [[[1]]], ["x", ""]):
+        (tmp_path / "bad.json").write_text(json.dumps(bad))
+        message = refused(capsys, "--prompts", str(tmp_path / "bad.json"))
+        assert f"entry {len(bad) - 1} is" in message
+        assert "lists of token ids" in message
+
+
+def test_without_a_tokenizer_token_ids_go_in_and_out(tmp_path, monkeypatch, capsys):
+    bare = Pair(tiny.model(1), tiny.model(2), None, "a", "b", 64, "cpu", "x")
+    monkeypatch.setattr(models, "load_pair", lambda *_, **__: bare)
+    (tmp_path / "ids.json").write_text("[[3, 4]]")
+    value = decoded(capsys, "--prompts", str(tmp_path / "ids.json"))
+    assert value["texts"] == [" ".join(map(str, value["tokens"][0]))]
+    assert value["tokens"] == [list(text) for text in generate(bare, [[3, 4]], max_new_tokens=5).tokens]
+    assert "--prompts ids.json" in refused(capsys, "--prompt", "x")
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["--verifier", "blok"], "Did you mean 'block'"), (["--max-new-tokens", "0"], "--max-new-tokens: 0"),
+    (["--temperature=-1"], "temperature: -1"), (["--top-p", "2"], "top_p: 2"), (["--stop-token", "abc"], "'abc'"),
+    (["--verifier", "block", "-k", "2", "--scheme", "greedy"], "one path"), (["--draft-length", "0"], "draft_length"),
+    (["--drafter", "tree:widths=2x2", "--verifier", "block"], "cannot be verified")])
+def test_mistakes_are_told_before_models_load(arguments, says, monkeypatch, capsys):
+    monkeypatch.setattr(models, "load_pair", lambda *_, **__: pytest.fail("a model is loaded"))
+    assert main(["decode", "--prompt", "x", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_first_text_says_that_there_is_none(monkeypatch, capsys):
+    pair = as_pocket(monkeypatch, tiny.model(1), tiny.model(2))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    pair.target.register_forward_hook(stop)
+    assert main(["decode", "--prompt", "3 4"]) == 130
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "otspec: interrupted. No text was finished.\n")
 
 
 def test_stop_tokens(pair, capsys):
@@ -150,6 +210,7 @@ def test_a_list_of_what_may_be_asked_for(capsys):
     assert [row["name"] for row in value["verifiers"]] == list(ot.list_verifiers())
     assert [row["name"] for row in value["drafters"]] == list(ot.list_drafters())
     assert {row["name"]: row["parameters"] for row in value["drafters"]}["heap"] == "nodes=8,max_depth=none"
+    assert {row["name"] for row in value["drafters"] if row["from_python_only"]} == {"calibrated_heap", "budget_split"}
     assert main(["decode", "--list"]) == 0
     assert "leaves first, child by child" in capsys.readouterr().out
 

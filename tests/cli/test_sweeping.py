@@ -74,3 +74,12 @@ def test_mistakes_are_said_in_one_line(prompts, tmp_path, capsys, arguments, say
     assert (out, err.count("\n")) == ("", 1)
     assert says in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verifier", ["blok", "block,", "block,blok"])
+def test_verifiers_are_checked_before_models_load(verifier, prompts, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("otspec.decode.models.load_pair", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("otspec.decode.sweep.run.models_for", lambda *_, **__: pytest.fail("a model is loaded"))
+    assert main(["sweep", "--prompts", prompts, "--out", str(tmp_path / "out"), "--verifier", verifier]) == 2
+    err = capsys.readouterr().err
+    assert ("--verifier" in err) if verifier == "block," else ("Did you mean 'block'" in err)

@@ -1,7 +1,10 @@
+import inspect
+
 import pytest
 
 import otspec as ot
 from otspec.core import open_registry
+from otspec.core.errors import BadArgument
 from otspec.core.registry import Entry, Registry, Source
 from otspec.core.schemes import as_scheme
 
@@ -94,3 +97,27 @@ def test_an_unknown_name_is_told_which_plug_ins_failed(monkeypatch):
         assert "one" in registry
     with pytest.raises(ot.UnknownName, match=r"no rule is called 'two'.* And: plug-in 'half' .*ImportError: half"):
         registry["two"]
+
+
+@pytest.mark.parametrize("name", sorted(ot.list_drafters()))
+def test_a_drafter_of_a_name_alone_is_made_or_says_what_is_missing(name):
+    wanted = {one.name for one in inspect.signature(ot.list_drafters()[name].factory).parameters.values()
+              if one.default is one.empty}
+    said = ""
+    try:
+        ot.drafter(name)
+    except BadArgument as error:  # not the TypeError of a call that lacks an argument
+        said = str(error).partition(":")[0]
+    assert all(one in said for one in wanted)
+
+
+def test_a_missing_parameter_is_named_with_its_origin():
+    with pytest.raises(BadArgument, match=r"^calibration: missing, 'calibrated_heap' .*ot\.Calibration; ot\.recommend"):
+        ot.drafter("calibrated_heap", nodes=4)
+
+
+def test_a_rule_that_lacks_a_parameter_says_so():
+    entry = Entry("mine", lambda scheme, power: power, Source("chen"))
+    with pytest.raises(BadArgument, match=r"^power: missing, 'mine' .*Fix: give power="):
+        entry.make(2, {})
+    assert entry.make(2, {"power": 3}) == 3

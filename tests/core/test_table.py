@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import otspec as ot
 from otspec.core.files import replacing, sha256, write_json, write_text
-from otspec.core.table import NUMBER
+from otspec.core.table import NUMBER, Table, narrowed
 
 
 def test_a_table_reads_back_what_it_wrote(tmp_path):
@@ -113,3 +113,32 @@ def test_a_file_is_whole_or_absent(tmp_path):
 def test_hashes_are_of_the_bytes(tmp_path):
     write_text(tmp_path / "a", "abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+WIDE = Table([{"scheme": "WithReplacement", "rule": rule, "acceptance": value, "note": None, "gap": value / 3,
+               "certificate": 1e-15} for rule, value in (("block", 0.5), ("traversal", 0.25))])
+
+
+def test_a_table_fits_a_terminal_where_it_is_asked_to():
+    whole = str(WIDE)
+    with narrowed(200):
+        assert str(WIDE) == whole
+    with narrowed(34):
+        lines = str(WIDE).splitlines()
+    assert lines[0] == "in all rows: scheme WithReplacement, certificate 1.00e-15"
+    assert lines[1].split() == ["rule", "acceptance", "gap"]
+    assert all(len(line) <= 34 for line in lines[1:])
+    with narrowed(24):
+        lines = str(WIDE).splitlines()
+    assert lines[1].split() == ["rule", "acceptance"]
+    assert lines[-1] == "more columns with --out or --json: gap"
+    with narrowed(3):
+        assert str(WIDE).splitlines()[1] == "rule"
+    assert str(WIDE) == whole
+
+
+def test_one_row_keeps_its_columns_as_far_as_they_go():
+    with narrowed(20):
+        lines = str(Table(WIDE.rows[:1])).splitlines()
+    assert lines[0].split() == ["scheme"]
+    assert lines[-1].endswith("rule, acceptance, note, gap, certificate")

@@ -16,11 +16,13 @@ from otspec.cli import _parser, main  # noqa: E402
 from otspec.cli.decoding import _method  # noqa: E402
 from otspec.cli.planning import read_curve  # noqa: E402
 from otspec.core.errors import BadArgument  # noqa: E402
+from otspec.core.progress import progress_bar  # noqa: E402
 from otspec.decode.drafters.paths import Paths  # noqa: E402
 from otspec.decode.method import method  # noqa: E402
-from otspec.planner.candidates import FAMILIES, candidates  # noqa: E402
+from otspec.planner.candidates import FAMILIES, Candidate, candidates  # noqa: E402
 from otspec.planner.contexts import split  # noqa: E402
 from otspec.planner.costs import Costs  # noqa: E402
+from otspec.planner.lines import command_line  # noqa: E402
 from otspec.planner.measured import measure_costs  # noqa: E402
 from otspec.planner.rounds import Method, tokens_per_call  # noqa: E402
 from otspec.planner.search import curve_budgets  # noqa: E402
@@ -257,3 +259,44 @@ def test_command_line(trace, tmp_path, capsys):
         assert says in err
         assert err.count("\n") == 1
     assert read_curve(None) is None
+
+
+def test_the_command_line_knows_the_pocket_trace(trace, monkeypatch):
+    asked = []
+
+    def load(name, **given):
+        asked.append((name, given))
+        return trace
+
+    monkeypatch.setattr("otspec.recording.record.load_trace", load)
+    assert main(["recommend", "--trace", "pocket", "--budget", "4", "--draft-cost", "0.1", "--out", "none"]) == 0
+    assert asked == [("pocket", {"draft_length": 4, "temperature": 1.0, "progress": True})]
+
+
+def test_a_misspelt_trace_is_named(capsys):
+    assert main(["recommend", "--trace", "poket", "--budget", "4", "--draft-cost", "0.1", "--out", "none"]) == 2
+    assert "Did you mean 'pocket'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("settings", "prompts"), [
+    ({"target": "pocket/target", "draft": "pocket/draft"}, "--prompt 'def main():'"),
+    ({"target": "a", "draft": "b", "tokenizer": True}, "--prompt 'def main():'"),
+    ({"target": "a", "draft": "b", "tokenizer": False}, "--prompts ids.json"),
+    ({"target": "a", "draft": "b"}, "--prompts ids.json")])
+def test_commands_fit_what_is_known_of_the_tokenizer(settings, prompts):
+    line = command_line(Candidate("chain", Paths(1, 2), "block"), settings | {"temperature": 1.0})
+    assert f" {prompts} --verifier block " in line
+
+
+def test_every_bar_says_what_is_done(pair, monkeypatch):
+    seen = []
+
+    def bar(total, unit, shown, done=0, *, title=None):
+        seen.append(title)
+        return progress_bar(total, unit, False)
+
+    for module in ("rounds", "tables"):
+        monkeypatch.setattr(f"otspec.planner.{module}.progress_bar", bar)
+    ot.recommend(pair, 2, draft_cost=0.1, prompts=TEXTS, curve=False)
+    assert None not in seen
+    assert len(set(seen)) >= 3

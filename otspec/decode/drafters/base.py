@@ -8,6 +8,7 @@ tokens drawn. A drafter does not know who will verify, nor a verifier who has dr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -74,10 +75,13 @@ class Drafter(ABC):
         Whether the number of children of a node depends on which children were drawn.
     asks_model : bool
         Whether a draft model is read at all.
+    measured : mapping
+        Parameters that nobody types, and where each comes from.
     """
 
     tree: ClassVar[str] = "paths"
     adaptive_widths: ClassVar[bool] = False
+    measured: ClassVar[Mapping[str, str]] = {}
     asks_model: ClassVar[bool] = True
 
     @property

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from otspec.core.errors import BadArgument
 from otspec.core.laws import draw, normalized_or
 from otspec.decode.drafters.base import Draft, GrownTree, Speaker
-from otspec.decode.drafters.calibrated_heap import Bins, as_calibration
+from otspec.decode.drafters.calibrated_heap import MEASURED_CALIBRATION, Bins, as_calibration
 from otspec.policies.trees.splitting import Splitting
 from otspec.policies.trees.table import AcceptanceTable, Calibration
 
@@ -48,6 +48,8 @@ class BudgetSplit(GrownTree):
     max_children: int | None = None
 
     tree: ClassVar[str] = "without_replacement"
+    measured: ClassVar[Mapping[str, str]] = {"rates": "measured rates of the rule by rank, as in ot.AcceptanceTable",
+                                             "calibration": MEASURED_CALIBRATION}
 
     def __post_init__(self) -> None:
         """Check the parameters."""

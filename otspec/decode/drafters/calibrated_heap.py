@@ -17,6 +17,9 @@ from otspec.decode.drafters.base import Draft, GrownTree, Speaker
 from otspec.decode.drafters.best_first import Place, grow
 from otspec.policies.trees.table import Calibration
 
+MEASURED_CALIBRATION = ("measured rates, an ot.Calibration; ot.recommend(pair, budget) measures those of a pair for "
+                        "the drafters that it tries")
+
 
 @dataclass(frozen=True)
 class CalibratedHeap(GrownTree):
@@ -44,6 +47,7 @@ class CalibratedHeap(GrownTree):
 
     tree: ClassVar[str] = "without_replacement"
     adaptive_widths: ClassVar[bool] = True
+    measured: ClassVar[Mapping[str, str]] = {"calibration": MEASURED_CALIBRATION}
 
     def __post_init__(self) -> None:
         """Check the parameters."""

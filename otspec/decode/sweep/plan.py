@@ -120,12 +120,7 @@ class Plan:
             The setting is named.
         """
         settings = settings_of(grid)
-        for number, setting in enumerate(settings):
-            try:
-                _check(DEFAULTS | setting)
-            except Exception as error:
-                error.add_note(f"This is setting {number} of the sweep: {setting}.")
-                raise
+        check_settings(settings)
         return cls(settings, prompts, check_positive("shard_size", shard_size), check_positive("threads", threads))
 
     @property
@@ -140,6 +135,22 @@ class Plan:
                     for setting in self.settings]
         return {**models, "prompts": len(self.prompts), "prompts_sha256": tokens, "shard_size": self.shard_size,
                 "threads": self.threads, "settings": settings}
+
+
+def check_settings(settings: list[dict[str, Any]]) -> None:
+    """Check every setting as far as that goes without a model.
+
+    Raises
+    ------
+    BadArgument, SchemeMismatch, UnknownName
+        The setting is named.
+    """
+    for number, setting in enumerate(settings):
+        try:
+            _check(DEFAULTS | setting)
+        except Exception as error:
+            error.add_note(f"This is setting {number} of the sweep: {setting}.")
+            raise
 
 
 def _check(setting: dict[str, Any]) -> None:
