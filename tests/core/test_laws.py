@@ -110,6 +110,13 @@ def test_absent_tokens_have_no_mass_and_no_indicator(convert):
     np.testing.assert_array_equal(np.asarray(laws.one_hot(tokens, 2, xp.float64)), [[0, 1], [0, 0]])
 
 
+def test_draws_from_whole_numbers_are_refused():
+    law, uniform = np.array([0.5, 0.5]), np.array(0.25)
+    for name, given in (("uniform", (law, uniform.astype(int))), ("law", (np.array([1, 0]), uniform))):
+        with pytest.raises(ot.NotALaw, match=f"{name}: dtype int64 holds no probabilities"):
+            ot.draw(*given)
+
+
 @pytest.mark.parametrize("uniform", [np.nan, np.inf])
 def test_draws_from_numbers_that_are_none_are_refused(uniform):
     with pytest.raises(ot.BadArgument, match="uniform: NaN or infinite"):

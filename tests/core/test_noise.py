@@ -47,6 +47,12 @@ def test_same_bits_on_every_library(seed, position):
                 assert np.array_equal(mine, np.asarray(theirs))
 
 
+def test_noise_without_a_device_goes_where_the_array_is():
+    there = Noise(0, np.arange(3), xp=torch)
+    assert there.like(torch.zeros(1)) is there
+    assert there.like(torch.zeros(1, device="meta")).uniforms(4).device.type == "meta"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_same_bits_on_a_gpu():

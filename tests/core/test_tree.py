@@ -28,6 +28,7 @@ def test_chains_name_every_copy_once():
 def test_a_delayed_tree_has_one_draw_along_its_trunk():
     tree = DraftTree.delayed([7, 7], [[1, 2], [1, 3], [0, 0]])
     assert tree.draws.tolist() == [1, 1, 3, 2, 0, 0, 1, 0]
+    assert tree.multiplicity.tolist() == [1, 1, 1, 2, 1, 1, 1, 1]
     assert tree.scheme == "branches"
 
 

@@ -162,8 +162,9 @@ class Server:
         for one in self.dispatchers:
             if one.py_func.__module__ in again:
                 one._cache = NullCache()
-                if one.overloads:
-                    one.recompile()
+                # compiled again when called: a caller compiled before what it calls would keep the old code
+                one._make_finalizer()()
+                one._reset_overloads()
 
 
 @contextlib.contextmanager

@@ -37,6 +37,21 @@ def test_one_position_is_winner_and_block():
             assert np.allclose(mine.stop, other.stop, atol=EXACT)
 
 
+@pytest.mark.parametrize("curves", CURVES)
+def test_a_batch_is_drawn_as_its_rows_are(curves, rng):
+    """Rows differ in how many drafts survive, hence in the curve."""
+    rule = LookaheadBlock(3, curves=CURVES[curves])
+    target, draft = (rng.dirichlet(np.ones(4), (40, 3, length)) for length in (4, 3))
+    target[:, :, 0], draft[:, :, 0] = target[:, :1, 0], draft[:, :1, 0]  # one text so far
+    tokens = np.stack([np.full((3, 3), row % 4) for row in range(40)])
+    tokens[::2] = rng.integers(4, size=(20, 3, 3))
+    given = target, draft, tokens, rng.random((40, rule.num_uniforms(3)))
+    whole = rule._draw_paths(*given)
+    for row in range(40):
+        alone = rule._draw_paths(*(part[row : row + 1] for part in given))
+        assert [int(part[row]) for part in whole] == [int(part[0]) for part in alone]
+
+
 class CurveOfTheWinner(LookaheadBlock):
     """The curve comes from the rows of one survivor alone, which a choice among prefixes must not know."""
 
