@@ -129,6 +129,7 @@ class TokenVerifier(ABC):
             raise ShapeMismatch(
                 f"tokens: batch shape {tuple(batch)} does not fit laws of batch shape {tuple(target.shape[:-1])}. "
                 f"Fix: one list of drafts per law.") from None
+        self.scheme.check_drawn(draft, tokens)
         return target, draft, tokens
 
     def __repr__(self) -> str:

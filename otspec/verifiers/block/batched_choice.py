@@ -96,7 +96,7 @@ def _level(target_rows: Array, draft_rows: Array, node: Array, drafts: Array, we
     winner, law = draw_winner(target, draft, drafts, coins[:, :-1], race=race, kind=kind)
     residual = xp.where(some, positive_part(weight[:, None] * target - law), target)
     excess = xp.sum(residual, axis=-1)
-    room = excess + 1.0 - weight
+    room = excess + (1.0 - weight)
     inner = xp.where(room > 0, excess / xp.where(room > 0, room, xp.ones_like(room)), xp.ones_like(room))
     success = coins[:, -1] < xp.where(some[:, 0], inner, weight)
     ratio = clipped_ratio(weight * at(target, winner[:, None])[:, 0], at(law, winner[:, None])[:, 0])

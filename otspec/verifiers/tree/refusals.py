@@ -155,7 +155,7 @@ class _State:
 
 
 def _later_weight(xp: Any, weight: Array, excess: Array) -> Array:
-    room = excess + 1.0 - weight
+    room = excess + (1.0 - weight)  # added in this order, no digit of a small excess is lost
     # weight 1 and nothing left: the child could not be refused, so any weight may stand there
     return xp.where(room > 0, excess / _safe(xp, room), xp.ones_like(room))
 

@@ -112,7 +112,7 @@ def _refuse(node, child, tokens, earlier, target, draft, fixed, weighted, state,
     state[node, 4] += left[child - 1]
     state[node, 3] = others
     if weighted:
-        room = above + 1.0 - weight
+        room = above + (1.0 - weight)
         state[node, 0] = above / room if room > 0.0 else 1.0
     return max(weight - above, 0.0)
 

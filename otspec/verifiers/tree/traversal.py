@@ -205,7 +205,7 @@ def _after_failure(xp: Any, active: Array, weight: Array, goal: Array, left: Arr
     law = left / xp.sum(left, axis=-1)[:, None]
     excess = positive_part(weight[:, None] * goal - law)
     mass = xp.sum(excess, axis=-1)
-    room = mass + 1.0 - weight
+    room = mass + (1.0 - weight)  # added in this order, no digit of a small mass is lost
     later = xp.where(room > 0, mass / xp.where(room > 0, room, xp.ones_like(room)), xp.ones_like(room))
     rest = xp.where(one_hot(token, left.shape[-1], xp.float64, xp) > 0, xp.zeros_like(left), left)
     # a law that has run out of tokens is never drawn from again
