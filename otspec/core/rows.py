@@ -64,7 +64,7 @@ def checked_rows(target_rows: Array, draft_rows: Array, tokens: Array, *, leadin
 
 def checked_coins(uniforms: Array, needed: int, batch: tuple[int, ...], target_rows: Array) -> Array:
     """Check one row of ``needed`` uniforms for each of ``batch`` verdicts."""
-    check_uniforms(uniforms, needed, target_rows=target_rows)
+    uniforms = check_uniforms(uniforms, needed, target_rows=target_rows)
     if tuple(uniforms.shape[:-1]) != batch:
         raise ShapeMismatch(f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of tokens, {batch}. "
                             f"Fix: one row of uniforms per verdict.")

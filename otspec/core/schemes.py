@@ -152,7 +152,7 @@ class DraftScheme(ABC):
         """
         law = self.check(draft)
         # a law that the scheme brings itself does not bind the uniforms to its library
-        check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
+        uniforms = check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
         if draft is not None and tuple(law.shape[: law.ndim - 1 - self.draft_axes]) != tuple(uniforms.shape[:-1]):
             shape = (*uniforms.shape[:-1], *law.shape[law.ndim - 1 - self.draft_axes :])
             try:

@@ -101,3 +101,16 @@ def test_drafts_that_were_not_drawn_from_the_draft_law_are_refused(scheme, draft
         return
     with_none = np.where(np.arange(2) < 1, tokens, -1)[:1]  # an absent draft is no draft
     assert rule.draw(*laws, convert(with_none), convert(coins[:1])).token.shape == (1,)
+
+
+def test_uniforms_may_be_lists_as_laws_and_tokens_may():
+    assert ot.verifier("k_seq", 2).draw([0.5, 0.5], [0.5, 0.5], [0, 1], [0.1] * ot.verifier("k_seq", 2).num_uniforms
+                                        ).token in (0, 1)
+    assert ot.WithReplacement(2).sample([0.0, 1.0], [0.1, 0.2]).tolist() == [1, 1]
+    assert ot.verifier("block").draw([[0.5, 0.5]] * 2, [[0.5, 0.5]], [0], [0.1, 0.2]).accepted == 1
+    rule = ot.verifier("score_block", 2)
+    coins = [[0.1] * rule.num_uniforms(1)]
+    assert rule.draw_paths([[[[0.5, 0.5]] * 2] * 2], [[[[0.5, 0.5]]] * 2], [[[0], [1]]], coins).accepted.tolist() == [1]
+    for wrong in ([[0.1], [0.2, 0.3]], ["a", "b"]):
+        with pytest.raises(ot.ShapeMismatch, match="uniforms: a list, but no array"):
+            ot.WithReplacement(2).sample([0.0, 1.0], wrong)
