@@ -19,7 +19,7 @@ import numpy as np
 from otspec.analysis.chunks import agreed_law, chunk_laws, refuse
 from otspec.analysis.states import StatefulText, check_texts
 from otspec.core.block import BlockVerifier
-from otspec.core.checks import check_positive
+from otspec.core.checks import check_positive, check_seed
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.estimate import Estimate
@@ -182,7 +182,9 @@ def _expected_on_paths(rule: SequenceVerifier, target_rows: Array, draft_rows: A
         target_rows, draft_rows, tokens = (array[:, None] for array in (target_rows, draft_rows, tokens))
     if tokens.ndim != 3:
         raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not [n K L]. Fix: one set of paths per context.")
-    coins = np.random.default_rng(seed).random((tokens.shape[0], rule.num_uniforms(tokens.shape[-1])))
+    # a stream of their own: the paths may have been drawn from default_rng(seed), and must be independent of them
+    rng, width = np.random.default_rng([check_seed(seed), 1]), rule.num_uniforms(tokens.shape[-1])
+    coins = rng.random((tokens.shape[0], width))
     coins = namespace(target_rows).asarray(coins, device=target_rows.device)
     return _to_numpy(rule.expected_paths(target_rows, draft_rows, tokens, coins))
 

@@ -76,6 +76,11 @@ def detect_watermark(tokens: Array, noise: Noise, *, num_drafts: int = 1, thresh
     """
     from scipy.special import gammaincc
 
+    if not isinstance(noise, Noise):
+        raise BadArgument(f"noise: {type(noise).__name__} is no Noise. Fix: Noise(seed, positions).")
+    if threshold is not None and num_drafts != 1:
+        raise BadArgument(f"num_drafts: {num_drafts} beside a threshold, whose coin chooses the one sheet read. "
+                          f"Fix: leave one of them out.")
     tokens = check_tokens(np.asarray(tokens)[..., None], LARGEST, 1)[..., 0]
     if tokens.ndim != 1 or tokens.size == 0 or noise.batch != tokens.shape:
         raise ShapeMismatch(f"tokens: shape {tokens.shape} and noise of batch shape {noise.batch} are no text. "

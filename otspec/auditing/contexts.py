@@ -12,9 +12,24 @@ import numpy as np
 
 from otspec.core.errors import BadArgument
 from otspec.core.laws import law_from_logits, temper, truncate
-from otspec.core.markov import MarkovModel
+from otspec.core.markov import MarkovModel, check_models
 
 BUDGET = 2**25  # numbers of one chunk of laws
+
+
+def check_source(pair: Any) -> None:
+    """Refuse what is neither a pair of models, nor one Markov model, nor two of one vocabulary.
+
+    Raises
+    ------
+    BadArgument, ShapeMismatch
+    """
+    if isinstance(pair, MarkovModel) or all(hasattr(pair, name) for name in ("target", "draft", "vocab_size")):
+        return
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        held = f"tuple of {len(pair)}" if isinstance(pair, tuple) else type(pair).__name__
+        raise BadArgument(f"pair: a {held} holds no laws. Fix: otspec.load_pair(...), a MarkovModel, or two of them.")
+    check_models(*pair)
 
 
 def laws_along_texts(pair: Any, prompt: Sequence[int], texts: Sequence[Sequence[int]],
@@ -24,7 +39,7 @@ def laws_along_texts(pair: Any, prompt: Sequence[int], texts: Sequence[Sequence[
         for number, text in enumerate(texts):
             yield number, _warped(_markov_rows(pair, prompt, text), warp), None
         return
-    if isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, MarkovModel) for one in pair):
+    if isinstance(pair, tuple):
         for number, text in enumerate(texts):
             rows = [_warped(_markov_rows(model, prompt, text), warp) for model in pair]
             yield number, rows[0], rows[1]

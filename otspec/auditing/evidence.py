@@ -21,8 +21,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from otspec.core.errors import BadArgument
+
 CONCENTRATIONS = 10.0 ** np.arange(7)
 SIMULATED = 400  # runs behind a statement of power: .99 is known within .005
+CELLS = 5_000  # most cells that are simulated; of more, each bet is a sum that is as good as normal
+SIZES = 63  # steps of 12 % that are searched first, and then again as long as the last one is too small
 
 
 def log_evidence(counts: np.ndarray, law: np.ndarray) -> np.ndarray:
@@ -45,10 +49,15 @@ def log_evidence(counts: np.ndarray, law: np.ndarray) -> np.ndarray:
     counts, law = counts[..., kept], law[kept] / law.sum()
     total, null = counts.sum(axis=-1), counts @ np.log(law)
     bets = []
-    for prior in (*(strength * law for strength in CONCENTRATIONS), np.full(law.size, 0.5)):
+    for prior in _priors(law):
         weight = prior.sum()
         bets.append(gammaln(weight) - gammaln(weight + total) + (gammaln(prior + counts) - gammaln(prior)).sum(axis=-1))
     return np.where(impossible, np.inf, mean_evidence(bets) - null)
+
+
+def _priors(law: np.ndarray) -> list[np.ndarray]:
+    """Counts ``[cells]`` that each bet starts from."""
+    return [*(strength * law for strength in CONCENTRATIONS), np.full(law.size, 0.5)]
 
 
 def mean_evidence(readings: list[np.ndarray]) -> np.ndarray:
@@ -135,10 +144,57 @@ def _calls_needed(masses: bytes, readings: int, tv: float, alarm: float, power: 
         return math.ceil(math.log(1 - power) / math.log1p(-tv))
     other, rng = hidden(law, tv), np.random.default_rng(0)
     level = math.log(1 / alarm) + 1 + math.log(readings)
-    sizes = [math.ceil(10 / tv**2 * 1.12**step) for step in range(64)]
-    low, high = 0, len(sizes) - 1
-    while low < high:
-        middle = (low + high) // 2
-        reached = log_evidence(rng.multinomial(sizes[middle], other, size=SIMULATED), law) >= level
-        low, high = (low, middle) if reached.mean() >= power else (middle + 1, high)
-    return sizes[low]
+    simulated = _normal_evidence if law.size > CELLS else _counted_evidence
+
+    def suffices(step: int) -> bool:
+        return bool((simulated(_size(tv, step), other, law, rng) >= level).mean() >= power)
+
+    low, high = 0, SIZES
+    while True:
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if suffices(middle) else (middle + 1, high)
+        if low % SIZES or not low or suffices(low):  # the last of a range is an answer only if it was seen to be one
+            return _size(tv, low)
+        low, high = low + 1, low + SIZES
+
+
+def _counted_evidence(total: int, other: np.ndarray, law: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Evidence ``[runs]`` against ``law`` of that many outcomes of another."""
+    return log_evidence(rng.multinomial(total, other, size=SIMULATED), law)
+
+
+def _normal_evidence(total: int, other: np.ndarray, law: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same where both laws have many cells and few different masses, without a count of each cell.
+
+    The counts are independent Poisson numbers whose sum is held fixed, and a bet is a sum of one function of each: the
+    bets are nearly normal together, with the moments of what the functions leave when a line is taken off.
+    """
+    from scipy.special import gammaln
+
+    kinds, cells = np.unique(np.stack([law, other]), axis=1, return_counts=True)
+    mean, spread, slope = np.zeros(len(_priors(law))), [], np.zeros(len(_priors(law)))
+    for (null, mass), many in zip(kinds.T, cells, strict=True):
+        rate = total * mass
+        least, most = max(0.0, np.floor(rate - 12 * rate**0.5)), np.ceil(rate + 12 * rate**0.5 + 12)
+        count = np.linspace(least, most, int(min(most - least + 1, 4001)))  # all whole numbers, or points of a grid
+        chance = np.exp(count * math.log(rate) - rate - gammaln(count + 1)) if rate > 0 else count == 0
+        chance = chance / chance.sum()
+        bets = np.array([gammaln(prior + count) - gammaln(prior) for prior in (*CONCENTRATIONS * null, 0.5)])
+        bets -= count * math.log(null)
+        mean += many * (bets @ chance)
+        off = count - count @ chance
+        slope += many * (bets @ (chance * off)) / total
+        spread.append((many * chance, bets - (bets @ chance)[:, None], off))
+    left = [(weight, bets - slope[:, None] * off) for weight, bets, off in spread]
+    covariance = sum((bets * weight) @ bets.T for weight, bets in left)
+    weights = np.array([*CONCENTRATIONS, law.size / 2])
+    mean += gammaln(weights) - gammaln(weights + total)
+    return mean_evidence(list(rng.multivariate_normal(mean, covariance, size=SIMULATED, method="eigh").T))
+
+
+def _size(tv: float, step: int) -> int:
+    number = 10 / tv**2 * 1.12**step if tv > 1e-150 else math.inf
+    if number >= 2**62:
+        raise BadArgument(f"tv: {tv:g} takes more than 2**62 outcomes to find. Fix: a larger tv.")
+    return math.ceil(number)

@@ -15,6 +15,7 @@ A token of probability zero ends the audit: it cannot come. Evidence of prompts 
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,16 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from otspec.auditing.contexts import laws_along_texts
+from otspec.auditing.contexts import check_source, laws_along_texts
 from otspec.auditing.evidence import calls_needed, log_evidence, margin, mean_evidence, pooled_evidence
 from otspec.auditing.mistakes import Mistake
 from otspec.auditing.report import AuditReport, Counterexample
 from otspec.core.checks import check_number, check_positive, check_seed
-from otspec.core.errors import BadArgument
+from otspec.core.errors import BadArgument, TooLarge
 from otspec.core.progress import progress_bar
 from otspec.core.table import Table
 
 PARTS = 16
+MOST = 2**20  # outcomes that a question about samples may tell apart
 TOP = 31  # likeliest first tokens that are counted one by one, the rest together
 POWERS = (0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5)
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -42,6 +44,7 @@ TEMPERATURE = Mistake("other_temperature", "samples", "texts are more, or less, 
                       "engine; look for logits that are scaled twice or not at all", None)
 DRAFT = Mistake("leans_to_the_draft", "samples", "texts lean to the draft model", "audit the verification function: "
                 "ot.audit(fn, kind=...) names the mistake", None)
+LAYOUT = "texts[prompt][sample][position]"
 IMPOSSIBLE = Mistake("impossible_token", "samples", "a token was emitted that the target never emits", "audit with the "
                      "settings of the engine; compare the cut (top_k, top_p) of target and draft", None)
 
@@ -61,6 +64,15 @@ def samples_needed(tv: float, *, outcomes: int = PARTS, alarm: float = 1e-3, pow
     Returns
     -------
     int
+        By simulation with a fixed seed.
+
+    Raises
+    ------
+    BadArgument
+        No law on so few outcomes is that far from the uniform one, ``tv > 1 - 1 / outcomes``; or more than 2**62
+        samples.
+    TooLarge
+        More than 2**20 outcomes.
 
     Examples
     --------
@@ -70,7 +82,13 @@ def samples_needed(tv: float, *, outcomes: int = PARTS, alarm: float = 1e-3, pow
     for label, value in (("tv", tv), ("alarm", alarm), ("power", power)):
         if not 0 < check_number(label, value, f"{label} in (0, 1)") < 1:
             raise BadArgument(f"{label}: {value} is outside (0, 1). Fix: {label}={0.99 if label == 'power' else 0.01}.")
-    return calls_needed([np.full(check_positive("outcomes", outcomes), 1 / outcomes)], float(tv), alarm / 4, power)
+    cells = check_positive("outcomes", outcomes)
+    if cells > MOST:
+        raise TooLarge(f"outcomes: {cells} cells of counts, over {MOST}. Fix: fewer, all rare ones as one.", cells)
+    if tv > 1 - 1 / cells:
+        raise BadArgument(f"tv: no law on {cells} outcome{'s' * (cells > 1)} is farther than {1 - 1 / cells:g} from "
+                          f"the uniform one; got {tv}. Fix: a smaller tv, or more outcomes.")
+    return calls_needed([np.full(cells, 1 / cells)], float(tv), alarm / 4, power)
 
 
 @dataclass
@@ -119,7 +137,7 @@ def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[S
 
     Raises
     ------
-    BadArgument
+    BadArgument, ShapeMismatch
 
     Examples
     --------
@@ -130,10 +148,12 @@ def audit_samples(pair: Any, prompts: Sequence[Sequence[int]], texts: Sequence[S
     True
     """
     start = time.perf_counter()
+    check_source(pair)
     prompts, texts = _checked(prompts, texts)
     needed = samples_needed(tv, alarm=alarm, power=power)
     warp = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    ledger, rng = _Ledger(), np.random.default_rng(check_seed(seed))
+    # a stream of its own: the texts may have been drawn from default_rng(seed), and must be independent of it
+    ledger, rng = _Ledger(), np.random.default_rng([check_seed(seed), 2])
     with progress_bar(sum(map(len, texts)), "texts", progress) as bar:
         for number, (prompt, emitted) in enumerate(zip(prompts, texts, strict=True)):
             _read(ledger, pair, number, prompt, emitted, warp, rng)
@@ -153,26 +173,41 @@ def _name(pair: Any) -> str:
 
 
 def _checked(prompts: Any, texts: Any) -> tuple[list[list[int]], list[list[list[int]]]]:
-    if isinstance(prompts, str) or any(isinstance(one, str) for one in prompts):
+    prompts, texts = _listed("prompts", prompts, "prompts[prompt][position]"), _listed("texts", texts, LAYOUT)
+    if any(isinstance(one, str) for one in prompts):
         raise BadArgument("prompts: a string was given. Fix: token ids, [pair.encode(text) for text in prompts].")
     if len(prompts) == 0 or len(prompts) != len(texts):
         raise BadArgument(f"texts: samples of {len(texts)} prompts for {len(prompts)} prompts. Fix: a list of samples "
                           f"for each prompt, at least one.")
     kept_prompts, kept_texts = [], []
     for place, (prompt, emitted) in enumerate(zip(prompts, texts, strict=True)):
-        if isinstance(emitted, str) or any(isinstance(one, str) for one in emitted):
-            raise BadArgument(f"texts[{place}]: a string was given. Fix: the ids that were emitted; a string that is "
-                              f"encoded again need not have them.")
-        try:
-            kept_prompts.append([int(token) for token in prompt])
-            kept_texts.append([[int(token) for token in one] for one in emitted])
-        except (TypeError, ValueError):
-            raise BadArgument(f"texts[{place}]: no list of lists of token ids. Fix: texts[prompt][sample][position].") \
-                from None
-        kept_texts[-1] = [one for one in kept_texts[-1] if one]
+        emitted = _listed(f"texts[{place}]", emitted, LAYOUT)
+        kept_prompts.append(_ids(f"prompts[{place}]", prompt, "prompts[prompt][position]"))
+        kept_texts.append([ids for one in emitted if (ids := _ids(f"texts[{place}]", one, LAYOUT))])
         if not kept_prompts[-1] or not kept_texts[-1]:
             raise BadArgument(f"texts[{place}]: an empty prompt, or no sample that holds a token. Fix: leave it out.")
     return kept_prompts, kept_texts
+
+
+def _listed(name: str, given: Any, layout: str) -> list[Any]:
+    if isinstance(given, str):
+        raise BadArgument(f"{name}: a string was given. Fix: token ids; a text that is encoded again need not have "
+                          f"those that were emitted.")
+    try:
+        return list(given)
+    except TypeError:
+        raise BadArgument(f"{name}: {type(given).__name__} is no list of lists of token ids. Fix: {layout}.") from None
+
+
+def _ids(name: str, given: Any, layout: str) -> list[int]:
+    """Token ids as ints: whole numbers of any kind, but neither floats, which would be cut, nor bools."""
+    tokens = _listed(name, given, layout)
+    if any(isinstance(token, (bool, np.bool)) for token in tokens):
+        raise BadArgument(f"{name}: a bool is no token id. Fix: whole numbers, {layout}.")
+    try:
+        return [operator.index(token) for token in tokens]
+    except TypeError:
+        raise BadArgument(f"{name}: no list of token ids, which are whole numbers. Fix: {layout}.") from None
 
 
 def _read(ledger: _Ledger, pair: Any, number: int, prompt: list[int], emitted: list[list[int]], warp: dict[str, Any],

@@ -161,7 +161,7 @@ class BlockVerifier(SequenceVerifier):
         if isinstance(target_rows, DraftTree):
             return super().draw(target_rows, draft_rows, tokens, uniforms, state)
         target_rows, draft_rows, tokens = checked_rows(target_rows, draft_rows, tokens)
-        checked_coins(uniforms, self.num_uniforms(tokens.shape[-1]), tuple(tokens.shape[:-1]), target_rows)
+        uniforms = checked_coins(uniforms, self.num_uniforms(tokens.shape[-1]), tuple(tokens.shape[:-1]), target_rows)
         return BlockVerdict(*self._draw(target_rows, draft_rows, tokens, uniforms, *self._memory(state)))
 
     def expected_accepted(  # type: ignore[override]  # rows of chains, or a tree

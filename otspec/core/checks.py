@@ -224,7 +224,9 @@ def check_positive(name: str, value: Any) -> int:
         number = operator.index(value)
     except TypeError:
         raise BadArgument(f"{name}: {value!r} is not an integer. Fix: give a whole number of at least 1.") from None
-    if isinstance(value, bool) or number < 1:
+    if isinstance(value, bool):
+        raise BadArgument(f"{name}: {value!r} is a bool. Fix: give a whole number of at least 1.")
+    if number < 1:
         raise BadArgument(f"{name}: {value!r} is smaller than 1. Fix: give a whole number of at least 1.")
     if number >= 1 << 31:
         raise BadArgument(f"{name}: {value!r} is beyond any use. Fix: give a whole number below 2**31.")
@@ -333,7 +335,12 @@ def check_tokens(tokens: Array, vocabulary: int, num_drafts: int, **beside: Arra
 
 
 def check_uniforms(uniforms: Array, needed: int, **beside: Array) -> Array:
-    """Check uniforms ``[*batch needed]`` in [0, 1), on the library and device of the arrays ``beside`` them."""
+    """Check uniforms ``[*batch needed]`` in [0, 1), arrays or lists, on the library and device of ``beside``."""
+    if isinstance(uniforms, (list, tuple)):
+        try:
+            uniforms = np.asarray(uniforms, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ShapeMismatch("uniforms: a list, but no array of numbers. Fix: rows of one length.") from None
     xp = check_place(uniforms=uniforms, **beside)
     if uniforms.ndim == 0 or uniforms.shape[-1] != needed:
         raise ShapeMismatch(

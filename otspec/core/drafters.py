@@ -124,6 +124,9 @@ class Joint(DraftScheme):
             raise ShapeMismatch(f"draft: {draft.shape[-1]} tokens, but the joint law has {self.size}. Fix: draft=None.")
         return draft
 
+    def check_drawn(self, draft: Array, tokens: Array) -> None:
+        """Nothing: a draft law is not what lists are drawn from, and a capacity oracle cannot tell."""
+
     def _table(self) -> np.ndarray:
         if self.table is None:
             raise TooLarge(f"{self.k} drafts on {self.size} tokens are known by a capacity oracle only, which "

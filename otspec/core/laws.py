@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_namespace, is_torch_namespace
 
-from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, first_index
+from otspec.core.checks import SUM_TOLERANCE, as_array, as_law, as_laws, check_temperature, dtype_name, first_index
 from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch
 from otspec.core.names import did_you_mean
 from otspec.core.truncation import check_cut, keep_top
@@ -65,7 +65,12 @@ def normalize(weights: Array) -> Array:
     xp, weights = as_array("weights", weights)
     if xp.isdtype(weights.dtype, "integral"):
         weights = xp.astype(weights, xp.float64)
+    if not xp.isdtype(weights.dtype, "real floating"):
+        raise NotALaw(f"weights: dtype {dtype_name(weights)} holds no weights. Fix: pass real numbers or integers.")
     as_law("weights", weights, sums_to_one=False)
+    peak = xp.max(weights, axis=-1, keepdims=True)
+    if bool(xp.any(peak > xp.finfo(weights.dtype).max / weights.shape[-1])):  # their sum may overflow
+        weights = weights / xp.where(peak > 1, peak, xp.ones_like(peak))
     mass = total(weights)
     if bool(xp.any(mass <= 0)):
         raise NotALaw(

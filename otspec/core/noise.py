@@ -43,7 +43,8 @@ class Noise:
     Parameters
     ----------
     seed, position : int or int array [*batch]
-        Any integers; arrays broadcast against each other. ``position`` is the absolute position in the text.
+        Any integers, which count modulo ``2**64``: -1 and ``2**64 - 1`` are one seed. Arrays broadcast against each
+        other. ``position`` is the absolute position in the text.
     xp, device : optional
         Array library and device of the results; by default those of the arrays given, else NumPy.
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive, check_uniforms, whole
+from otspec.core.checks import as_law, check_positive, check_uniforms, first_index, whole
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot
 from otspec.core.truncation import top_mask
@@ -67,6 +67,28 @@ class DraftScheme(ABC):
                 f"Fix: choose k <= {draft.shape[-1]}."
             )
         return draft
+
+    def check_drawn(self, draft: Array, tokens: Array) -> None:
+        """Refuse lists ``[*batch k]`` that are not drawn from the draft law, both checked already.
+
+        Raises
+        ------
+        BadArgument
+            A token of mass 0, or one that draws without replacement hold twice.
+        """
+        xp = array_namespace(draft, tokens)
+        mass = at(draft, tokens[..., None])[..., 0] if self.draft_axes else at(draft, tokens)
+        never = (tokens >= 0) & ~(mass > 0)
+        if bool(xp.any(never)):
+            where = first_index(never)
+            raise BadArgument(f"tokens{list(where)} = {int(tokens[where])} has probability 0 under the draft law, so "
+                              f"it was not drawn from it. Fix: pass the law that the drafts were drawn from.")
+        ordered = xp.sort(tokens, axis=-1) if self.distinct else tokens[..., :1]
+        twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)
+        if bool(xp.any(twice)):
+            where = first_index(twice)
+            raise BadArgument(f"tokens{list(where[:-1])} hold {int(ordered[..., 1:][where])} twice, and {self} draws "
+                              f"each token once at most. Fix: pass the drafts as drawn, -1 for one that is absent.")
 
     @abstractmethod
     def count_lists(self, draft: Array) -> float:
@@ -130,7 +152,7 @@ class DraftScheme(ABC):
         """
         law = self.check(draft)
         # a law that the scheme brings itself does not bind the uniforms to its library
-        check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
+        uniforms = check_uniforms(uniforms, self.num_uniforms, **({} if draft is None else {"draft": law}))
         if draft is not None and tuple(law.shape[: law.ndim - 1 - self.draft_axes]) != tuple(uniforms.shape[:-1]):
             shape = (*uniforms.shape[:-1], *law.shape[law.ndim - 1 - self.draft_axes :])
             try:

@@ -270,7 +270,7 @@ class SequenceVerifier(ABC):
             raise ShapeMismatch("tokens: paths of no tokens. Fix: draft at least one token.")
         if count != paths:
             raise SchemeMismatch(f"tokens: {count} paths for a rule bound to {paths}. Fix: make it for {count} paths.")
-        checked_coins(uniforms, self.num_uniforms(length), tuple(batch), arrays[0])
+        uniforms = checked_coins(uniforms, self.num_uniforms(length), tuple(batch), arrays[0])
         xp, size = namespace(arrays[0]), arrays[0].shape[-1]
         tails = ((count, length + 1, size), (count, length, size), (count, length), (uniforms.shape[-1],))
         flat = int(np.prod(batch))

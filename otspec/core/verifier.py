@@ -109,7 +109,7 @@ class TokenVerifier(ABC):
             ``token [*batch]`` and ``slot [*batch]``.
         """
         target, draft, tokens = self._checked(target, draft, tokens)
-        check_uniforms(uniforms, self.num_uniforms, target=target)
+        uniforms = check_uniforms(uniforms, self.num_uniforms, target=target)
         if tuple(uniforms.shape[:-1]) != tuple(tokens.shape[:-1]):
             raise ShapeMismatch(f"uniforms: batch shape {tuple(uniforms.shape[:-1])} differs from that of the drafts, "
                                 f"{tuple(tokens.shape[:-1])}. Fix: one row of {self.num_uniforms} numbers per list.")
@@ -126,6 +126,7 @@ class TokenVerifier(ABC):
             raise ShapeMismatch(
                 f"tokens: batch shape {batch} does not fit laws of batch shape {tuple(target.shape[:-1])}. "
                 f"Fix: one list of drafts per law.") from None
+        self.scheme.check_drawn(draft, tokens)
         return target, draft, tokens
 
     def __repr__(self) -> str:

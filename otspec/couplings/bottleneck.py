@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import check_number
+from otspec.core.checks import as_law, check_number
 from otspec.core.coupling import exact_pair
-from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.joint_coupling import on_host
 from otspec.core.names import did_you_mean
 from otspec.core.table import Table
@@ -88,7 +88,8 @@ def entropy_bottleneck(source: Array, output: Array, rate: float, *, encoder: st
     law, law_of_output = _laws(source, output)
     allowed = check_number("rate", rate, "give a number of bits, at least 0")
     if not allowed >= 0:
-        raise BadArgument(f"rate: {rate} is negative. Fix: give a number of bits, at least 0.")
+        raise BadArgument(f"rate: {rate} is {'negative' if rate < 0 else 'no number'}. Fix: give a number of bits, 0 "
+                          f"or more.")
     made = [_decoded(law, law_of_output, code) for found, code in _stages(law, encoder) if found <= allowed + ROUNDING]
     most = max(one.information for one in made)
     return min((one for one in made if one.information >= most - ROUNDING), key=lambda one: one.rate)
@@ -125,6 +126,10 @@ def _stages(law: np.ndarray, encoder: str) -> Iterator[tuple[float, np.ndarray]]
 
 
 def _laws(source: Array, output: Array) -> tuple[np.ndarray, np.ndarray]:
+    source, output = as_law("source", source), as_law("output", output)
+    if source.shape[-1] != output.shape[-1]:
+        raise ShapeMismatch(f"vocabularies differ: source has {source.shape[-1]} tokens, output {output.shape[-1]}. "
+                            f"Fix: both laws must live on one vocabulary.")
     laws = exact_pair(source, output)
     if laws[0].ndim != 1:
         raise BadArgument(f"source: shape {tuple(laws[0].shape)} is a batch. Fix: one pair of laws at a time.")

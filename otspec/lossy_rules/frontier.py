@@ -101,7 +101,8 @@ def _moved(target: Array, goal: Array, budget: float) -> tuple[Array, Array]:
     whole = 0.5 * xp.sum(xp.abs(goal - target), axis=-1)
     price = xp.where(whole < budget, whole, budget * xp.ones_like(whole))
     share = price / xp.where(whole > 0, whole, xp.ones_like(whole))
-    return target + share[..., None] * (goal - target), price
+    # winner laws are float64, and the law emitted is a target like the one given
+    return xp.astype(target + share[..., None] * (goal - target), target.dtype), price
 
 
 class Frontier(OtherTarget):

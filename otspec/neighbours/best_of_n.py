@@ -160,7 +160,10 @@ def sampled_kl_estimate(law: Array, scores: Array, n: int, *, samples: int, seed
 def _checked(law: Array, scores: Array, n: int) -> tuple[np.ndarray, np.ndarray, int]:
     check_no_grad(law=law, scores=scores)
     law = np.asarray(as_law("law", law), dtype=np.float64)
-    scores = np.asarray(scores)
+    try:
+        scores = np.asarray(scores)
+    except ValueError:
+        raise BadArgument("scores: rows of different length. Fix: give every outcome of every law a number.") from None
     if scores.dtype.kind not in "fiu" or not np.all(np.isfinite(scores)):
         raise BadArgument("scores: not finite real numbers. Fix: give every outcome a number.")
     scores = scores.astype(np.float64)

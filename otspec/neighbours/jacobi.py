@@ -65,6 +65,8 @@ class JacobiRun:
     @property
     def calls_per_token(self) -> Estimate:
         """Target calls per token of the text: 1 for plain decoding, at best ``1 / (window + 1)``."""
+        if len(self.calls) < 2:
+            raise BadArgument("n: one text, and a standard error needs at least 2. Fix: decode more, or read `calls`.")
         return Estimate.from_samples(self.calls / self.texts.shape[1])
 
 

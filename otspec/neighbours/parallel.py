@@ -19,13 +19,14 @@ over the 2**n sets: dynamic programming over the 3**n pairs D, A.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_positive
+from otspec.core.checks import as_law, check_no_grad, check_positive, on_host
 from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch, TooLarge
 
 Array = Any
@@ -84,10 +85,12 @@ class Text:
     @classmethod
     def dense(cls, law: Array) -> Text:
         """Text of a joint law ``[V] * n``, as `MarkovModel.text_law` gives it."""
-        law = np.asarray(law, dtype=np.float64)
+        check_no_grad(law=law)
+        law = np.asarray(law, dtype=np.float64) if isinstance(law, numbers.Real) else on_host("law", law)
         if law.ndim == 0:
             raise NotALaw("law: a number. Fix: pass the joint law of the tokens, [V] * n.")
         as_law("law", law.reshape(-1))
+        law = law.astype(np.float64)
         kept = np.argwhere(law > 0)
         return cls(kept, law[tuple(kept.T)])
 

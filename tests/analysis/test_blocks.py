@@ -222,6 +222,24 @@ def test_trace_estimate_on_two_paths_covers_the_exact_value(rule):
     assert one.covers(block_efficiency(rule, target, draft, 2).mean, z=5)
 
 
+def test_coins_of_a_trace_estimate_are_not_those_that_drew_the_paths():
+    """Paths drawn by the first numbers of default_rng(seed), as the coins of that seed would be."""
+    law, seen = np.array([0.3, 0.7]), []
+
+    class Reads(type(verifier("winner_block", 2))):
+        def _expected_paths(self, target_rows, draft_rows, tokens, uniforms):
+            seen.append(uniforms)
+            return super()._expected_paths(target_rows, draft_rows, tokens, uniforms)
+
+    uniforms = np.random.default_rng(0).random((50, 2))
+    tokens = (uniforms >= law[0]).astype(np.int64)[:, :, None]
+    trace_block_efficiency(Reads(2), np.full((50, 2, 2, 2), 0.5), np.broadcast_to(law, (50, 2, 1, 2)), tokens)
+    assert not np.isin(seen[0], uniforms).any()
+    with pytest.raises(BadArgument, match="seed: -1"):
+        trace_block_efficiency(Reads(2), np.full((50, 2, 2, 2), 0.5), np.broadcast_to(law, (50, 2, 1, 2)), tokens,
+                               seed=-1)
+
+
 def test_trees_that_are_too_many_are_refused():
     with pytest.raises(TooLarge) as refused:
         block_efficiency("traversal", *models("dirichlet", 5), 3, num_paths=3)

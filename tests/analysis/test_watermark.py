@@ -91,3 +91,11 @@ def test_bad_input():
             detect_watermark(text, Noise(0, np.arange(3)), num_drafts=count)
     with pytest.raises(ShapeMismatch, match="vocabularies"):
         keyed_rejection([1.0], [0.5, 0.5], Noise(0, 0))
+
+
+@pytest.mark.parametrize(("noise", "more", "says"), [
+    (None, {}, "noise: NoneType is no Noise"), (Noise(0, np.arange(2)), {"num_drafts": 3, "threshold": 0.5},
+                                                "num_drafts: 3 beside a threshold")])
+def test_what_would_be_ignored_is_refused(noise, more, says):
+    with pytest.raises(BadArgument, match=says):
+        detect_watermark([1, 2], noise, **more)

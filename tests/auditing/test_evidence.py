@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from otspec.auditing import evidence
 from otspec.auditing.coins import integrate
 from otspec.auditing.evidence import calls_needed, hidden, log_evidence, margin, mean_evidence, pooled_evidence
 
@@ -59,6 +60,27 @@ def test_the_power_stated_is_reached():
     assert reached > 0.985
     few = rng.multinomial(n // 3, hidden(law, 0.05), size=4000)
     assert (log_evidence(few, law) >= math.log(1e4)).mean() < 0.9
+
+
+@pytest.mark.parametrize(("cells", "tv"), [(500, 0.05), (2000, 0.05), (2000, 0.2), (4000, 0.02)])
+def test_normal_bets_over_many_cells_need_the_number_of_counted_ones(cells, tv, monkeypatch):
+    law = np.full(cells, 1 / cells)
+    counted = calls_needed([law], tv, 1e-4, 0.99)
+    evidence._calls_needed.cache_clear()
+    monkeypatch.setattr(evidence, "CELLS", 100)
+    normal = calls_needed([law], tv, 1e-4, 0.99)
+    evidence._calls_needed.cache_clear()
+    assert counted / 1.13 <= normal <= counted * 1.13  # one step of the search
+
+
+def test_the_power_stated_is_reached_where_the_first_range_of_sizes_ends_before():
+    """Bets of at most a million prior counts need very many outcomes to tell cells that are more than that apart."""
+    law, rng = np.full(20_000, 1 / 20_000), np.random.default_rng(1)
+    n = calls_needed([law], 0.01, 1e-4, 0.99)
+    assert n > 10 / 0.01**2 * 1.12**evidence.SIZES
+    for number, enough in ((n, True), (n // 2, False)):
+        reached = log_evidence(rng.multinomial(number, hidden(law, 0.01), size=20), law)
+        assert (reached >= math.log(1e4)).all() == enough
 
 
 def test_the_margin_covers():

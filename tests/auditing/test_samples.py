@@ -90,12 +90,57 @@ def test_laws_along_texts_of_a_pair_are_those_after_every_prefix():
     ((["text"], [[[0]]]), "prompts: a string"), (([[0]], ["text"]), "texts.0.: a string"),
     (([[0]], [["text"]]), "texts.0.: a string"), (([[0]], []), "samples of 0 prompts"),
     (([[0]], [[[]]]), "no sample that holds"), (([[0]], [[[9]]]), "outside 0 .. 7"), (([[0]], [[0]]), "list of lists"),
-    (([[]], [[[0]]]), "empty prompt")])
+    (([[]], [[[0]]]), "empty prompt"), (([[0.9]], [[[0]]]), "prompts.0.: no list of token ids"),
+    (([[0]], [[[1.99]]]), "texts.0.: no list of token ids"), (([[0]], [[[True]]]), "texts.0.: a bool"),
+    ((None, [[[0]]]), "prompts: NoneType"), (([[0]], None), "texts: NoneType"), (("a", [[[0]]]), "prompts: a string"),
+    (([[8]], [[[0]]]), "outside 0 .. 7")])
 def test_bad_arguments(given, says):
     with pytest.raises(ot.BadArgument, match=says):
         ot.audit_samples(TARGET, *given)
     with pytest.raises(ot.BadArgument, match="tv: 2"):
         ot.samples_needed(2)
+
+
+@pytest.mark.parametrize("ids", [iter, np.array, tuple])
+def test_texts_may_be_any_lists_of_whole_numbers(ids):
+    texts = [[[1, 2], [3, 4]]]
+    report = ot.audit_samples(TARGET, ids([[0]]), ids(texts))
+    assert report.cases.rows == ot.audit_samples(TARGET, [[0]], texts).cases.rows
+
+
+@pytest.mark.parametrize(("pair", "says"), [
+    (None, "a NoneType holds no laws"), ((TARGET, DRAFT, DRAFT), "a tuple of 3"), ((TARGET, None), "no MarkovModel"),
+    ((TARGET, ot.MarkovModel.memoryless([0.5, 0.5])), "target_model has 8 tokens, draft_model 2")])
+def test_what_holds_no_laws_is_refused(pair, says):
+    with pytest.raises(ot.OtspecError, match=says):
+        ot.audit_samples(pair, [[0]], [[[0]]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_drawn_from_the_stream_of_the_seed_pass(seed):
+    """An engine and its audit may have one seed, and draw alike."""
+    law = [0.5, 0.3, 0.2]
+    texts = np.random.default_rng(seed).choice(3, size=(500, 20), p=law).tolist()
+    report = ot.audit_samples(ot.MarkovModel.memoryless(law), [[0]], [texts], seed=seed)
+    assert report.passed is True
+    assert report.p_value > 0.01
+
+
+@pytest.mark.parametrize(("tv", "outcomes", "says"), [
+    (1e-12, 16, "2..62"), (1e-200, 16, "2..62"), (0.05, 1, "on 1 outcome is farther than 0 "),
+    (0.99, 2, "on 2 outcomes is farther than 0.5 "), (0.05, 2**20 + 1, "1048577 cells")])
+def test_questions_without_an_answer_are_refused(tv, outcomes, says):
+    with pytest.raises((ot.BadArgument, ot.TooLarge), match=says):
+        ot.samples_needed(tv, outcomes=outcomes)
+
+
+def test_a_whole_vocabulary_is_no_obstacle():
+    """Simulating its counts took minutes, and ended where the search did, at 5 million."""
+    assert 4e7 < ot.samples_needed(0.05, outcomes=151_936) < 6e7
+
+
+def test_half_and_no_more_is_found_on_two_outcomes():
+    assert ot.samples_needed(0.5, outcomes=2) < 200
 
 
 def test_more_power_takes_more_samples():

@@ -164,3 +164,17 @@ def test_low_temperature_on_recorded_laws():
         assert np.abs(bound.gap).max() <= MET
         if k == 2:
             assert (ot.acceptance("recursive_wor", target, draft, scheme) <= bound.upper + MET).all()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in REGISTRY.items() if entry.kind in ("block", "tree")
+                                  and entry.supports(ot.WithoutReplacement(2))])
+def test_what_a_refusal_leaves_of_an_improbable_tree_is_a_law(name):
+    """Both children are all but never drawn; what is left after them is of the size of a rounding error."""
+    tree, even = ot.DraftTree([-1, 0, 0], [-1, 1, 0], scheme="without_replacement"), np.full(3, 1 / 3)
+    rule = ot.verifier(name, ot.WithoutReplacement(2))
+    for tiny in (1e-6, 1e-9, 9.474612324693956e-11, 1e-10, 1e-12, 1e-15):
+        for other in (1e-3, 5.88e-8):
+            draft = np.array([tiny, tiny * other, 1 - tiny - tiny * other])
+            stop = rule.conditional(tree, [[0.0, 0.0, 1.0], even, even], [draft, even, even]).stop
+            assert stop.sum() == pytest.approx(1.0, abs=1e-12)
+            assert stop.min() >= 0

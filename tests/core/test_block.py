@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from otspec.core.block import clipped_ratio, draw_residual, path_masses, residual_laws, row_at
 from otspec.core.errors import BadArgument, NotALaw, SchemeMismatch, ShapeMismatch
 from otspec.core.schemes import WithoutReplacement
+from otspec.verifiers import verifier
 from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.token_wise import TokenWise
 
@@ -94,3 +96,20 @@ def test_an_empty_block_emits_a_target_token(rule):
     verdict = rule.draw(target, draft, tokens, np.array([[0.3]]))
     assert (verdict.accepted.tolist(), verdict.token.tolist()) == ([0], [1])
     assert rule.expected_accepted(target, draft, tokens).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.asarray])
+def test_tokens_that_were_not_drawn_from_their_rows_are_refused(convert):
+    target, draft = np.full((3, 2), 0.5), np.array([[0.5, 0.5], [1.0, 0.0]])
+    rows = [convert(array) for array in (target, draft, np.array([1, 1]))]
+    coins, says = convert(np.full(3, 0.5)), r"tokens\[1\] = 1 has probability 0 under its draft row"
+    for ask, more in ((Block().conditional, []), (Block().draw, [coins]), (Block().expected_accepted, [])):
+        with pytest.raises(BadArgument, match=says):
+            ask(*rows, *more)
+    paths = [array[None] for array in rows]
+    for name in ("score_block", "traversal", "block"):
+        rule = verifier(name, 1)
+        coins = convert(np.full(rule.num_uniforms(2), 0.5))
+        for ask in (rule.draw_paths, rule.expected_paths):
+            with pytest.raises(BadArgument, match=r"tokens\[0, 1\] = 1 has probability 0"):
+                ask(*paths, coins)

@@ -144,3 +144,21 @@ def test_differences_are_taken_before_logits_are_rounded():
 def test_dtypes_that_laws_do_not_have_are_refused(dtype):
     with pytest.raises(ot.BadArgument, match=r"dtype: .* is none of 'float64', 'float32'"):
         ot.law_from_logits(np.zeros(2), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_weights_whose_sum_overflows_are_normalized(dtype):
+    largest = np.finfo(dtype).max
+    weights = np.array([[largest, largest, 0.0], [1.0, 1.0, 2.0]], dtype=dtype)
+    np.testing.assert_array_equal(ot.normalize(weights), np.array([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]], dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [bool, complex])
+def test_weights_that_are_no_real_numbers_are_not_sent_to_normalize_again(dtype):
+    with pytest.raises(ot.NotALaw, match=r"weights: dtype (bool|complex128) holds no weights\."):
+        ot.normalize(np.ones(2, dtype=dtype))
+
+
+def test_a_bool_is_no_count():
+    with pytest.raises(ot.BadArgument, match="True is a bool"):
+        ot.optimal_acceptance([0.5, 0.5], [0.5, 0.5], True)

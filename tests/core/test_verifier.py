@@ -79,3 +79,38 @@ def test_a_rule_knows_its_scheme():
     assert repr(Echo(2)) == "Echo(WithReplacement(k=2))"
     with pytest.raises(ot.SchemeMismatch, match=r"proved for WithReplacement; got WithoutReplacement\(k=2\)"):
         ot.verifier("k_seq", ot.WithoutReplacement(2))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.asarray])
+@pytest.mark.parametrize(("scheme", "draft", "tokens", "says"), [
+    (2, [0.0, 0.5, 0.5], [[1, 2], [1, 0]], r"tokens\[1, 1\] = 0 has probability 0"),
+    (ot.WithoutReplacement(2), [0.2, 0.3, 0.5], [[1, 2], [1, 1]], r"tokens\[1\] hold 1 twice"),
+    (ot.Greedy(2), [0.2, 0.0, 0.8], [[2, 0], [2, 1]], r"tokens\[1, 1\] = 1 has probability 0"),
+    (ot.Hub(), [0.2, 0.3, 0.5], [[2, 0], [2, 2]], r"tokens\[1\] hold 2 twice"),
+    (ot.Independent(2), [[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [[1, 0], [0, 0]], r"tokens\[1, 0\] = 0 has probability 0")],
+    ids=str)
+def test_drafts_that_were_not_drawn_from_the_draft_law_are_refused(scheme, draft, tokens, says, convert):
+    rule = ot.verifier("spechub" if isinstance(scheme, ot.Hub) else "optimal", scheme)
+    tokens = np.array(tokens)
+    laws = [convert(np.array(law)) for law in ([0.5, 0.3, 0.2], draft)]
+    coins = np.full((2, rule.num_uniforms), 0.5)
+    for ask, more in ((rule.conditional, []), (rule.draw, [convert(coins)])):
+        with pytest.raises(ot.BadArgument, match=says):
+            ask(*laws, convert(tokens), *more)
+    if isinstance(scheme, (ot.Hub, ot.Independent)):
+        return
+    with_none = np.where(np.arange(2) < 1, tokens, -1)[:1]  # an absent draft is no draft
+    assert rule.draw(*laws, convert(with_none), convert(coins[:1])).token.shape == (1,)
+
+
+def test_uniforms_may_be_lists_as_laws_and_tokens_may():
+    assert ot.verifier("k_seq", 2).draw([0.5, 0.5], [0.5, 0.5], [0, 1], [0.1] * ot.verifier("k_seq", 2).num_uniforms
+                                        ).token in (0, 1)
+    assert ot.WithReplacement(2).sample([0.0, 1.0], [0.1, 0.2]).tolist() == [1, 1]
+    assert ot.verifier("block").draw([[0.5, 0.5]] * 2, [[0.5, 0.5]], [0], [0.1, 0.2]).accepted == 1
+    rule = ot.verifier("score_block", 2)
+    coins = [[0.1] * rule.num_uniforms(1)]
+    assert rule.draw_paths([[[[0.5, 0.5]] * 2] * 2], [[[[0.5, 0.5]]] * 2], [[[0], [1]]], coins).accepted.tolist() == [1]
+    for wrong in ([[0.1], [0.2, 0.3]], ["a", "b"]):
+        with pytest.raises(ot.ShapeMismatch, match="uniforms: a list, but no array"):
+            ot.WithReplacement(2).sample([0.0, 1.0], wrong)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from otspec.analysis.instances import random_pair
-from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch, TooLarge
 from otspec.couplings.bottleneck import entropy_bottleneck, staircase
 from otspec.couplings.entropy import MinimumEntropy, entropy
 
@@ -75,3 +75,12 @@ def test_refusals():
         staircase([1.0], [1.0], encoder="best")
     with pytest.raises(TooLarge, match="greedy"):
         staircase(np.full(10, 0.1), np.full(10, 0.1), encoder="exact")
+
+
+def test_errors_speak_of_source_and_output():
+    with pytest.raises(ShapeMismatch, match="source has 2 tokens, output 3"):
+        entropy_bottleneck([0.5, 0.5], [0.5, 0.25, 0.25], 1.0)
+    with pytest.raises(NotALaw, match="output"):
+        staircase([0.5, 0.5], [0.5, 0.6])
+    with pytest.raises(BadArgument, match="rate: nan is no number"):
+        entropy_bottleneck([0.5, 0.5], [0.5, 0.5], float("nan"))

@@ -111,6 +111,33 @@ def test_other_libraries_have_the_same_conditional_law(name, k):
         np.testing.assert_allclose(np.asarray(given), rule.conditional(*rows, tokens), atol=EXACT)
 
 
+SCHEMES = [ot.WithReplacement(1), ot.WithReplacement(2), ot.WithoutReplacement(2), ot.Greedy(2), ot.Hybrid(1, 3),
+           ot.Hub(), ot.Independent(2), ot.Joint(np.full((5, 5), 1 / 25))]
+
+
+@pytest.mark.parametrize("xp", [np, torch, array_api_strict], ids=["numpy", "torch", "strict"])
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_float32_laws_stay_float32_and_near_those_of_float64(scheme, xp):
+    target, draft = (np.stack([law, law[::-1]]) for law in INSTANCES["golden_H"])
+    if isinstance(scheme, ot.Independent):
+        draft = np.stack([draft, target], axis=1)
+    exact = target, None if isinstance(scheme, ot.Joint) else draft
+    given = [None if law is None else xp.asarray(law.astype(np.float32)) for law in exact]
+    bound, single = ot.lossy_bound(*exact, scheme, 0.07), ot.lossy_bound(*given, scheme, 0.07)
+    assert single.output_law.dtype == given[0].dtype
+    for name in ("lower", "upper", "output_law", "price"):
+        np.testing.assert_allclose(np.asarray(getattr(single, name)), getattr(bound, name), atol=1e-6)
+    for name in set(PARAMETERS) & set(ot.list_lossy(scheme)):
+        rule = ot.lossy(name, scheme, **PARAMETERS[name])
+        for ask in (rule.output, rule.acceptance, rule.price):
+            np.testing.assert_allclose(np.asarray(ask(*given)), ask(*exact), atol=1e-6)
+        assert rule.output(*given).dtype == given[0].dtype
+        if xp is not array_api_strict:  # the hull sampler's conditional law is sequential
+            tokens = np.array([[0, 1, 2], [2, 3, 4]])[:, : scheme.num_drafts]
+            law = rule.conditional(*given, xp.asarray(tokens))
+            np.testing.assert_allclose(np.asarray(law), rule.conditional(*exact, tokens), atol=1e-5)
+
+
 def test_lossless_limits():
     target, draft = INSTANCES["golden_H"]
     for rule in (ot.lossy("frontier", 2, budget=0.0), ot.lossy("ensemble", 2, weight=1.0), ot.lossy("cactus", delta=0)):

@@ -116,3 +116,8 @@ def test_the_sampled_estimate_covers_its_mean():
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_ragged_scores_are_refused():
+    with pytest.raises(ot.BadArgument, match="scores: rows of different length"):
+        best_of_n_law([0.5, 0.5], [[1, 2], [1]], 2)

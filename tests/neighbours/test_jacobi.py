@@ -155,3 +155,9 @@ def test_more_bad_arguments():
         jacobi_law(target, 2, length=3, coupling="gumbel")
     with pytest.raises(ot.TooLarge, match="branches"):
         jacobi_law(target, 12, length=8)
+
+
+def test_one_text_has_no_standard_error():
+    run = ot.jacobi(ot.MarkovModel.memoryless([0.5, 0.5]), 2, length=4, n=1, seed=0)
+    with pytest.raises(ot.BadArgument, match="n: one text"):
+        _ = run.calls_per_token

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
 import otspec as ot
 from otspec.neighbours.list_tasks import TASKS, list_task, one_step, shuffle_rate, shuffle_schedule
@@ -152,3 +153,15 @@ def test_equal_steps_are_not_the_best_for_a_shuffle():
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(("law", "error", "says"), [
+    (np.full((2, 2), 0.25, dtype=np.float16), ot.NotALaw, "float16 is refused"),
+    (np.array([[True, False], [False, False]]), ot.NotALaw, "bool"),
+    (np.full((2, 2), 0.25, dtype=complex), ot.NotALaw, "complex128"),
+    ([[0.5, 0.5], [1.0]], ot.NotALaw, "rows of one length"), ("ab", ot.NotALaw, "str is not an array"),
+    (None, ot.NotALaw, "NoneType is not an array"), (0.5, ot.NotALaw, "law: a number"),
+    (torch.full((2, 2), 0.25, requires_grad=True), ot.BadArgument, "requires gradients")], ids=str)
+def test_what_is_no_joint_law_is_named(law, error, says):
+    with pytest.raises(error, match=says):
+        ot.parallel_bound(law, 1)

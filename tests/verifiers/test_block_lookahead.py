@@ -166,3 +166,15 @@ def test_a_gain_on_average_and_losses_in_places():
                          for rule in ("winner_block", LookaheadBlock(2, curves=CURVES["half"])))
         gains.append(ahead - winner)
     assert np.mean(gains) > 0
+
+
+@pytest.mark.parametrize("tokens", [[0, 1], [0, 2], [2, 2], [1, 1], [1, 2]])
+def test_drafts_whose_mass_is_lost_beside_the_others_make_a_law(tokens):
+    """Two prefixes that both survive, after which tokens of mass 1e-300 were drafted."""
+    row = np.array([0.3, 1e-300, 0.7])
+    tree = DraftTree([-1, 0, 0, 1, 2], [-1, 0, 2, *tokens], scheme="paths")
+    for draft in (row, row[[1, 0, 2]], row[[0, 2, 1]]):
+        for target in (np.full(3, 1 / 3), draft, np.array([0.0, 0.0, 1.0])):
+            law = verifier("lookahead_block", 2).conditional(tree, [target] * 5, [draft] * 5)
+            assert law.stop.sum() == pytest.approx(1.0, abs=EXACT)
+            assert law.stop.min() >= 0

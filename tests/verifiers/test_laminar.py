@@ -65,7 +65,11 @@ def test_a_wrong_plan_loses_the_target(rng, bug):
 def test_draws_have_the_law_of_the_conditional(rng, kind, instance):
     n, (target, drafts) = 40_000, instance
     rule = kind(Independent(2))
-    for row in ([1, 3], [4, 0], [2, 2], [3, 1]):
+    for row in ([1, 3], [4, 0], [2, 2], [3, 1], [0, 4]):
+        if drafts[0, row[0]] * drafts[1, row[1]] == 0:
+            with pytest.raises(BadArgument, match="probability 0"):
+                rule.conditional(target, drafts, np.array(row))
+            continue
         exact = rule.conditional(target, drafts, np.array(row))
         batch = np.tile(target, (n, 1)), np.broadcast_to(drafts, (n, 2, 5)), np.tile(row, (n, 1))
         seen = np.bincount(rule.draw(*batch, rng.random((n, 3))).token, minlength=5) / n

@@ -12,7 +12,7 @@ import otspec.verifiers.block
 import otspec.verifiers.token
 import otspec.verifiers.tree
 from otspec.core.block import BlockVerifier
-from otspec.core.drafters import Independent
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch, UnknownName
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.core.tree_verifier import TreeVerifier
@@ -129,5 +129,8 @@ def test_a_number_of_drafts_that_no_rule_takes():
 
 def test_lp_refuses_lists_that_cannot_be_drawn():
     target, draft = np.full(5, 0.2), np.array([0.5, 0.5, 0.0, 0.0, 0.0])
-    with pytest.raises(BadArgument, match=r"\[2, 3\] has probability zero"):
+    with pytest.raises(BadArgument, match=r"tokens\[0\] = 2 has probability 0"):
         verifier("lp", 2).conditional(target, draft, np.array([2, 3]))
+    joint = Joint(np.outer(draft, draft))
+    with pytest.raises(BadArgument, match=r"\[2, 3\] has probability zero"):
+        verifier("lp", joint).conditional(target, joint.check(None), np.array([2, 3]))

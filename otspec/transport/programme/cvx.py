@@ -25,5 +25,6 @@ def solve_flow_cvxpy(problem: MembershipProblem) -> AcceptanceBound:
     flow = cp.Variable(token.size, nonneg=True)
     within_sets = leaves @ flow <= set_law * SCALE
     within_target = reaches @ flow <= problem.target * SCALE
-    cp.Problem(cp.Maximize(cp.sum(flow)), [within_sets, within_target]).solve(solver=cp.HIGHS)
+    cp.Problem(cp.Maximize(cp.sum(flow)), [within_sets, within_target]).solve(
+        solver=cp.SCIPY, scipy_options={"method": "highs"})  # cvxpy's own way to HiGHS prints a banner
     return assemble(problem, np.asarray(flow.value) / SCALE, np.asarray(within_target.dual_value))

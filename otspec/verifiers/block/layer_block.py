@@ -66,7 +66,7 @@ class LayerBlock(TreeVerifier):
         for states, left in zip(reversed(layers[:-1]), reversed(undone), strict=True):
             total = sum(state.weight for state in states)
             rest = sum(float(law.sum()) for _, law in left)
-            room = rest + 1.0 - total
+            room = rest + max(1.0 - total, 0.0)
             kept = going * (min(1.0, rest / room) if room > 0 else 1.0)
             for node, law in left:
                 joint[node] += law * (kept / rest if rest > 0 else 0.0)

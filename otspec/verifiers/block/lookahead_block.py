@@ -249,7 +249,10 @@ def _thinned(curve: bytes, spans: tuple[tuple[float, float], ...]) -> list[tuple
     chances = np.zeros(len(masks))
     for start, stop, vertices in cell_intervals(knot, winner, knot**count):
         # chance of each draft to lie below each edge of the cells
-        below = np.clip((knot[vertices][:, None] - low) / (high - low), 0.0, 1.0)
+        edge = knot[vertices][:, None]
+        within = np.clip((edge - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+        # a mass that is lost beside the others has no width: its draft lies below every edge after it
+        below = np.where(high > low, within, (edge >= low) & (edge > 0))
         for under, upto in pairwise(below):
             chances += (stop - start) * np.where(masks, upto - under, under).prod(axis=-1)
     return [(float(chance), mask) for chance, mask in zip(chances, masks, strict=True) if chance > 0]

@@ -40,8 +40,8 @@ class SolvedByContext(TokenVerifier):
         draft : [V]
             ``[k V]`` for `Independent`.
         """
-        tokens = np.zeros(self.scheme.num_drafts, dtype=np.int64)
-        target, draft, _ = self._checked(np.asarray(target), np.asarray(draft), tokens)
+        absent = np.full(self.scheme.num_drafts, -1)  # the laws alone are checked
+        target, draft, _ = self._checked(np.asarray(target), np.asarray(draft), absent)
         return self._solution(target.astype(np.float64), draft.astype(np.float64), self.scheme.num_drafts)
 
     def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:

@@ -62,7 +62,7 @@ def after_failure(weight: float, goal: np.ndarray, law: np.ndarray) -> tuple[flo
     """Weight and target of a node after a group of winner law ``law`` has failed."""
     excess = np.maximum(weight * goal - law, 0.0)
     mass = float(excess.sum())
-    room = mass + 1.0 - weight
+    room = mass + (1.0 - weight)  # added in this order, no digit of a small mass is lost
     # weight 1 and nothing left: the group could not fail, so any weight may stand there
     return (mass / room if room > 0 else 1.0), (excess / mass if mass > 0 else goal)
 

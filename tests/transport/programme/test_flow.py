@@ -1,5 +1,6 @@
 """Maximum flow on draft sets against the linear programme, and the repair of its integers."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -104,3 +105,10 @@ def test_it_runs_in_a_process_of_its_own_unless_told_otherwise(monkeypatch):
 def flow_of(set_index, token, set_law, target):
     """The whole mass of each set that holds one token goes to it."""
     return set_law[set_index], np.zeros(target.size, dtype=bool)
+
+
+def test_the_twin_prints_nothing():
+    """HiGHS greets once in a process, so a fresh one is asked."""
+    ask = "import otspec as ot; ot.optimal_plan([0.5, 0.5], [0.3, 0.7], 2, method='cvxpy')"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
