@@ -334,6 +334,20 @@ def check_tokens(tokens: Array, vocabulary: int, num_drafts: int, **beside: Arra
     return tokens
 
 
+def check_possible(mass: Array, tokens: Array, law: str) -> None:
+    """Refuse tokens that the law called so, in which they have ``mass``, cannot draw; absent ones (-1) pass.
+
+    Raises
+    ------
+    BadArgument
+    """
+    never = (tokens >= 0) & ~(mass > 0)
+    if bool(array_namespace(never).any(never)):
+        where = first_index(never)
+        raise BadArgument(f"tokens{list(where)} = {int(tokens[where])} has probability 0 under {law}, so it was not "
+                          f"drawn from it. Fix: pass the law that the draft was drawn from.")
+
+
 def check_uniforms(uniforms: Array, needed: int, **beside: Array) -> Array:
     """Check uniforms ``[*batch needed]`` in [0, 1), arrays or lists, on the library and device of ``beside``."""
     if isinstance(uniforms, (list, tuple)):

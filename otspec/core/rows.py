@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, as_tokens, check_together, check_tokens, check_uniforms, first_index
+from otspec.core.checks import as_law, as_tokens, check_possible, check_together, check_tokens, check_uniforms
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part
 from otspec.core.tree import DraftTree
@@ -54,11 +54,7 @@ def checked_rows(target_rows: Array, draft_rows: Array, tokens: Array, *, leadin
     tokens = check_tokens(tokens, target_rows.shape[-1], length, target_rows=target_rows)
     if bool(namespace(tokens).any(tokens < 0)):
         raise BadArgument("tokens: -1 found; a path has no absent tokens. Fix: verify shorter paths separately.")
-    never = ~(at(draft_rows, tokens[..., None])[..., 0] > 0)
-    if bool(namespace(never).any(never)):
-        where = first_index(never)
-        raise BadArgument(f"tokens{list(where)} = {int(tokens[where])} has probability 0 under its draft row, so it "
-                          f"was not drawn from it. Fix: pass the laws that the tokens were drawn from.")
+    check_possible(at(draft_rows, tokens[..., None])[..., 0], tokens, "its draft row")
     return target_rows, draft_rows, tokens
 
 

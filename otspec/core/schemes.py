@@ -12,7 +12,6 @@ Ties in the draft law: the lower id counts as larger.
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive, check_uniforms, first_index, whole
+from otspec.core.checks import as_law, check_positive, check_possible, check_uniforms, first_index, whole
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import at, descending_order, draw, one_hot
+from otspec.core.lists import first_and_group, ordered_draws
 from otspec.core.truncation import top_mask
 
 Array = Any
@@ -78,11 +78,7 @@ class DraftScheme(ABC):
         """
         xp = array_namespace(draft, tokens)
         mass = at(draft, tokens[..., None])[..., 0] if self.draft_axes else at(draft, tokens)
-        never = (tokens >= 0) & ~(mass > 0)
-        if bool(xp.any(never)):
-            where = first_index(never)
-            raise BadArgument(f"tokens{list(where)} = {int(tokens[where])} has probability 0 under the draft law, so "
-                              f"it was not drawn from it. Fix: pass the law that the drafts were drawn from.")
+        check_possible(mass, tokens, "the draft law")
         ordered = xp.sort(tokens, axis=-1) if self.distinct else tokens[..., :1]
         twice = (ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0)
         if bool(xp.any(twice)):
@@ -134,7 +130,7 @@ class DraftScheme(ABC):
         tokens = np.sort(tokens, axis=-1)
         tokens[:, 1:][tokens[:, 1:] == tokens[:, :-1]] = -1
         tokens = np.sort(tokens, axis=-1)
-        first, group = _first_and_group(tokens, self.vocabulary(draft) + 1)
+        first, group = first_and_group(tokens, self.vocabulary(draft) + 1)
         return tokens[first], np.bincount(group, weights=law)
 
     def sample(self, draft: Array, uniforms: Array) -> Array:
@@ -261,7 +257,7 @@ class Hybrid(DraftScheme):
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         _, rest = self.split(draft)
-        sampled, law = _ordered_draws(rest, self.num_sampled)
+        sampled, law = ordered_draws(rest, self.num_sampled)
         head = np.broadcast_to(self.top_tokens(draft), (len(law), self.top))
         return np.concatenate([head, sampled], axis=-1).astype(np.int64), law
 
@@ -380,34 +376,3 @@ def _lifted(weights: Array) -> Array:
     mass = xp.sum(weights, axis=-1, keepdims=True)
     one = xp.ones_like(mass)
     return weights * xp.where(mass < 2.0**-500, one * 2.0**1000, one)
-
-
-def _first_and_group(rows: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the first of each group of equal rows ``[n k]`` of numbers -1 .. base-2, and the group of each row."""
-    if base ** rows.shape[1] >= 2**63:  # the key below would wrap around
-        _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        return first, group.reshape(-1)
-    key = np.zeros(len(rows), dtype=np.int64)
-    for column in rows.T:
-        key = key * base + (column + 1)
-    _, first, group = np.unique(key, return_index=True, return_inverse=True)
-    return first, group
-
-
-def _ordered_draws(law: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All ordered draws without replacement ``[n k]`` (padded with -1) and their law."""
-    support = np.flatnonzero(law)
-    drawn = min(k, support.size)
-    flat = itertools.chain.from_iterable(itertools.permutations(support.tolist(), drawn))
-    tokens = np.fromiter(flat, dtype=np.int64).reshape(-1, drawn) if drawn else np.zeros((1, 0), dtype=np.int64)
-    weight = np.ones(len(tokens))
-    left = np.full(len(tokens), law.sum())
-    for i in range(drawn):
-        if i:
-            left = left - law[tokens[:, i - 1]]
-            # what is left after a dominant token must be summed, not subtracted: 1 - (1 - 1e-9) loses 7 digits
-            for row in np.flatnonzero(left < 1e-3):
-                left[row] = np.delete(law, tokens[row, :i]).sum()
-        weight *= law[tokens[:, i]] / left
-    padding = np.full((len(tokens), k - drawn), -1, dtype=np.int64)
-    return np.concatenate([tokens, padding], axis=-1), weight
