@@ -20,6 +20,7 @@ from otspec.auditing.cases import BadAnswer, Question
 from otspec.auditing.subjects import Coins, Subject
 from otspec.core.errors import BadArgument, WorkFailed
 
+LAST_WORDS = 2.0  # seconds that stderr is waited for after the end of stdout
 KEPT = 2000  # characters of stderr that an error shows at most
 
 
@@ -44,6 +45,7 @@ class JsonLines(Subject):
         self.kind, self.timeout, self.name, self.ragged = kind, timeout, self.command[0], kind in ("block", "tree")
         self._process: subprocess.Popen[str] | None = None
         self._errors: list[str] = []
+        self._listener: threading.Thread | None = None
 
     def answer(self, questions: Sequence[Question], coins: Coins) -> list[Any]:
         """Write all questions from a thread of its own, so that neither side waits for the other's pipe."""
@@ -82,7 +84,8 @@ class JsonLines(Subject):
             except OSError as error:
                 raise BadArgument(f"command: {self.command[0]!r} cannot be started ({error.strerror}). "
                                   f"Fix: the path of an executable file.") from None
-            threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True).start()
+            self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+            self._listener.start()
         return self._process
 
     def _listen(self, stream: IO[str]) -> None:
@@ -102,6 +105,8 @@ class JsonLines(Subject):
 
     def _read(self, line: str) -> Any:
         if not line:
+            if self._listener is not None:
+                self._listener.join(LAST_WORDS)  # what it said is on its way where its answers have ended
             said = "".join(self._errors)[-KEPT:].strip()
             raise WorkFailed(f"{self.name} ended, or gave no answer within {self.timeout:g} s"
                              + (f"; it says: {said}" if said else ""))

@@ -88,7 +88,7 @@ def test_an_unknown_architecture_is_named(tmp_path):
 def test_a_missing_package_is_named_with_the_command(made, monkeypatch, absent):
     found = importlib.util.find_spec
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None if name == absent else found(name))
-    with pytest.raises(MissingExtra, match=rf'needs {absent}, not installed: pip install "otspec\[gguf\]"'):
+    with pytest.raises(MissingExtra, match=rf'needs {absent}, not installed: pip install -e "\.\[gguf\]"'):
         load_pair(target=made[0], draft="skip:1", device="cpu")
 
 

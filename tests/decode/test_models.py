@@ -281,7 +281,7 @@ def test_device_and_dtype_are_checked(tmp_path):
 
 def test_missing_transformers_names_the_pip_command(monkeypatch):
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r'pip install "otspec\[models\]"'):
+    with pytest.raises(MissingExtra, match=r'pip install -e "\.\[models\]"'):
         load_pair("pocket", device="cpu")
 
 
