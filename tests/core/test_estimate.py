@@ -49,6 +49,9 @@ def test_a_mean_of_groups_has_welchs_degrees_of_freedom():
     assert (even.mean, even.n, even.dof) == (0.5, 20, pytest.approx(18))
     assert even.stderr == pytest.approx(0.3 * np.sqrt(2) / 2)
     assert lone.dof == pytest.approx(9)
+    uneven = ot.Estimate.from_groups([0.0, 1.0], [0.3, 0.1], 10)
+    assert uneven.dof == pytest.approx(9 * (0.09 + 0.01) ** 2 / (0.09**2 + 0.01**2))
+    assert uneven.stderr == pytest.approx(np.sqrt(0.1) / 2)
     assert ot.Estimate.from_groups([1.0, 2.0], [0.0, 0.0], 10) == ot.Estimate(1.5, 0.0, 20)
 
 

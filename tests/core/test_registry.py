@@ -72,6 +72,18 @@ def test_the_first_look_at_an_open_registry_loads_the_packages(look, monkeypatch
     assert list(registry) == ["one"]  # and once only
 
 
+def test_the_name_of_a_work_leads_to_its_rules():
+    registry = Registry("rule", Entry("one", int, Source("Chen")), Entry("two", int, Source("chen", "Alg. 2")),
+                        Entry("other", float, Source("x")))
+    with pytest.raises(ot.UnknownName) as error:
+        registry["CHEN"]
+    assert str(error.value) == "no rule is called 'CHEN'. The work 'CHEN' is the source of 'one', 'two'. " \
+        "Fix: one of one, two, other."
+    with pytest.raises(ot.UnknownName) as error:
+        registry["zzz"]
+    assert str(error.value) == "no rule is called 'zzz'. Fix: one of one, two, other."
+
+
 def test_what_cannot_be_hashed_is_not_listed():
     assert [] not in ot.list_verifiers()
     assert "block" in ot.list_verifiers()

@@ -36,6 +36,12 @@ def test_lists_are_the_oracles_lists(name, kind, rng):
         assert max(abs(mine[key] - theirs[key]) for key in mine) < 1e-15  # a handful of roundings
 
 
+@pytest.mark.parametrize("law", [[1.0, 0.0], [0.5, 0.5], [0.2, 0.3, 0.5], [0.1, 0.2, 0.3, 0.4, 0.0]])
+def test_the_lists_of_the_hub_are_counted(law):
+    lists = ot.Hub().lists(np.array(law))[0]
+    assert ot.Hub().count_lists(np.array(law)) == max(len(lists), 2)
+
+
 def test_a_dominant_token_leaves_the_later_draws_exact():
     draft = np.array([1.0 - 3e-12, 1e-12, 2e-12])
     tokens, law = ot.WithoutReplacement(2).lists(draft)

@@ -9,6 +9,7 @@ from otspec.core.block import BlockVerifier
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.estimate import Estimate
 from otspec.core.pathwise import path_tree
+from otspec.core.schemes import WithoutReplacement
 from otspec.core.sequence import SequenceVerifier
 from otspec.core.tree import DraftTree
 from otspec.core.tree_verifier import TreeVerifier
@@ -42,6 +43,17 @@ class OnlyTheLaw(BlockVerifier):
 def as_tree(target, draft, tokens):
     """A chain and its rows as a tree; after the last token nothing was drafted."""
     return DraftTree.from_paths(tokens[None]), target, np.concatenate([draft, target[-1:]])
+
+
+def test_a_chain_is_a_tree_of_every_scheme():
+    """Its one child at a node is drawn the same way whatever the scheme is called."""
+    rows = np.full((3, 2), 0.5)
+    for bound, called in ((WithoutReplacement(1), "branches"), (2, "without_replacement")):
+        chain = DraftTree([-1, 0, 1], [-1, 0, 1], scheme=called)
+        assert verifier("traversal", bound).conditional(chain, rows, rows).stop.sum() == pytest.approx(1)
+    wide = DraftTree([-1, 0, 0], [-1, 0, 1], scheme="without_replacement")
+    with pytest.raises(SchemeMismatch, match="bind the rule to the scheme"):
+        verifier("traversal", 2).conditional(wide, rows, rows)
 
 
 @pytest.mark.parametrize("name", CHAINS)

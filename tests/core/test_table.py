@@ -110,6 +110,11 @@ def test_a_file_is_whole_or_absent(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_folders_above_a_file_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "c.txt", "here")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "here"
+
+
 def test_hashes_are_of_the_bytes(tmp_path):
     write_text(tmp_path / "a", "abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -11,7 +11,7 @@ from otspec.core.errors import BadArgument, BadFile, NotALaw, ShapeMismatch
 from otspec.core.files import sha256, write_json
 from otspec.core.laws import temper, truncate
 from otspec.core.storage import write_arrays
-from otspec.core.trace import FORMAT, Trace, log_probabilities
+from otspec.core.trace import FORMAT, Trace, _as_contexts, log_probabilities
 
 
 def laws(n, size, seed):
@@ -225,6 +225,12 @@ def test_bad_arguments():
                  lambda: trace.truncated(top_k=0), lambda: trace.truncated(top_p=0.0), lambda: trace.save("trace.npz")):
         with pytest.raises(BadArgument):
             call()
+
+
+@pytest.mark.parametrize("contexts", [np.zeros((2, 3)), np.zeros(6, dtype=int), np.zeros((1, 2, 3), dtype=int)])
+def test_contexts_of_another_kind_are_refused(contexts):
+    with pytest.raises(ShapeMismatch, match=r"contexts: (int64|float64) of shape .*Fix: whole numbers \[n T\]"):
+        _as_contexts(contexts)
 
 
 def test_a_row_without_mass_is_refused():

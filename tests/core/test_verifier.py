@@ -75,6 +75,13 @@ def test_tokens_and_uniforms_live_where_the_laws_do():
         ot.verifier("winner_block", 1).draw_paths(rows[None], rows[None, :1], path[None].numpy(), torch.zeros(4))
 
 
+def test_uniforms_have_the_batch_of_the_drafts():
+    law = np.array(LAW)
+    for shape in ((1,), (3, 1), (2, 1, 1)):
+        with pytest.raises(ot.ShapeMismatch, match=r"uniforms: batch shape .* differs from that of the drafts, \(2,\)"):
+            Echo(2).draw(law, law, np.array([[0, 1], [1, 1]]), np.full(shape, 0.5))
+
+
 def test_a_rule_knows_its_scheme():
     assert repr(Echo(2)) == "Echo(WithReplacement(k=2))"
     with pytest.raises(ot.SchemeMismatch, match=r"proved for WithReplacement; got WithoutReplacement\(k=2\)"):

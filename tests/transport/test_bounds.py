@@ -237,6 +237,12 @@ def test_what_does_not_fit_is_refused_with_its_size():
         ot.optimal_plan(np.full((2, 2), 0.5), np.full((2, 2), 0.5), 2)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def test_no_optimum_is_above_one(scheme, rng):
+    laws = rng.dirichlet(np.full(7, 0.5), 500)
+    assert float(np.max(ot.optimal_acceptance(laws, laws, scheme))) <= 1.0
+
+
 def test_absent_draws_mean_fewer_drafts():
     target, draft = np.array([0.2, 0.3, 0.5]), np.array([0.5, 0.5, 0.0])
     full = ot.optimal_acceptance(target, draft, ot.WithoutReplacement(3))

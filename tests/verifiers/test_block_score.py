@@ -82,6 +82,17 @@ def test_array_form_is_the_compiled_one():
                 assert np.allclose(getattr(mine, name), getattr(theirs, name).numpy(), rtol=1e-9, atol=EXACT), name
 
 
+@pytest.mark.parametrize("size", range(scores.KNOTS - 2, scores.KNOTS + 9))
+def test_array_form_where_tokens_are_about_as_many_as_knots(size):
+    rng = np.random.default_rng(size)
+    edges, capacity = score_cells(3)
+    x, upto = (np.tile(curve, (size, 1)) for curve in curves(*rng.dirichlet(np.ones(size), 2)))
+    given = x, upto, np.arange(size), np.full(size, 0.7), np.tile(np.diff(edges), (size, 1)), capacity
+    mine, theirs = split_scores(*given), split_scores(*map(torch.asarray, given))
+    for name in ("shares", "capacity", "kept"):
+        assert np.allclose(getattr(mine, name), getattr(theirs, name).numpy(), rtol=1e-9, atol=EXACT), name
+
+
 def test_win_chances_are_those_of_draws():
     rng = np.random.default_rng(1)
     shares, copies = rng.dirichlet(np.ones(6), 3), np.array([1, 2, 1])

