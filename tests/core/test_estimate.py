@@ -55,6 +55,13 @@ def test_a_mean_of_groups_has_welchs_degrees_of_freedom():
     assert ot.Estimate.from_groups([1.0, 2.0], [0.0, 0.0], 10) == ot.Estimate(1.5, 0.0, 20)
 
 
+def test_a_score_is_the_distance_in_standard_errors():
+    assert ot.Estimate(0.5, 0.25, 100).score(1.0) == -2.0
+    assert ot.Estimate(0.5, 0.25, 100).score(0.5) == 0.0
+    assert ot.Estimate(0.5, 0.25, 6, 5).score(-0.25) == pytest.approx(normal_score(3.0, 5))
+    assert (ot.Estimate(0.5).score(0.25), ot.Estimate(0.5).score(0.5)) == (np.inf, 0.0)
+
+
 def test_an_exact_value_covers_itself_only():
     exact = ot.Estimate(0.25)
     assert exact.covers(0.25)

@@ -110,6 +110,26 @@ def test_paths_are_walked_in_the_order_of_their_tree():
     assert common.tolist() == [[2, 1, 0, 2, -1]]
 
 
+def test_many_paths_keep_the_order_of_first_appearance(rng):
+    tokens = rng.integers(3, size=(60, 3))
+
+    def walked(paths, depth):
+        if depth == 3:
+            return paths
+        groups = {}
+        for path in paths:
+            groups.setdefault(tokens[path, depth], []).append(path)
+        return [path for group in groups.values() for path in walked(group, depth + 1)]
+
+    assert in_tree_order(tokens[None])[0].tolist() == [walked(list(range(60)), 0)]
+
+
+def test_one_path_is_kept_whole_where_the_models_agree(rng):
+    rows = np.broadcast_to(rng.dirichlet(np.ones(4)), (5, 1, 3, 4))
+    verdict = Traversal(1).draw_paths(rows, rows[:, :, :2], rng.integers(4, size=(5, 1, 2)), rng.random((5, 3)))
+    assert verdict.accepted.tolist() == [2] * 5
+
+
 @pytest.mark.parametrize(("size", "depth", "paths"), [(3, 2, 1), (2, 3, 2), (3, 2, 2), (2, 2, 3)])
 def test_the_estimate_on_paths_has_the_exact_mean(size, depth, paths):
     rule = Traversal(paths)

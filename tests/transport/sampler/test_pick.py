@@ -32,6 +32,22 @@ def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
     assert ((won >= low) & (won < high)).all()
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(("low", "high"), [(3, 6), (3, 7), (4, 7)])
+def test_races_of_several_steps_are_those_of_the_compiled_form(library, low, high, rng):
+    """Which token leaves the race decides how much mass is left for the next one."""
+    draft = np.array([0.25, 0.125, 0.0625, 0.0625, 0.25, 0.125, 0.125])
+    lists = np.array([order for order in itertools.permutations(range(high), 4) if max(order) >= low])
+    ranks = lists[rng.integers(len(lists), size=20_000)]
+    uniforms = rng.integers(16, size=(20_000, 4)) / 16
+    edges = [np.full(len(ranks), edge) for edge in (low, high)]
+    slots = np.empty(len(ranks), dtype=np.int64)
+    pick_race(draft[None], *edges, ranks, uniforms, slots)
+    rows = np.broadcast_to(draft, (len(ranks), 7))
+    found = pick_race_parallel(*(library(np.array(part)) for part in (rows, *edges, ranks, uniforms)))
+    assert np.array_equal(np.asarray(found), slots)
+
+
 def test_marked_slots_are_chosen_alike():
     marked = np.array([[True, False, True, True]] * 6)
     assert pick_marked(marked, np.arange(6) / 6).tolist() == [0, 0, 2, 2, 3, 3]
