@@ -35,8 +35,9 @@ free = ot.recommend(pair, 16, draft_cost=0.001, prompts=contexts, curve=False)
 free
 
 # %% [markdown]
-# The families, from best to worst. The same drafts under different rules, and the same rule on different drafts:
-# most of the gain comes from judging whole blocks instead of one token after the other.
+# The families, in the order of the contexts on which the choice was made; the numbers are those of other contexts, so
+# that neighbours may stand the other way round within their errors. The same drafts under different rules, and the same
+# rule on different drafts: most of the gain comes from judging whole blocks instead of one token after the other.
 
 # %%
 best = {}
@@ -58,8 +59,8 @@ assert free.choice.over_default.mean > 1.2
 # %% [markdown]
 # ## When draft steps cost
 # Let a draft step cost a tenth of a target call. A chain of 16 now pays 16 steps, four paths of four tokens only four:
-# the best drafts become short and wide, and look-ahead, which makes the most of independent paths, comes first or
-# close to it. The figure shows every budget up to 16: tokens per call on the left, speed-up on the right.
+# the best drafts become short and wide, and the rules that make the most of independent paths, scores and look-ahead,
+# come first or close to it. The figure shows every budget up to 16: tokens per call on the left, speed-up on the right.
 
 # %%
 dear = ot.recommend(pair, 16, draft_cost=0.1, prompts=contexts)
