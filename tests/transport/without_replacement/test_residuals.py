@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import otspec as ot
+from otspec.transport.without_replacement import residuals
 from otspec.transport.without_replacement.residuals import refusal_bounds
 
 SUMS = 1e-12  # a few thousand lists
@@ -54,6 +55,14 @@ def test_what_the_second_draft_never_refuses(k):
     # after a first refusal half of the draft mass is left, and covers the target's exactly
     target, draft = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.25, 0.5])
     assert refusal_bounds(target, draft, k) == (0.0, 0.0)
+
+
+def test_the_next_level_is_found_from_any_place_before_it(rng):
+    ratio = np.sort(rng.integers(8, size=23).astype(float))[::-1]
+    for level in np.arange(-1, 9) + 0.5:
+        above = int((ratio > level).sum())
+        assert residuals._above(ratio, level) == above
+        assert [residuals._forward(ratio, level, place) for place in range(above + 1)] == [above] * (above + 1)
 
 
 def test_thirty_tokens_and_three_drafts(rng):
