@@ -27,6 +27,11 @@ def test_bad_laws_are_named_with_their_fix(law, message):
     assert "Fix" in str(caught.value)
 
 
+def test_the_entry_that_is_wrong_is_named_not_one_that_is_zero():
+    with pytest.raises(ot.NotALaw, match=r"draft\[1, 2\] = -0\.5: masses"):
+        ot.overlap(np.array([[0.0, 0.5, 0.5]] * 2), np.array([[0.0, 0.5, 0.5], [0.0, 1.5, -0.5]]))
+
+
 def test_sum_tolerance_depends_on_the_dtype():
     off = np.array([0.5, 0.5 + 1e-5])
     with pytest.raises(ot.NotALaw, match="sums to"):

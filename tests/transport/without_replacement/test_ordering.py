@@ -3,6 +3,7 @@ import pytest
 
 import otspec as ot
 from otspec.transport.without_replacement.ordering import draw_order, order_law
+from otspec.verifiers.token.optimal import Optimal
 from tests.conftest import random_law
 
 
@@ -42,6 +43,14 @@ def test_sets_without_order_are_verified_exactly(scheme, rng):
         careless = law @ ot.verifier("optimal", scheme).conditional(target, draft, shuffled)
         worst = max(worst, float(np.abs(careless - target).sum() / 2))
     assert worst > 1e-4, "the planted bug (a sorted list read as drawing order) was not seen"
+
+
+def test_a_set_is_given_an_order_of_its_own_tokens(rng):
+    law = np.array([0.4, 0.3, 0.2, 0.1])
+    tokens = np.array([[-1, -1, -1], [2, -1, -1], [3, 0, -1], [1, 3, 2]])
+    ordered = Optimal._reordered(np.tile(law, (4, 1)), tokens, rng.random((4, 3)))
+    assert [sorted(row) for row in ordered.tolist()] == [sorted(row) for row in tokens.tolist()]
+    assert ((ordered >= 0) == (tokens >= 0)).all()
 
 
 def test_sets_without_order_are_drawn(rng):
