@@ -36,7 +36,7 @@ def main() -> int:
     """Judge a random sample and print the score."""
     given = _arguments()
     if given.table:
-        tabulate(given.table)
+        tabulate(given.table, given.answered)
         return 0
     every = [mutant for mutant in mutants() if given.only in mutant.module]
     sample = random.Random(given.seed).sample(every, min(given.n, len(every)))
@@ -96,6 +96,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reach", help="file that keeps which tests call which function")
     parser.add_argument("--only", default="", help="only modules whose name contains this")
     parser.add_argument("--table", nargs="+", metavar="FILE", help="only write the scores of judged mutants as CSV")
+    parser.add_argument("--answered", nargs="*", type=int, default=[], metavar="SEED",
+                        help="with --table: seeds whose survivors have tests of their own since")
     return parser.parse_args()
 
 

@@ -42,15 +42,19 @@ def last_fates(files: list[str]) -> dict[int, list[tuple[Mutant, str]]]:
     return {seed: list(judged.values()) for seed, judged in fates.items()}
 
 
-def tabulate(files: list[str]) -> None:
-    """Write the counts and the score of each seed, from files of judged mutants, beside the other results."""
+def tabulate(files: list[str], answered: list[int]) -> None:
+    """Write the counts and the score of each seed, from files of judged mutants, beside the other results.
+
+    A sample whose survivors were ``answered`` by tests says less of mutants that nobody has seen than a first look.
+    """
     rows: list[dict[str, object]] = []
     for seed, judged in last_fates(files).items():
         many = counts(judged)
         telling = many["killed"] + many["survived"]
         low, high = wilson(many["killed"], telling)
-        rows.append({"seed": seed, **many, "score": many["killed"] / telling, "wilson_low": low, "wilson_high": high,
-                     "score_with_equivalent": many["killed"] / (telling + many["equivalent"])})
+        look = "again, after tests for its survivors" if seed in answered else "first"
+        rows.append({"seed": seed, "look": look, **many, "score": many["killed"] / telling, "wilson_low": low,
+                     "wilson_high": high, "score_with_equivalent": many["killed"] / (telling + many["equivalent"])})
     save("mutation", rows, "pytest")
 
 
