@@ -304,6 +304,16 @@ def test_large_trees():
     assert "optimal tokens per call" in str(found)
 
 
+def test_masses_that_no_rule_passes_are_repaired(rng):
+    """A prefix passes at most what its parent passes, times the chance of its last token, at every depth."""
+    target, draft = ([rng.dirichlet(np.ones(3), 3**depth) for depth in range(3)] for _ in range(2))
+    nodes = block_lp.tree(target, draft, 2)
+    passing, _ = block_lp.repaired(nodes, rng.random(nodes.target.size), stateless=True)
+    inner = np.flatnonzero(nodes.parent >= 0)
+    assert (passing[inner] <= passing[nodes.parent[inner]] * nodes.step[inner] + EXACT).all()
+    assert {0, 1} <= set(nodes.parent[inner].tolist())
+
+
 @pytest.mark.parametrize("method", ["fronts", "frank_wolfe"])
 def test_a_solver_that_stops_is_reported(method, monkeypatch):
     monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: OptimizeResult(x=None, message="No time left."))

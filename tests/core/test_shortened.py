@@ -53,6 +53,16 @@ def test_the_optimum_of_the_models_lies_within_the_slack(rng, scheme):
         assert (gap <= trace.optimum_slack(scheme) + 1e-12).all()  # 64 eps V
 
 
+def test_the_slack_of_several_contexts_is_that_of_each(rng):
+    draft, lost = rng.dirichlet(np.ones(6), 5), rng.random((2, 5)) * 0.02
+    for scheme in (ot.WithReplacement(3), ot.WithoutReplacement(3)):
+        alone = [float(slack((lost[0, i : i + 1], lost[1, i : i + 1]), draft[i : i + 1], scheme)[0]) for i in range(5)]
+        assert slack((lost[0], lost[1]), draft, scheme) == pytest.approx(alone, abs=1e-15)
+    largest = np.sort(draft[0])[::-1]
+    assert alone[0] == pytest.approx(lost[0, 0] + lost[1, 0] * (
+        1 + 1 / (1 - largest[0]) + 1 / (1 - largest[0] - largest[1])))
+
+
 def test_the_slack_is_attained_where_the_draft_loses_a_token():
     """The target wants only what the stored draft law lost: one i.i.d. draft is accepted with the lost mass."""
     target, draft = np.array([[0.0, 1.0]]), np.array([[0.9, 0.1]])
