@@ -183,3 +183,15 @@ def test_every_sequence_rule_has_one_base(name):
     assert isinstance(rule, SequenceVerifier)
     assert isinstance(rule, BlockVerifier) == (list_verifiers()[name].kind == "block")
     assert isinstance(TokenWalk(verifier("k_seq", 2)), SequenceVerifier)
+
+
+@pytest.mark.parametrize("name", list(list_verifiers(kind="block")))
+def test_a_vocabulary_of_one_token_is_kept_whole(name):
+    """Nothing can be refused where there is nothing else; in a batch as alone."""
+    rule = verifier(name)
+    tree, rows = DraftTree([-1, 0, 1], [-1, 0, 0]), np.ones((3, 1))
+    assert rule.expected_accepted(tree, rows, rows) == pytest.approx(2)
+    block = np.ones((4, 3, 1)), np.ones((4, 2, 1)), np.zeros((4, 2), dtype=int)
+    assert np.asarray(rule._passed(*block, *rule._memory(None))).tolist() == [[1.0, 1.0]] * 4
+    if not rule.stateful:
+        assert rule.draw(*block, np.full((4, rule.num_uniforms(2)), 0.9)).accepted.tolist() == [2] * 4

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from array_api_compat import array_namespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,6 +133,10 @@ def test_threads_change_nothing(monkeypatch, rng):
     finally:
         torch.set_num_threads(before)
     assert calls == [3] * 4
+
+
+def test_no_law_at_all_has_an_empty_nucleus():
+    assert truncation._nucleus(array_namespace(torch.zeros(1)), torch.zeros((0, 7)), 0.5).shape == (0, 7)
 
 
 def test_the_argument_is_left_alone(convert, rng):

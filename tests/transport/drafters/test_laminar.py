@@ -41,6 +41,13 @@ def test_the_stated_law_is_the_enumerated_one_and_never_beats_the_optimum(rng):
         assert plan.value_upper >= best - ENUMERATED
 
 
+def test_the_winner_lies_in_the_cut_only_where_all_drafts_do(rng):
+    """No cell crosses the cut, so that its value is not only a bound."""
+    for target, drafts in instances(rng, 210):
+        plan = laminar_plan(target, drafts)
+        assert plan.law[plan.subset].sum() == pytest.approx(drafts[:, plan.subset].sum(axis=1).prod(), abs=ENUMERATED)
+
+
 def test_drafters_of_one_law_reach_the_optimum(rng):
     """Then cells merge as in the hull of one drafter, and no cut is better."""
     for size, k in ((2, 2), (3, 2), (5, 3), (9, 2), (30, 4), (200, 8)):
