@@ -20,6 +20,7 @@
 
 # %%
 import math
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,6 +29,8 @@ import otspec as ot
 from otspec.neighbours.alignment import best_of_n_point, optimal_reward, rate_function
 from otspec.neighbours.best_of_n import kl_estimate, win_rate
 from otspec.neighbours.list_tasks import TASKS, list_task, one_step, shuffle_rate, shuffle_schedule
+
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 # %% [markdown]
 # ## Jacobi: the target drafts for itself

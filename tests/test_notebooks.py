@@ -26,3 +26,5 @@ def test_executed_copy_holds_the_same_cells_with_outputs(source):
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert any(cell.outputs for cell in code)
+    # a warning there would show the reader folders of another machine
+    assert [output.text for cell in code for output in cell.outputs if output.get("name") == "stderr"] == []

@@ -84,7 +84,7 @@ def acceptance_by_context(verifier: str | TokenVerifier, target: Array, draft: A
             known, off = enumerated(rule, target, draft)
             # both laws may miss one by the tolerance; less than that is no finding
             found = float(np.max(off, initial=0.0))
-            deviation = max(deviation, found if found > 2 * SUM_TOLERANCE.get(dtype_name(target), 1e-6) else 0.0)
+            deviation = max(deviation, found if found > 2 * SUM_TOLERANCE[dtype_name(target)] else 0.0)
         values = np.asarray(known, dtype=np.float64).reshape(-1)
         return ContextAcceptance(name, "exact", np.broadcast_to(values, (contexts,)), np.zeros(contexts), deviation)
     except TooLarge:

@@ -141,7 +141,7 @@ def conditional_laws(rule: TokenVerifier, target: np.ndarray, draft: np.ndarray,
                           f"{type(error).__name__}: {error}. {fix}") from error
     if found.shape != wanted:
         raise BadArgument(f"verifier: {rule} returned shape {found.shape} for {wanted[0]} lists of drafts. {fix}")
-    slack = SUM_TOLERANCE.get(dtype_name(target), 1e-6)
+    slack = SUM_TOLERANCE[dtype_name(target)]
     lowest = float(found.min(initial=0.0))
     sums = found.sum(axis=-1, dtype=np.float64)
     off = np.abs(sums - target.sum(dtype=np.float64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.cli.shared import FAILED, command, show, terminal_width
-from otspec.cli.values import add_law_options, count, read_laws, read_names, scale, seed
+from otspec.cli.values import add_law_options, count, read_laws, read_names, scale, seed, temperature_of
 from otspec.core.files import check_place
 
 
@@ -58,5 +58,5 @@ def _laws(given: Any) -> tuple[Any, Any]:
     from otspec.recording.record import load_trace
     from otspec.reporting.exact import evenly
 
-    trace = load_trace(given.trace, temperature=1.0 if given.temperature is None else given.temperature)
+    trace = load_trace(given.trace, temperature=temperature_of(given))
     return trace.laws(evenly(len(trace), given.contexts))

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from otspec.cli.shared import FAILED, command, show, terminal_width
-from otspec.cli.values import SCHEMES, add_law_options, count, read_laws, read_names, read_scheme, scale, seed
+from otspec.cli.values import (
+    SCHEMES,
+    add_law_options,
+    count,
+    read_laws,
+    read_names,
+    read_scheme,
+    scale,
+    seed,
+    temperature_of,
+)
 from otspec.core.files import check_place
 
 
@@ -100,7 +110,7 @@ def _compare_sequences(given: Any) -> int:
     with narrowed(terminal_width()):
         table, text, ok = compare_drafts(given.pair or "pocket", given.trace, rules=rules, num_paths=given.k,
                                          contexts=given.contexts or 64,
-                                         temperature=1.0 if given.temperature is None else given.temperature,
+                                         temperature=temperature_of(given),
                                          seed=given.seed, time_limit=given.time_limit, progress=not given.quiet)
     if given.out:
         table.to_csv(given.out)
@@ -131,7 +141,7 @@ def _laws(given: Any) -> tuple[Any, Any]:
             raise BadArgument("--trace: it stands instead of --target and --draft. Fix: give one of the two.")
         _refuse({"--normalize": given.normalize or None, "--logits": given.logits or None},
                 "has no effect on a trace, whose laws are normalised. Fix: leave it out")
-        trace = load_trace(given.trace, temperature=1.0 if given.temperature is None else given.temperature)
+        trace = load_trace(given.trace, temperature=temperature_of(given))
         return trace.laws(evenly(len(trace), given.contexts or 64))
     if not (given.target or given.draft):
         raise BadArgument("--target: missing, there is nothing to compare on. Fix: --target and --draft for two laws, "

@@ -30,7 +30,7 @@ def add_report(commands: Any) -> None:
 def _report(given: Any) -> int:
     from otspec.reporting.folder import ReportFolder
 
-    _check_places(given)
+    _check_near_misses(given)
     check_place("--out", given.out, folder=True)
     ReportFolder(given.out, force=given.force)  # refused before any model is loaded
     from otspec.report import build_report
@@ -46,7 +46,7 @@ def _report(given: Any) -> int:
     return report.exit_code
 
 
-def _check_places(given: Any) -> None:
+def _check_near_misses(given: Any) -> None:
     """Refuse a name or a path that is not there where another is so near that it was meant."""
     from pathlib import Path
 

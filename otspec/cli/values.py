@@ -98,6 +98,11 @@ def add_law_options(parser: argparse.ArgumentParser) -> None:
                         help="--target and --draft hold logits: their softmax is taken, at --temperature")
 
 
+def temperature_of(given: Any) -> float:
+    """Value of ``--temperature``, 1 where it was not given."""
+    return 1.0 if given.temperature is None else float(given.temperature)
+
+
 def read_laws(given: Any) -> tuple[Any, Any]:
     """Laws of ``--target`` and ``--draft``: masses, or logits at a temperature."""
     from otspec.core.errors import BadArgument
@@ -121,7 +126,7 @@ def _law(option: str, numbers: Any, given: Any) -> Any:
     name = option.lstrip("-")
     try:
         if given.logits:
-            return law_from_logits(numbers, temperature=1.0 if given.temperature is None else given.temperature)
+            return law_from_logits(numbers, temperature=temperature_of(given))
         return normalize(numbers) if given.normalize else as_law(name, numbers)
     except NotALaw as error:
         text = re.sub("^(weights|logits|target|draft)", option, str(error))

@@ -13,6 +13,16 @@ from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parall
 LIBRARIES = [array_api_strict.asarray, torch.asarray]
 
 
+def slots_of_both_forms(library, draft, low, high, ranks, uniforms):
+    """Winners ``[B]`` by the compiled form, and by whole arrays of a library."""
+    edges = [np.full(len(ranks), edge) for edge in (low, high)]
+    slots = np.empty(len(ranks), dtype=np.int64)
+    pick_race(draft[None], *edges, ranks, uniforms, slots)
+    rows = np.broadcast_to(draft, (len(ranks), draft.size))
+    found = pick_race_parallel(*(library(np.array(part)) for part in (rows, *edges, ranks, uniforms)))
+    return slots, np.asarray(found)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(("low", "high"), [(0, 3), (1, 3), (2, 4), (1, 4), (0, 4)])
 def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
@@ -22,12 +32,8 @@ def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
                       if any(low <= rank < high for rank in order) and max(order) < high])
     coins = np.array(list(itertools.product(np.arange(8) / 8, repeat=3)))
     ranks, uniforms = np.repeat(lists, len(coins), axis=0), np.tile(coins, (len(lists), 1))
-    edges = [np.full(len(ranks), edge) for edge in (low, high)]
-    slots = np.empty(len(ranks), dtype=np.int64)
-    pick_race(draft[None], *edges, ranks, uniforms, slots)
-    rows = np.broadcast_to(draft, (len(ranks), 5))
-    found = pick_race_parallel(*(library(np.array(part)) for part in (rows, *edges, ranks, uniforms)))
-    assert np.array_equal(np.asarray(found), slots)
+    slots, found = slots_of_both_forms(library, draft, low, high, ranks, uniforms)
+    assert np.array_equal(found, slots)
     won = np.take_along_axis(ranks, slots[:, None], axis=1)
     assert ((won >= low) & (won < high)).all()
 
@@ -40,12 +46,8 @@ def test_races_of_several_steps_are_those_of_the_compiled_form(library, low, hig
     lists = np.array([order for order in itertools.permutations(range(high), 4) if max(order) >= low])
     ranks = lists[rng.integers(len(lists), size=20_000)]
     uniforms = rng.integers(16, size=(20_000, 4)) / 16
-    edges = [np.full(len(ranks), edge) for edge in (low, high)]
-    slots = np.empty(len(ranks), dtype=np.int64)
-    pick_race(draft[None], *edges, ranks, uniforms, slots)
-    rows = np.broadcast_to(draft, (len(ranks), 7))
-    found = pick_race_parallel(*(library(np.array(part)) for part in (rows, *edges, ranks, uniforms)))
-    assert np.array_equal(np.asarray(found), slots)
+    slots, found = slots_of_both_forms(library, draft, low, high, ranks, uniforms)
+    assert np.array_equal(found, slots)
 
 
 def test_marked_slots_are_chosen_alike():
