@@ -49,15 +49,10 @@ def log_evidence(counts: np.ndarray, law: np.ndarray) -> np.ndarray:
     counts, law = counts[..., kept], law[kept] / law.sum()
     total, null = counts.sum(axis=-1), counts @ np.log(law)
     bets = []
-    for prior in _priors(law):
+    for prior in (*(strength * law for strength in CONCENTRATIONS), np.full(law.size, 0.5)):
         weight = prior.sum()
         bets.append(gammaln(weight) - gammaln(weight + total) + (gammaln(prior + counts) - gammaln(prior)).sum(axis=-1))
     return np.where(impossible, np.inf, mean_evidence(bets) - null)
-
-
-def _priors(law: np.ndarray) -> list[np.ndarray]:
-    """Counts ``[cells]`` that each bet starts from."""
-    return [*(strength * law for strength in CONCENTRATIONS), np.full(law.size, 0.5)]
 
 
 def mean_evidence(readings: list[np.ndarray]) -> np.ndarray:
@@ -173,7 +168,7 @@ def _normal_evidence(total: int, other: np.ndarray, law: np.ndarray, rng: np.ran
     from scipy.special import gammaln
 
     kinds, cells = np.unique(np.stack([law, other]), axis=1, return_counts=True)
-    mean, spread, slope = np.zeros(len(_priors(law))), [], np.zeros(len(_priors(law)))
+    (mean, slope), spread = np.zeros((2, len(CONCENTRATIONS) + 1)), []
     for (null, mass), many in zip(kinds.T, cells, strict=True):
         rate = total * mass
         least, most = max(0.0, np.floor(rate - 12 * rate**0.5)), np.ceil(rate + 12 * rate**0.5 + 12)
