@@ -22,7 +22,7 @@ import pytest
 from tests.mutation.change import ROOT, Mutant, compiled_modules, modules, source
 
 SEARCHED = ("core", "transport", "verifiers", "contracts", "oracles", "testing", "couplings", "analysis")
-ALONE = ("test_registration.py",)
+ALONE = ("test_registration.py", "cli/test_places.py")  # what the rooms do elsewhere
 OTHERS = {"test_couplings.py", "test_tree_policies.py"}  # contracts of other rooms
 UNKNOWN = 0.01  # seconds that a test is taken to last until it has been recorded; the cap on the run is by the clock
 QUICK = 12  # tests of a file, the quickest, that come before the other tests of any file
