@@ -16,6 +16,7 @@ from otspec.core.checks import as_laws, check_positive
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.estimate import Estimate
+from otspec.core.host import to_host
 from otspec.core.joint_coupling import JointCoupling
 from otspec.core.laws import total_variation
 from otspec.core.noise import Noise
@@ -137,7 +138,7 @@ def sampled_agreement(coupling: str | Coupling, target: Array, draft: Array, *, 
     same = []
     for start in range(0, check_positive("n", n), step):
         noise = Noise(seed, xp.arange(start, min(start + step, n), dtype=xp.int64, device=target.device))
-        same.append(_to_numpy(_agree(coupling, target, draft, k, noise)))
+        same.append(to_host(_agree(coupling, target, draft, k, noise), np.float64))
     return Estimate.from_samples(np.concatenate(same))
 
 
@@ -154,9 +155,3 @@ def _agree(coupling: str | Coupling, target: Array, draft: Array, k: int | None,
         return rule.select(target, noise) == rule.select(draft, noise)
     xp = array_namespace(target)
     return xp.any(rule.select_list(draft, noise, count) == rule.select(target, noise)[..., None], axis=-1)
-
-
-def _to_numpy(array: Array) -> np.ndarray:
-    xp = array_namespace(array)
-    array = xp.astype(array, xp.float64)
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array)

@@ -23,6 +23,7 @@ from otspec.core.checks import check_positive, check_seed
 from otspec.core.coupling import Coupling
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
 from otspec.core.estimate import Estimate
+from otspec.core.host import to_host
 from otspec.core.laws import at, namespace
 from otspec.core.markov import MarkovModel, check_models
 from otspec.core.rows import checked_rows
@@ -161,7 +162,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
     if tokens.ndim != 2:
         raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not [n L]. Fix: one row per recorded path.")
     if isinstance(rule, BlockVerifier):
-        passed = _to_numpy(rule._passed(target_rows, draft_rows, tokens, *rule._memory(None)))
+        passed = to_host(rule._passed(target_rows, draft_rows, tokens, *rule._memory(None)), np.float64)
     elif isinstance(rule, Coupling):
         passed = coupling_passed(rule, target_rows, draft_rows, tokens)
     else:
@@ -171,8 +172,8 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
 
 def token_passed(rule: TokenVerifier, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
     """``Pr[accepted >= i | x^i]``, ``[n L]``, of a token rule on one draft, walked down chains ``[n L]``."""
-    chances = [_to_numpy(at(rule.conditional(target_rows[:, i, :], draft_rows[:, i, :], tokens[:, i : i + 1]),
-                            tokens[:, i : i + 1])) for i in range(tokens.shape[-1])]
+    chances = [to_host(at(rule.conditional(target_rows[:, i, :], draft_rows[:, i, :], tokens[:, i : i + 1]),
+                            tokens[:, i : i + 1]), np.float64) for i in range(tokens.shape[-1])]
     return np.cumprod(np.concatenate(chances, axis=1), axis=1)
 
 
@@ -186,7 +187,7 @@ def _expected_on_paths(rule: SequenceVerifier, target_rows: Array, draft_rows: A
     rng, width = np.random.default_rng([check_seed(seed), 1]), rule.num_uniforms(tokens.shape[-1])
     coins = rng.random((tokens.shape[0], width))
     coins = namespace(target_rows).asarray(coins, device=target_rows.device)
-    return _to_numpy(rule.expected_paths(target_rows, draft_rows, tokens, coins))
+    return to_host(rule.expected_paths(target_rows, draft_rows, tokens, coins), np.float64)
 
 
 def coupling_passed(rule: Coupling, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
@@ -194,16 +195,12 @@ def coupling_passed(rule: Coupling, target_rows: Array, draft_rows: Array, token
     passed, before = [], np.ones(tokens.shape[0])
     for i in range(tokens.shape[-1]):
         agreed = agreed_law(rule, target_rows[:, i, :], draft_rows[:, i, :])
-        passed.append(before * _to_numpy(agreed).sum(axis=1))
+        passed.append(before * to_host(agreed, np.float64).sum(axis=1))
         token = tokens[:, i : i + 1]
-        both, drafted = _to_numpy(at(agreed, token))[:, 0], _to_numpy(at(draft_rows[:, i, :], token))[:, 0]
+        both, drafted = (to_host(at(laws, token), np.float64)[:, 0] for laws in (agreed, draft_rows[:, i, :]))
         # Pr[target party agrees | the drafter selected this token]
         before = before * np.minimum(1.0, both / np.where(drafted > 0, drafted, 1.0))
     return np.stack(passed, axis=1)
-
-
-def _to_numpy(array: Array) -> np.ndarray:
-    return np.asarray(array.cpu() if hasattr(array, "cpu") else array, dtype=np.float64)
 
 
 def bound_rule(verifier: str | Rule, num_paths: int) -> Rule:

@@ -17,6 +17,7 @@ from otspec.analysis.attribution import optimal_mass
 from otspec.analysis.exact import token_rule
 from otspec.core.checks import check_positive
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.host import to_host
 from otspec.core.laws import temper, truncate
 from otspec.core.progress import progress_bar
 from otspec.core.schemes import DraftScheme, WithReplacement, as_scheme
@@ -179,15 +180,11 @@ def _fits(rule: str | TokenVerifier, scheme: DraftScheme) -> bool:
 
 def _values(target: Array, draft: Array, scheme: DraftScheme,
             named: dict[str, TokenVerifier]) -> Iterator[tuple[str, np.ndarray]]:
-    yield "optimum", _to_numpy(optimal_acceptance(target, draft, scheme))
+    yield "optimum", to_host(optimal_acceptance(target, draft, scheme), np.float64)
     xp = array_namespace(target)
-    yield "winner_law", _to_numpy(xp.sum(optimal_mass(target, draft, scheme), axis=-1))
+    yield "winner_law", to_host(xp.sum(optimal_mass(target, draft, scheme), axis=-1), np.float64)
     for name, verifier in named.items():
-        yield name, _to_numpy(verifier.acceptance(target, draft))
-
-
-def _to_numpy(values: Array) -> np.ndarray:
-    return np.asarray(values.cpu() if hasattr(values, "cpu") else values, dtype=np.float64)
+        yield name, to_host(verifier.acceptance(target, draft), np.float64)
 
 
 def _rows(setting: tuple[Any, Any, Any], bound: list[DraftScheme],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from otspec.core.host import to_host
 from otspec.core.showing import card, figure_of, public_names
 
 Array = Any
@@ -35,7 +36,7 @@ class Cut:
 
     def __repr__(self) -> str:
         """Value and members, of a batch its shape."""
-        value = _host(self.value)
+        value = to_host(self.value)
         if value.ndim:
             return f"Cut(batch {value.shape} over {self.subset.shape[-1]} tokens)"
         return f"Cut({float(value):.6f}, {_members(self.subset)})"
@@ -157,7 +158,7 @@ class AcceptanceBound:
 
     def __str__(self) -> str:
         """Optimum or interval, gap and cut in one line; of a batch, the mean and the largest gap."""
-        lower, upper = _host(self.lower), _host(self.upper)
+        lower, upper = to_host(self.lower), to_host(self.upper)
         if upper.size == 0:
             return f"optimal acceptance of no contexts (batch {upper.shape})"
         gap = float((upper - lower).max())
@@ -191,12 +192,8 @@ class AcceptanceBound:
         return figure_of(self, "bound", ax)
 
 
-def _host(array: Array) -> np.ndarray:
-    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
-
-
 def _members(subset: Array) -> str:
     """Size and first members of a token set ``[V]``."""
-    members = np.flatnonzero(_host(subset))
+    members = np.flatnonzero(to_host(subset))
     shown = ", ".join(map(str, members[:8])) + (", …" if members.size > 8 else "")
     return f"{members.size} tokens {{{shown}}}"

@@ -78,7 +78,7 @@ def as_array(name: str, given: Any) -> tuple[Any, Array]:
         raise NotALaw(f"{name}: {type(given).__name__} is not an array. Fix: pass a NumPy or torch array.") from None
 
 
-def on_host(name: str, given: Any) -> np.ndarray:
+def number_array(name: str, given: Any) -> np.ndarray:
     """Return an array or a list of numbers as a NumPy array.
 
     Raises

@@ -20,6 +20,7 @@ import numpy as np
 
 from otspec.core.checks import check_place, check_tokens, dtype_name, first_index
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.host import to_host
 from otspec.core.laws import namespace
 from otspec.core.names import did_you_mean
 from otspec.core.tree import SCHEMES, DraftTree
@@ -175,7 +176,7 @@ class DraftedTrees:
 
     def nodes(self, row: int) -> np.ndarray:
         """Numbers of the nodes that one row has, the text's end first."""
-        return np.append(0, 1 + np.flatnonzero(_host(self.tokens[row, :]) >= 0))
+        return np.append(0, 1 + np.flatnonzero(to_host(self.tokens[row, :]) >= 0))
 
     def tree(self, row: int) -> DraftTree:
         """One row as a `DraftTree`, whose node i is node ``nodes(row)[i]`` here.
@@ -188,10 +189,10 @@ class DraftedTrees:
         nodes = self.nodes(row)
         place = np.full(self.num_nodes + 1, -1)
         place[nodes] = np.arange(nodes.size)
-        parents, tokens = (_host(array[row, :])[nodes[1:] - 1] for array in (self.parents, self.tokens))
+        parents, tokens = (to_host(array[row, :])[nodes[1:] - 1] for array in (self.parents, self.tokens))
         copies = None
         if self.multiplicity is not None:
-            copies = np.append(1, _host(self.multiplicity[row, :])[nodes[1:] - 1])
+            copies = np.append(1, to_host(self.multiplicity[row, :])[nodes[1:] - 1])
             if self.scheme == "paths":
                 copies[0] = max(1, copies[1:][parents == 0].sum())
         return DraftTree(np.append(-1, place[parents]), np.append(-1, tokens), copies, scheme=self.scheme,
@@ -248,7 +249,3 @@ def refuse(wrong: Array, name: str, values: Array, why: str) -> None:
 def replaced(xp: Any, values: Array, column: int, new: Array) -> Array:
     """Array ``[B n]`` with one column replaced by ``new`` ``[B]``."""
     return xp.concat([values[:, :column], new[:, None], values[:, column + 1 :]], axis=1)
-
-
-def _host(values: Array) -> np.ndarray:
-    return np.asarray(values.cpu() if hasattr(values, "cpu") else values)

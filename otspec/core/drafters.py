@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.checks import as_law, check_positive, on_host
+from otspec.core.checks import as_law, check_positive, number_array
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
 from otspec.core.laws import draw
 from otspec.core.schemes import DraftScheme, _as_float
@@ -88,9 +88,9 @@ class Joint(DraftScheme):
             object.__setattr__(self, "k", check_positive("k", self.k))
             object.__setattr__(self, "size", check_positive("size", self.size))
             return
-        table = on_host("table", self.table)
+        table = number_array("table", self.table)
         if table.dtype.kind in "iub" or table.dtype.itemsize > 8:
-            table = on_host("table", table.tolist())  # float16 and what is no number are refused by name below
+            table = number_array("table", table.tolist())  # float16 and what is no number are refused by name below
         elif table.dtype.kind == "f" and table.dtype != np.float16:
             table = table.astype(np.float64)
         if table.ndim == 0 or len(set(table.shape)) != 1:

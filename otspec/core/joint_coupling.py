@@ -11,8 +11,6 @@ import math
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from otspec.core.coupling import Coupling, check_noise, exact_pair
 from otspec.core.errors import BadArgument
 from otspec.core.laws import namespace
@@ -73,8 +71,3 @@ class JointCoupling(Coupling):
         """None, unless the coupling is a protocol."""
         exact_pair(target, draft)
         return None
-
-
-def on_host(law: Array) -> np.ndarray:
-    """Law as float64 NumPy."""
-    return np.asarray(law.cpu() if hasattr(law, "cpu") else law, dtype=np.float64)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from otspec.core.errors import BadArgument
+from otspec.core.host import check_host, to_host
 from otspec.core.laws import draw, namespace
 from otspec.core.tree import DraftTree
 
@@ -47,7 +47,7 @@ def path_tree(target_rows: np.ndarray, draft_rows: np.ndarray, tokens: np.ndarra
 def draw_each(joint: Joint, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple[Array, ...]:
     """Tokens kept, next token and path ``[B]`` of ``[B K L]`` paths, two uniforms ``[B 2]`` each."""
     verdicts = np.zeros((3, tokens.shape[0]), dtype=np.int64)
-    coins = _on_host(uniforms)
+    coins = to_host(uniforms)
     for row, merged in enumerate(_trees(target_rows, draft_rows, tokens)):
         mass = joint(merged.tree, merged.target, merged.draft)
         node = int(draw(mass.sum(axis=-1), coins[row, 0]))
@@ -65,11 +65,6 @@ def expect_each(joint: Joint, target_rows: Array, draft_rows: Array, tokens: Arr
 
 
 def _trees(*arrays: Array) -> Iterator[PathTree]:
-    return (path_tree(*rows) for rows in zip(*map(_on_host, arrays), strict=True))
-
-
-def _on_host(array: Array) -> np.ndarray:
-    if getattr(getattr(array, "device", None), "type", "cpu") != "cpu":
-        raise BadArgument(f"tokens: on {array.device}, but this rule has only its definition, which runs on the host. "
-                          f"Fix: device='cpu', or write _draw_paths and _expected_paths for the rule.")
-    return array if isinstance(array, np.ndarray) else np.from_dlpack(array)
+    check_host("tokens", arrays[-1], "a rule that has only its definition",
+               "pass CPU arrays, or write _draw_paths and _expected_paths for the rule")
+    return (path_tree(*rows) for rows in zip(*map(to_host, arrays), strict=True))

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, as_tokens, check_temperature, on_host
+from otspec.core.checks import as_law, as_tokens, check_temperature, number_array
 from otspec.core.errors import BadArgument, BadFile, ShapeMismatch
 from otspec.core.files import sha256
 from otspec.core.laws import temper, truncate
@@ -320,7 +320,7 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
 
 
 def _as_contexts(contexts: Any) -> np.ndarray:
-    array = on_host("contexts", as_tokens(contexts))
+    array = number_array("contexts", as_tokens(contexts))
     if array.dtype.kind not in "iu" or array.ndim != 2:
         raise ShapeMismatch(f"contexts: {array.dtype} of shape {tuple(array.shape)}. "
                             f"Fix: whole numbers [n T], padded with -1 on the left.")

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from array_api_compat import is_torch_array
 
 from otspec.core.checks import as_law, check_place, check_uniforms, dtype_name, first_index
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, SchemeMismatch, ShapeMismatch
+from otspec.core.host import check_host
 from otspec.core.laws import at, draw, namespace
 from otspec.core.rows import row_at
 from otspec.core.schemes import DraftScheme, Greedy, WithoutReplacement, WithReplacement
@@ -124,7 +124,7 @@ class BatchedTrees:
 
     def _laws(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> Any:
         """Law of the node ``[N]`` and of the token ``[N V]`` of every row, by the definition of the rule."""
-        host_only(self, target_rows)
+        check_host("target_rows", target_rows, self)
         if self.stateful:
             raise SchemeMismatch(f"{self!r} carries a state, which trees of many texts have no place for. "
                                  f"Fix: draw(tree, ...), text by text.")
@@ -188,15 +188,3 @@ def _check_drawn(xp: Any, drafted: DraftedTrees, draft_rows: Array, column: int)
                           f"draft row of node {int(drafted.above[row, column])}, so it was not drawn from it. Fix: "
                           f"pass the laws that the tokens were drawn from; drafts chosen without chance make trees "
                           f"of scheme='deterministic'.")
-
-
-def host_only(rule: Any, rows: Array) -> None:
-    """Refuse arrays that NumPy cannot read where they lie.
-
-    Raises
-    ------
-    BadArgument
-    """
-    if is_torch_array(rows) and rows.device.type != "cpu":
-        raise BadArgument(f"target_rows: {rule!r} verifies trees on the CPU only, not on {rows.device}. "
-                          f"Fix: traversal and recursive_walk run there, or pass CPU arrays.")

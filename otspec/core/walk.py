@@ -15,9 +15,10 @@ import numpy as np
 from otspec.core.batched_walk import level_width, walk_trees
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import SchemeMismatch
-from otspec.core.laws import draw, namespace, take
+from otspec.core.laws import draw, namespace
 from otspec.core.rows import row_at
 from otspec.core.schemes import WithoutReplacement, WithReplacement
+from otspec.core.survivors import Survivors
 from otspec.core.tree import DraftTree
 from otspec.core.tree_verifier import TreeVerifier
 from otspec.core.verifier import TokenVerifier
@@ -79,24 +80,17 @@ class TokenWalk(TreeVerifier):
 
     def _draw_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> tuple:
         xp = namespace(target_rows)
-        length, width = tokens.shape[-1], self.rule.num_uniforms
-        alive = xp.ones(tokens.shape[:2], dtype=xp.bool, device=tokens.device)
-        going = alive[:, 0]
-        accepted = xp.zeros(tokens.shape[:1], dtype=xp.int64, device=tokens.device)
-        token = xp.zeros_like(accepted)
+        length, width, walk = tokens.shape[-1], self.rule.num_uniforms, Survivors(tokens)
+        token = xp.zeros_like(walk.accepted)
         for depth in range(length):
-            first, here = xp.argmax(xp.astype(alive, xp.int64), axis=-1), tokens[:, :, depth]
-            target, draft = (row_at(given[:, :, depth, :], first) for given in (target_rows, draft_rows))
+            # survivors share their prefix, hence their laws; the first one's rows stand for all
+            target, draft = (row_at(given[:, :, depth, :], walk.first) for given in (target_rows, draft_rows))
             coins = uniforms[:, depth * width : (depth + 1) * width]
-            emitted = xp.astype(self.rule._draw(target, draft, compact(here, alive), coins), xp.int64)
-            hit = alive & (here == emitted[:, None])
-            token = xp.where(going, emitted, token)
-            going = going & xp.any(hit, axis=-1)
-            accepted = accepted + xp.astype(going, xp.int64)
-            alive = xp.where(going[:, None], hit, alive)
-        first = xp.argmax(xp.astype(alive, xp.int64), axis=-1)
-        last = draw(row_at(target_rows[:, :, length, :], first), uniforms[:, -1])
-        return accepted, xp.where(going, last, token), first
+            emitted = xp.astype(self.rule._draw(target, draft, walk.drafts(depth), coins), xp.int64)
+            token = xp.where(walk.reached, emitted, token)
+            walk.step(depth, emitted)
+        last = draw(row_at(target_rows[:, :, length, :], walk.first), uniforms[:, -1])
+        return walk.accepted, xp.where(walk.reached, last, token), walk.first
 
     def _expected_paths(self, target_rows: Array, draft_rows: Array, tokens: Array, uniforms: Array) -> Array:
         xp = namespace(target_rows)
@@ -126,10 +120,3 @@ def _orders(tokens: tuple[int, ...], copies: tuple[int, ...]) -> Iterator[list[i
         if left > 1 or (left == 1 and not any(copies[place + 1 :])):
             rest = (*copies[:place], left - 1, *copies[place + 1 :])
             yield from ([*order, tokens[place]] for order in _orders(tokens, rest))
-
-
-def compact(tokens: Array, alive: Array) -> Array:
-    """Tokens ``[B K]`` of the living paths in front, in their order, then -1."""
-    xp = namespace(tokens, alive)
-    order = xp.argsort(xp.astype(~alive, xp.int64), axis=-1, stable=True)
-    return take(xp.where(alive, tokens, -xp.ones_like(tokens)), order)

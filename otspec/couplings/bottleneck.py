@@ -24,7 +24,7 @@ import numpy as np
 from otspec.core.checks import as_law, check_number
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, ShapeMismatch, TooLarge
-from otspec.core.joint_coupling import on_host
+from otspec.core.host import to_host
 from otspec.core.names import did_you_mean
 from otspec.core.table import Table
 from otspec.couplings.entropy import Cells, MinimumEntropy, entropy
@@ -133,7 +133,7 @@ def _laws(source: Array, output: Array) -> tuple[np.ndarray, np.ndarray]:
     laws = exact_pair(source, output)
     if laws[0].ndim != 1:
         raise BadArgument(f"source: shape {tuple(laws[0].shape)} is a batch. Fix: one pair of laws at a time.")
-    source, output = map(on_host, laws)
+    source, output = (to_host(law, np.float64) for law in laws)
     return source, output
 
 

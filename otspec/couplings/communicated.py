@@ -27,7 +27,8 @@ import numpy as np
 from otspec.core.checks import check_number, check_positive
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument
-from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
+from otspec.core.host import to_host
+from otspec.core.joint_coupling import Coupled, JointCoupling
 from otspec.core.laws import at, draw, namespace, normalized_or, positive_part, total
 from otspec.core.noise import Noise
 from otspec.couplings.maximal import spread
@@ -111,7 +112,7 @@ class Communicated(JointCoupling):
     def _couple(self, target: Array, draft: Array, noise: Noise) -> Coupled:
         xp, batch, device = namespace(target), tuple(target.shape[:-1]), target.device
         # row by row on the host: most rows are done after the first message, and few need many
-        target, draft = (on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft))
+        target, draft = (to_host(law, np.float64).reshape(-1, law.shape[-1]) for law in (target, draft))
         noise = noise.like(target).take(np.arange(len(target)))
         rounded = self.rounded(draft)
         drafted, sent, kept = _offer(target, draft, rounded, noise.coins(3))

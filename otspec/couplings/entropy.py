@@ -22,7 +22,8 @@ import numpy as np
 
 from otspec.core.coupling import exact_pair
 from otspec.core.errors import BadArgument, TooLarge
-from otspec.core.joint_coupling import Coupled, JointCoupling, on_host
+from otspec.core.host import to_host
+from otspec.core.joint_coupling import Coupled, JointCoupling
 from otspec.core.laws import draw, namespace
 from otspec.core.names import did_you_mean
 from otspec.core.noise import Noise
@@ -81,11 +82,11 @@ class MinimumEntropy(JointCoupling):
         target, draft = exact_pair(target, draft)
         if target.ndim != 1:
             raise BadArgument(f"target: shape {tuple(target.shape)} is a batch. Fix: one pair of laws at a time.")
-        return self._cells(on_host(target), on_host(draft))
+        return self._cells(to_host(target, np.float64), to_host(draft, np.float64))
 
     def entropy_bounds(self, target: Array, draft: Array) -> tuple[float, float]:
         """Certified ends of the least entropy, in bits: majorisation below, this coupling above."""
-        target, draft = (np.sort(on_host(law))[::-1] for law in exact_pair(target, draft))
+        target, draft = (np.sort(to_host(law, np.float64))[::-1] for law in exact_pair(target, draft))
         meet = np.diff(np.minimum(np.cumsum(target), np.cumsum(draft)), prepend=0.0)
         return entropy(meet), self.cells(target, draft).entropy
 
@@ -108,8 +109,8 @@ class MinimumEntropy(JointCoupling):
         return self._each(target, draft, table)
 
     def _couple(self, target: Array, draft: Array, noise: Noise) -> Coupled:
-        coins, batch = on_host(noise.coins(1)), tuple(target.shape[:-1])
-        laws = [on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)]
+        coins, batch = to_host(noise.coins(1), np.float64), tuple(target.shape[:-1])
+        laws = [to_host(law, np.float64).reshape(-1, law.shape[-1]) for law in (target, draft)]
         # draws of one pair of laws share its joint law
         kinds, kind = np.unique(np.concatenate(laws, axis=1), axis=0, return_inverse=True)
         coins, kind = np.broadcast_to(coins, (*batch, 1)).ravel(), kind.ravel()
@@ -126,7 +127,7 @@ class MinimumEntropy(JointCoupling):
     def _each(self, target: Array, draft: Array, what: Any) -> Array:
         """Stack what is found for every pair of a batch."""
         xp, batch = namespace(target), tuple(target.shape[:-1])
-        pairs = zip(*(on_host(law).reshape(-1, law.shape[-1]) for law in (target, draft)), strict=True)
+        pairs = zip(*(to_host(law, np.float64).reshape(-1, law.shape[-1]) for law in (target, draft)), strict=True)
         found = np.stack([what(self._cells(*pair)) for pair in pairs])
         return xp.asarray(found.reshape(batch + found.shape[1:]), device=target.device)
 

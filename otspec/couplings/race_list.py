@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from otspec.core.errors import TooLarge
-from otspec.core.joint_coupling import on_host
+from otspec.core.host import to_host
 from otspec.core.laws import namespace
 from otspec.couplings.quadrature import exponential_nodes
 
@@ -41,7 +41,7 @@ def race_list_agreement(target: Array, draft: Array, k: int) -> Array:
     if work > MOST_WORK:
         raise TooLarge(f"the exact agreement of a list of {k} needs {work:.3g} multiplications, more than "
                        f"{MOST_WORK:.3g}. Fix: use sampled_agreement.", work)
-    laws = [on_host(law).reshape(-1, shape[-1]) for law in (target, draft)]
+    laws = [to_host(law, np.float64).reshape(-1, shape[-1]) for law in (target, draft)]
     found = np.array([_among(*pair, k, time, weight) for pair in zip(*laws, strict=True)])
     return xp.asarray(found.reshape(shape[:-1]), device=target.device)
 

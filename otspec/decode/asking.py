@@ -43,11 +43,6 @@ def ask(function: Any, *arguments: Any, dtype: Any = np.int64, recorder: Recorde
     return torch.from_numpy(np.array(answer, dtype=dtype))
 
 
-def host(array: Any) -> np.ndarray:
-    """Return an array as NumPy."""
-    return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)
-
-
 def on_device(array: np.ndarray, device: Any) -> Any:
     """Return an array as a tensor on a device, without waiting for it."""
     import torch

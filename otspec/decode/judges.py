@@ -26,15 +26,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otspec.core.errors import BadArgument
+from otspec.core.host import to_host
 from otspec.core.laws import draw, one_hot
 from otspec.core.noise import Noise
 from otspec.core.schemes import WithReplacement, as_scheme
-from otspec.core.walk import compact
-from otspec.decode.asking import ask, host
+from otspec.core.survivors import Survivors
+from otspec.decode.asking import ask
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
 from otspec.decode.recorded import Recorder
-from otspec.decode.survivors import Survivors
 
 ESTIMATES = 16  # independent noises of one prediction
 
@@ -134,12 +134,11 @@ class TokenWalkJudge(_OnPaths):
 
         target, rows, tokens = target_rows, draft.rows, self._tokens(draft)
         walk, width = Survivors(tokens), self.rule.num_uniforms
-        each, token, trail = walk.each, torch.zeros_like(walk.each), []
+        each, token, trail = torch.arange(len(tokens), device=tokens.device), torch.zeros_like(walk.first), []
         for depth in range(self.length):
             # survivors share their prefix, hence their laws; the first one's rows stand for all
             node = walk.first + (depth - 1) * self.paths + 1 if depth else walk.first
-            here = Depth(target[each, node], rows[each, walk.first, depth], compact(tokens[:, :, depth], walk.alive),
-                         walk.reached)
+            here = Depth(target[each, node], rows[each, walk.first, depth], walk.drafts(depth), walk.reached)
             trail.append(here)
             emitted = self._emitted(here, uniforms[:, depth * width : (depth + 1) * width])
             token = torch.where(walk.reached, emitted, token)
@@ -178,7 +177,7 @@ class ChainJudge(_OnPaths):
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Expected tokens kept of the block."""
-        return host(self.rule.expected_accepted(*map(host, (target_rows, draft.rows[:, 0], draft.tokens))))
+        return to_host(self.rule.expected_accepted(*map(to_host, (target_rows, draft.rows[:, 0], draft.tokens))))
 
 
 class StatefulJudge(_OnPaths):
@@ -212,14 +211,14 @@ class StatefulJudge(_OnPaths):
         import torch
 
         before = list(self._states)
-        given = map(host, (target_rows, draft.rows[:, 0], draft.tokens, uniforms))
+        given = map(to_host, (target_rows, draft.rows[:, 0], draft.tokens, uniforms))
         kept, emitted, self._states = self.rule.draw_texts(*given, before)
         accepted, token = (torch.from_numpy(numbers).to(target_rows.device) for numbers in (kept, emitted))
         return self._outcome(accepted, token, torch.zeros_like(token), before)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Mean number kept, given the path and the state before the round."""
-        return self.rule.expected_texts(*map(host, (target_rows, draft.rows[:, 0], draft.tokens)), outcome.trail)
+        return self.rule.expected_texts(*map(to_host, (target_rows, draft.rows[:, 0], draft.tokens)), outcome.trail)
 
 
 class PathsJudge(_OnPaths):
@@ -242,7 +241,7 @@ class PathsJudge(_OnPaths):
         """The rule's unbiased estimate on the same paths, with coins that no verdict depends on."""
         target, rows, tokens = self._views(target_rows, draft)
         coins = uniforms[:, self.num_uniforms // 2 :]
-        return host(ask(self.rule._expected_paths, shared_targets(target, tokens), rows, tokens, coins,
+        return to_host(ask(self.rule._expected_paths, shared_targets(target, tokens), rows, tokens, coins,
                         dtype=np.float64))
 
 
@@ -260,7 +259,7 @@ class CoupledJudge(_OnPaths):
 
         tokens = self._tokens(draft) if self.length else draft.tokens[:, None]
         walk = Survivors(tokens)
-        each, token, trail = walk.each, torch.zeros_like(walk.each), []
+        each, token, trail = torch.arange(len(tokens), device=tokens.device), torch.zeros_like(walk.first), []
         for depth in range(self.length + 1):
             node = walk.first + (depth - 1) * self.paths + 1 if depth else walk.first
             target = target_rows[each, node]
@@ -269,7 +268,7 @@ class CoupledJudge(_OnPaths):
             if depth == self.length:
                 break
             trail.append(Depth(target, draft.rows[each, walk.first, depth],
-                               compact(tokens[:, :, depth], walk.alive), walk.reached))
+                               walk.drafts(depth), walk.reached))
             walk.step(depth, chosen)
         return self._outcome(walk.accepted, token, walk.first, trail)
 
@@ -279,7 +278,7 @@ class CoupledJudge(_OnPaths):
             return _over_depths(outcome.trail, len(target_rows), lambda here, rows: self._agreement(here))
         # a seed for every depth, so that no noise serves two of them
         depths = itertools.count()
-        seeds = (host(uniforms[:, -1]) * 2.0**62).astype(np.int64)
+        seeds = (to_host(uniforms[:, -1]) * 2.0**62).astype(np.int64)
         return _over_depths(outcome.trail, len(target_rows),
                             lambda here, rows: self._estimated(here, seeds[rows] + next(depths)))
 
@@ -321,7 +320,7 @@ def _over_depths(trail: list[Depth], size: int, chance: Any) -> np.ndarray:
     """Sum ``[size]`` of a chance over the depths that each row reached; it is asked with those rows, and which."""
     expected = np.zeros(size)
     for depth in trail:
-        depth = Depth(*map(host, depth))
+        depth = Depth(*map(to_host, depth))
         rows = np.flatnonzero(depth.reached)
         if rows.size == 0:
             break

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from otspec.core.drafters import Independent
+from otspec.core.host import to_host
 from otspec.core.laws import draw
-from otspec.decode.asking import ask, host
+from otspec.core.survivors import Survivors
+from otspec.decode.asking import ask
 from otspec.decode.drafters.base import Draft
 from otspec.decode.drafters.paths import along_paths, shared_targets
 from otspec.decode.judges import Depth, Outcome, _OnPaths, bound_to, chance_of
-from otspec.decode.survivors import Survivors
 from otspec.verifiers import verifier
 
 
@@ -34,7 +35,8 @@ class SeveralJudge(_OnPaths):
         tokens = self._tokens(draft)
         target = shared_targets(along_paths(target_rows, self.paths), tokens)
         walk, width = Survivors(tokens), self.rule.num_uniforms
-        token, trail = torch.zeros_like(walk.each), []
+        each, token = torch.arange(len(tokens), device=tokens.device), torch.zeros_like(walk.first)
+        trail: list[Any] = []
         for depth in range(self.length):
             coins = uniforms[:, depth * width : (depth + 1) * width]
             emitted = token.clone()
@@ -45,15 +47,15 @@ class SeveralJudge(_OnPaths):
                 emitted[rows] = self._ask(here, coins[rows])
             token = torch.where(walk.reached, emitted, token)
             walk.step(depth, emitted)
-        bonus = draw(target[walk.each, walk.first, self.length], uniforms[:, -1])
+        bonus = draw(target[each, walk.first, self.length], uniforms[:, -1])
         return self._outcome(walk.accepted, torch.where(walk.reached, bonus, token), walk.first, trail)
 
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """Acceptance of the rule at every depth reached; without a formula, the mass of the drafts at hand."""
         expected = np.zeros(len(target_rows))
         for rows, *here in outcome.trail:
-            rule, target, drafts, tokens = self._bound(*map(host, here))
-            expected[host(rows)] += chance_of(rule, Depth(target, drafts, tokens, None))
+            rule, target, drafts, tokens = self._bound(*map(to_host, here))
+            expected[to_host(rows)] += chance_of(rule, Depth(target, drafts, tokens, None))
         return expected
 
     def _ask(self, here: tuple[Any, Any, Any], coins: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from otspec.core.drafted import DraftedTrees
+from otspec.core.host import to_host
 from otspec.core.tree_batches import check_lawful
-from otspec.decode.asking import ask, host
+from otspec.decode.asking import ask
 from otspec.decode.drafters.base import Draft, Drafter
 from otspec.decode.judges import Judge, Outcome
 
@@ -58,7 +59,7 @@ class TreeJudge(Judge):
     def expected(self, target_rows: Any, draft: Draft, outcome: Outcome, uniforms: Any) -> np.ndarray:
         """The rule's unbiased estimate on the same trees."""
         coins = uniforms[:, self.num_uniforms // 2 :]
-        return host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
+        return to_host(self._ask(self.rule._expected_trees, target_rows, draft, coins, np.float64))
 
     def _ask(self, function: Any, target_rows: Any, draft: Draft, coins: Any, dtype: Any) -> Any:
         given = {name: array for name in ("rows", "copies") if (array := getattr(draft, name)) is not None}

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from otspec.core.checks import as_law, check_no_grad, check_positive, on_host
+from otspec.core.checks import as_law, check_no_grad, check_positive, number_array
 from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch, TooLarge
 
 Array = Any
@@ -86,7 +86,7 @@ class Text:
     def dense(cls, law: Array) -> Text:
         """Text of a joint law ``[V] * n``, as `MarkovModel.text_law` gives it."""
         check_no_grad(law=law)
-        law = np.asarray(law, dtype=np.float64) if isinstance(law, numbers.Real) else on_host("law", law)
+        law = np.asarray(law, dtype=np.float64) if isinstance(law, numbers.Real) else number_array("law", law)
         if law.ndim == 0:
             raise NotALaw("law: a number. Fix: pass the joint law of the tokens, [V] * n.")
         as_law("law", law.reshape(-1))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from otspec.core.errors import BadArgument
+from otspec.core.host import to_host
 from otspec.core.table import Table
 from otspec.plots.acceptance import acceptance_vs_k, compare, gap_by_context
 from otspec.plots.agreement import agreement_vs_tv
@@ -55,7 +56,7 @@ def draw(result: Any, how: str, ax: Axes | None = None) -> Axes:
 
 def bound(result: Any, ax: Axes) -> Axes:
     """Winner law with the tokens of the cut in orange; of a batch, the share of contexts below each optimum."""
-    upper = np.asarray(_host(result.upper), dtype=np.float64)
+    upper = np.asarray(to_host(result.upper), dtype=np.float64)
     if upper.size == 0:
         raise BadArgument(f"bound: no contexts (batch {upper.shape}). Fix: laws of at least one context.")
     if upper.ndim:
@@ -71,7 +72,7 @@ def bound(result: Any, ax: Axes) -> Axes:
     ax.set_ylim(0, 1.3 * float(mass[order].max(initial=0.0)) or 1.0)
     ax.set_xlabel("token" if order.size == mass.size else f"token ({order.size} heaviest of {mass.size})")
     ax.set_ylabel("winner law" if result.winner_law is not None else "mass sent to drafts")
-    ax.set_title(f"{type(result).__name__}: {float(upper):.4f}, gap {max(float(_host(result.gap)), 0.0):.0e}")
+    ax.set_title(f"{type(result).__name__}: {float(upper):.4f}, gap {max(float(to_host(result.gap)), 0.0):.0e}")
     ax.grid(axis="x", visible=False)
     ax.legend(loc="upper right", ncols=2, fontsize=LEGEND)
     return ax
@@ -218,11 +219,7 @@ def _spread(values: np.ndarray, ax: Axes, label: str) -> Axes:
 def _evidence(result: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mass of every token in the lower end's evidence, and membership of the cut, ``[V]`` each."""
     mass = result.winner_law if result.winner_law is not None else result.plan.matched
-    return np.asarray(_host(mass), dtype=np.float64), np.asarray(_host(result.cut.subset), dtype=bool)
-
-
-def _host(array: Any) -> Any:
-    return array.detach().cpu() if hasattr(array, "detach") else array
+    return np.asarray(to_host(mass), dtype=np.float64), np.asarray(to_host(result.cut.subset), dtype=bool)
 
 
 #: columns that hold one value in all rows of a figure, where a table has them

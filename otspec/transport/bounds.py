@@ -21,12 +21,13 @@ from otspec.core.bound import AcceptanceBound, Cut
 from otspec.core.checks import check_no_grad
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, NotCertified
+from otspec.core.host import on_host
 from otspec.core.names import did_you_mean
 from otspec.core.problem import MembershipProblem
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement, as_scheme, same_sets
 from otspec.core.verifier import checked_pair
 from otspec.transport.winner.laws import cumulative, prefix_optimum, ratio_order
-from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sampled_increments, sort_laws
+from otspec.transport.winner.sorted_laws import SortedLaws, sampled_increments, sort_laws
 
 Array = Any
 CERTIFIED_GAP = 1e-9

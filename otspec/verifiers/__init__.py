@@ -95,7 +95,7 @@ REGISTRY = OpenRegistry(
           schemes=(WithReplacement, Hybrid, Independent, Joint)),
     _line("laminar", Laminar, "mdsd", "lossless tight_at_one",
           "near-optimal for different drafters from one sort, with an exact winner law"),
-    _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary numpy_only",
+    _line("lp", PlanPlayer, "mdsd", "lossless tight_at_one reflexive optimal small_vocabulary",
           "plays the plan of the linear programme"),
     _line("token_wise", TokenWise, "leviathan2023", "lossless one_draft", "rejection of each token in turn",
           kind="block"),

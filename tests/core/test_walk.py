@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from otspec.core.walk import compact
+from otspec.core.survivors import compact
 
 
 def test_many_living_drafts_move_to_the_front_in_order(rng, convert):

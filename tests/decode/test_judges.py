@@ -10,8 +10,9 @@ from otspec.core.coupling import Coupling  # noqa: E402
 from otspec.core.errors import BadArgument  # noqa: E402
 from otspec.core.estimate import Estimate  # noqa: E402
 from otspec.core.schemes import WithoutReplacement, WithReplacement  # noqa: E402
+from otspec.core.survivors import compact  # noqa: E402
 from otspec.core.tree_verifier import TreeVerifier  # noqa: E402
-from otspec.core.walk import TokenWalk, compact  # noqa: E402
+from otspec.core.walk import TokenWalk  # noqa: E402
 from otspec.couplings import coupling  # noqa: E402
 from otspec.decode import judges  # noqa: E402
 from otspec.decode.drafters.base import Draft  # noqa: E402
@@ -249,7 +250,7 @@ def test_no_verdict_waits_for_a_device(name, paths, monkeypatch):
     assert outcome.nodes.device.type == "meta"
     assert isinstance(judge, PathsJudge) == (name in TREES and not isinstance(verifier(name, 3), TokenWalk))
     if isinstance(judge, PathsJudge):
-        monkeypatch.setattr(judges, "host", lambda array: array)  # the copy itself is meant to wait
+        monkeypatch.setattr(judges, "to_host", lambda array: array)  # the copy itself is meant to wait
         assert judge.expected(target, draft, outcome, coins).shape == (2,)
 
 

@@ -98,7 +98,7 @@ def test_the_optimal_rule_mixes_the_plan_with_orders_and_loses_nothing(rng):
         assert np.abs(out - target).max() <= ENUMERATED
         upper = float(acceptance_bound(target, drafts, rule.scheme).upper)
         assert accepted == pytest.approx(upper, abs=ENUMERATED)
-        (plan,) = rule._plans.values()
+        (plan,) = rule._solutions.values()
         mixed += plan.winner.first is not None and 0.01 < plan.winner.weights[-1] < 0.99
     assert mixed > 0  # or the mixture of both was never played
 
@@ -107,10 +107,10 @@ def test_leaving_the_first_plan_out_of_the_mixture_is_seen():
     target, drafts = BELOW
     rule = PriorityMixture(Independent(2))
     rule.acceptance(target, drafts)
-    ((key, plan),) = rule._plans.items()
+    ((key, plan),) = rule._solutions.items()
     share = 1.0 - plan.winner.weights[-1]
     bare = dataclasses.replace(plan.winner, first=None, weights=plan.winner.weights[:-1] / share)
-    rule._plans[key] = plan._replace(winner=bare)
+    rule._solutions[key] = plan._replace(winner=bare)
     out, _ = emitted(rule, target, drafts)
     assert np.abs(out - target).max() > 1e-3  # far above rounding
 

@@ -10,7 +10,6 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.transport.bounds import acceptance_bound
 from otspec.verifiers import verifier
-from otspec.verifiers.token import winner_by_context
 from otspec.verifiers.token.priority import PriorityMixture
 from tests.conftest import random_law
 
@@ -135,11 +134,11 @@ def test_absent_drafts_and_other_schemes_are_refused():
 
 
 def test_beyond_the_plans_that_are_kept_the_oldest_is_forgotten(monkeypatch, rng):
-    monkeypatch.setattr(winner_by_context, "KEPT", 2)
+    monkeypatch.setattr(PriorityMixture, "kept", 2)
     rule = PriorityMixture(Independent(2))
     contexts = [(random_law(rng, 4), np.stack([random_law(rng, 4), random_law(rng, 4)])) for _ in range(3)]
     tokens = np.array([0, 1])
     first = [rule.conditional(*context, tokens) for context in contexts]
-    assert list(rule._plans) == [rule._key(*context) for context in contexts[1:]]
+    assert [key[1] for key in rule._solutions] == [target.tobytes() for target, _ in contexts[1:]]
     again = [rule.conditional(*context, tokens) for context in contexts]
     np.testing.assert_allclose(again, first, atol=1e-12)

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from otspec.core.errors import BadArgument
+from otspec.core.host import to_host
 from otspec.core.laws import draw
-from otspec.decode.asking import host, on_device
+from otspec.decode.asking import on_device
 from otspec.decode.drafters.base import Draft, Drafter, Speaker
 from otspec.policies.length import LengthPolicy, length_policy
 from otspec.policies.length.blocks import Seen, features
@@ -100,7 +101,7 @@ class Adaptive(Drafter):
             rows[:, n] = law
             token = draw(law, uniforms[:, n])
             # the token is drawn already, but the policy is shown its row alone
-            for name, values in features(host(law), host(token)).items():
+            for name, values in features(to_host(law), to_host(token)).items():
                 seen[name][:, n] = values
             if ahead:
                 going = going & ~self._stops(seen, n)

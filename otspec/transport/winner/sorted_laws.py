@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array, is_torch_array
+from array_api_compat import array_namespace, is_numpy_array
 
 from otspec.transport.winner.laws import cumulative, minimal_law, ratio_order, replacement_increments, universal_law
 from otspec.transport.without_replacement.spread import narrow_gaps
@@ -37,11 +37,6 @@ class SortedLaws(NamedTuple):
     def by_token(self, values: Array) -> Array:
         """Sorted values ``[*batch V]`` in the order of the vocabulary."""
         return array_namespace(values).take_along_axis(values, self.rank, axis=-1)
-
-
-def on_host(array: Array) -> bool:
-    """Whether compiled code can read the array where it lies: NumPy, or torch on the CPU."""
-    return is_numpy_array(array) or (is_torch_array(array) and array.device.type == "cpu")
 
 
 def ranks_of(order: Array) -> Array:

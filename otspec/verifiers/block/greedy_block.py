@@ -20,6 +20,7 @@ import numpy as np
 
 from otspec.core.block import BlockVerdict, BlockVerifier
 from otspec.core.errors import BadArgument, ShapeMismatch
+from otspec.core.host import to_host
 from otspec.core.laws import at, namespace, normalized_or, positive_part
 from otspec.core.laws import draw as draw_token
 from otspec.core.rows import checked_rows, clipped_ratio, row_at
@@ -117,7 +118,7 @@ class GreedyBlock(BlockVerifier):
         rows = *checked_rows(target_rows, draft_rows, tokens), *verdict
         if rows[2].ndim == 1:
             return verdict, self.carried(rows[0], rows[1], rows[2], state, int(rows[3]), int(rows[4]))
-        flat = [np.reshape(_host(array), (-1, *array.shape[array.ndim - axes :])) for array, axes in
+        flat = [np.reshape(to_host(array), (-1, *array.shape[array.ndim - axes :])) for array, axes in
                 zip(rows, (2, 2, 1, 0, 0), strict=True)]
         return verdict, [self.carried(goal, drawn, path, state, int(accepted), int(token))
                          for goal, drawn, path, accepted, token in zip(*flat, strict=True)]
@@ -158,7 +159,7 @@ class GreedyBlock(BlockVerifier):
             raise ShapeMismatch(f"tokens: shape {tuple(tokens.shape)} is not one path [L]. Fix: a state belongs to one "
                                 f"text, so carry the states of several on one by one.")
         _check_state(state, tokens.shape[0])
-        return _next_state(_host(target), _host(draft), _host(tokens), state, int(accepted), int(token))
+        return _next_state(to_host(target), to_host(draft), to_host(tokens), state, int(accepted), int(token))
 
     def _carried(self, tree: DraftTree, target: np.ndarray, draft: np.ndarray, state: State, node: int,
                  token: int) -> State:
@@ -260,9 +261,3 @@ def _check_state(state: State, length: int) -> None:
     if any(layer.left >= length for layer in state):
         raise BadArgument(f"state: {max(layer.left for layer in state)} positions are still modified, a path of "
                           f"{length} is too short for them. Fix: keep the draft length of earlier blocks.")
-
-
-def _host(array: Array) -> np.ndarray:
-    if isinstance(array, np.ndarray):
-        return array
-    return np.asarray(array.cpu()) if hasattr(array, "cpu") else np.from_dlpack(array)

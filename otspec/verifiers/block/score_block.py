@@ -33,11 +33,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from otspec.core.host import on_host
 from otspec.core.laws import cumulative_sum, namespace, take
 from otspec.core.rows import row_at
 from otspec.core.tree import DraftTree
 from otspec.transport.winner.laws import cumulative, ratio_order
-from otspec.transport.winner.sorted_laws import on_host, ranks_of
+from otspec.transport.winner.sorted_laws import ranks_of
 from otspec.verifiers.block.chosen_path import Choice, Chosen, ChosenPath, equal_chains
 
 Array = Any

@@ -1,27 +1,46 @@
 """Rules that must solve a problem before they can verify: one solution for each context, shared by its draft lists.
 
 A batch is cut into groups of rows with equal laws and equally many drafts present; each group is solved once, and the
-last solution is remembered. The work is done in NumPy, in float64, whatever the caller's array library.
+latest solutions are kept. The work is done in NumPy, in float64, whatever the caller's array library.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace
 
-from otspec.core.errors import BadArgument
+from otspec.core.checks import check_no_grad
+from otspec.core.drafters import Joint
+from otspec.core.host import check_host, to_host
+from otspec.core.schemes import DraftScheme
 from otspec.core.verifier import TokenVerifier
 
 Array = Any
 
 
+class Context(NamedTuple):
+    """Rows of a batch that share a problem: their numbers, target ``[V]``, drafts present ``[n count]``, solution."""
+
+    rows: list[int]
+    target: np.ndarray
+    lists: np.ndarray
+    solution: Any
+
+
 class SolvedByContext(TokenVerifier):
     """Base of such rules: a subclass writes `_solve` and `_play`."""
 
-    _remembered: tuple[Any, Any] | None = None
+    kept: ClassVar[int] = 1  # solutions
+
+    def __init__(self, scheme: DraftScheme | int) -> None:
+        super().__init__(scheme)
+        self._solutions: OrderedDict[Any, Any] = OrderedDict()
 
     @abstractmethod
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
@@ -41,36 +60,49 @@ class SolvedByContext(TokenVerifier):
             ``[k V]`` for `Independent`.
         """
         absent = np.full(self.scheme.num_drafts, -1)  # the laws alone are checked
-        target, draft, _ = self._checked(np.asarray(target), np.asarray(draft), absent)
-        return self._solution(target.astype(np.float64), draft.astype(np.float64), self.scheme.num_drafts)
+        target, draft, _ = self._checked(to_host(target), to_host(draft), absent)
+        return self._solution(target, draft, self.scheme.num_drafts)
 
     def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
-        key = count, target.tobytes(), draft.tobytes()
-        known = self._remembered  # read once: another thread may put its own context there
-        if known is None or known[0] != key:
-            known = self._remembered = key, self._solve(target, draft, count)
-        return known[1]
+        # a joint law ignores the draft argument
+        key = count, target.tobytes(), b"" if isinstance(self.scheme, Joint) else draft.tobytes()
+        solution = self._solutions.pop(key, None)  # and put back as the latest
+        if solution is None:
+            solution = self._solve(target.astype(np.float64), draft.astype(np.float64), count)
+        self._solutions[key] = solution
+        if len(self._solutions) > self.kept:
+            with suppress(KeyError):  # another thread was quicker
+                self._solutions.popitem(last=False)
+        return solution
+
+    def _contexts(self, target: Array, draft: Array, tokens: Array) -> Iterator[Context]:
+        """The contexts of a batch, each with the rows that have a draft at all."""
+        for name, array in (("target", target), ("draft", draft), ("tokens", tokens)):
+            check_host(name, array, self)
+        check_no_grad(target=target, draft=draft)
+        target, draft, lists = to_host(target), to_host(draft), self._lists(to_host(tokens))
+        present = lists >= 0
+        groups: dict[Any, tuple[list[int], tuple[Any, ...]]] = {}
+        last, key = None, None
+        for number, (index, count) in enumerate(zip(np.ndindex(target.shape[:-1]), present.sum(axis=-1), strict=True)):
+            problem = target[index], draft[index], int(count)
+            # neighbours mostly share their context, and comparing is ten times cheaper than hashing
+            if last is None or not all(map(np.array_equal, problem, last)):
+                last, key = problem, (problem[0].tobytes(), problem[1].tobytes(), problem[2])
+            groups.setdefault(key, ([], problem))[0].append(number)
+        for rows, (law, proposal, count) in groups.values():
+            if count:
+                drafts = lists[rows][present[rows]].reshape(len(rows), count)
+                yield Context(rows, law.astype(np.float64), drafts, self._solution(law, proposal, count))
+
+    def _lists(self, tokens: np.ndarray) -> np.ndarray:
+        """Lists ``[n k]`` of the drafts that the solution is about."""
+        return tokens.reshape(-1, tokens.shape[-1])
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
-        if is_torch_array(target) and target.device.type != "cpu":
-            raise BadArgument(f"target: on {target.device}, but {self!r} solves on the CPU. Fix: pass .cpu() tensors.")
-        size = target.shape[-1]
-        tail = draft.shape[target.ndim - 1:]
-        p = np.asarray(target).astype(np.float64).reshape(-1, size)
-        q = np.asarray(draft).astype(np.float64).reshape(-1, *tail)
-        lists = np.asarray(tokens).reshape(-1, tokens.shape[-1])
-        law = np.array(p)
-        for (count, *_), rows in _groups(p, q, lists).items():
-            if count:
-                one = p[rows[0]], q[rows[0]]
-                law[rows] = self._play(self._solution(*one, count), one[0], lists[rows, :count])
-        return xp.astype(xp.asarray(law.reshape(target.shape)), target.dtype)
-
-
-def _groups(target: np.ndarray, draft: np.ndarray, lists: np.ndarray) -> dict[Any, list[int]]:
-    """Rows by number of drafts present and by laws."""
-    groups: dict[Any, list[int]] = {}
-    for row, count in enumerate((lists >= 0).sum(axis=-1).tolist()):
-        groups.setdefault((count, target[row].tobytes(), draft[row].tobytes()), []).append(row)
-    return groups
+        contexts = list(self._contexts(target, draft, tokens))
+        law = np.array(to_host(target), dtype=np.float64).reshape(-1, target.shape[-1])
+        for context in contexts:
+            law[context.rows] = self._play(context.solution, context.target, context.lists)
+        return xp.astype(xp.asarray(law.reshape(tuple(target.shape))), target.dtype)

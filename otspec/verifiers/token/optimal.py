@@ -13,20 +13,21 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace
 
 from otspec.core.checks import check_no_grad
 from otspec.core.errors import BadArgument, TooLarge
+from otspec.core.host import check_host, on_host
 from otspec.core.laws import normalized_or, positive_part
 from otspec.core.names import did_you_mean
 from otspec.core.schemes import DraftScheme, Hybrid, WithReplacement
-from otspec.core.verifier import TokenVerifier
 from otspec.transport.bounds import optimal_acceptance
 from otspec.transport.sampler.hull import winner_conditional_race, winner_conditional_replacement
 from otspec.transport.winner.laws import cumulative
-from otspec.transport.winner.sorted_laws import SortedLaws, on_host, sort_laws
+from otspec.transport.winner.sorted_laws import SortedLaws, sort_laws
 from otspec.transport.without_replacement.ordering import draw_order, order_law
 from otspec.transport.without_replacement.spread import narrow_gaps
+from otspec.verifiers.token.by_context import SolvedByContext
 from otspec.verifiers.token.rejection import winner_kept
 
 Array = Any
@@ -34,7 +35,7 @@ MAX_VOCABULARY = 64  # of `conditional` without replacement, whose cost is a rac
 MAX_LISTS_TIMES_VOCABULARY = 2e8
 
 
-class Optimal(TokenVerifier):
+class Optimal(SolvedByContext):
     """The convex-hull sampler for draws with replacement and for hybrid drafts.
 
     Parameters
@@ -60,7 +61,6 @@ class Optimal(TokenVerifier):
         self.ordered, self.kind = ordered, kind
         self._race = isinstance(self.scheme, Hybrid)
         self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts
-        self._cached: tuple[tuple[bytes, bytes, int], tuple[SortedLaws, np.ndarray]] | None = None
 
     @property
     def num_uniforms(self) -> int:
@@ -75,9 +75,7 @@ class Optimal(TokenVerifier):
     # -- the exact conditional law ------------------------------------------------------------------------------
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
-        xp = array_namespace(target, draft, tokens)
-        if is_torch_array(target) and not on_host(target):
-            raise BadArgument("conditional of `optimal` is sequential. Fix: pass CPU arrays, or use draw.")
+        check_host("target", target, f"conditional of {self!r}", "pass .cpu() tensors, or use draw")
         size = target.shape[-1]
         if self._race and self._sampled > 1 and size > MAX_VOCABULARY:
             raise TooLarge(f"conditional of {self!r} on {size} tokens: more than {MAX_VOCABULARY}. "
@@ -86,28 +84,33 @@ class Optimal(TokenVerifier):
         if entries > MAX_LISTS_TIMES_VOCABULARY or size > 100 * MAX_VOCABULARY:
             raise TooLarge(f"conditional of {self!r} on {size} tokens would fill {entries:.2g} entries. "
                            f"Fix: draw works at any vocabulary; acceptance is exact.", entries)
-        check_no_grad(target=target, draft=draft)
-        rows = [np.asarray(a).reshape(-1, a.shape[-1]) for a in (target, draft, tokens)]
-        laws = [self._conditional_row(*row) for row in zip(*rows, strict=True)]
-        out = np.asarray(laws, dtype=np.float64).reshape(target.shape)
-        return xp.astype(xp.asarray(out), target.dtype)
+        return super()._conditional(target, draft, tokens)
 
-    def _conditional_row(self, target: np.ndarray, draft: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        target, draft = target.astype(np.float64), draft.astype(np.float64)
-        sampled = tokens[-self._sampled:]
-        sampled = sampled[sampled >= 0]
-        if sampled.size == 0:
-            return target
-        game, law = self._prepared_row(target, draft, sampled.size)
-        ranks, x, winner = game.rank[sampled], cumulative(game.draft), cumulative(law)
+    def _lists(self, tokens: np.ndarray) -> np.ndarray:
+        return super()._lists(tokens)[:, -self._sampled:]
+
+    def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> tuple[SortedLaws, np.ndarray]:
         if self._race:
-            odds = self._race_odds((game.draft, x, winner, game.capacity), ranks)
-        else:
-            odds = winner_conditional_replacement(x, winner, game.capacity, ranks)
+            _, rest = self.scheme.split(draft)
+            draft = rest if np.any(rest > 0) else draft
+        game = sort_laws(target / target.sum(), draft, count, race=self._race)
+        return game, game.law(self.kind)
+
+    def _play(self, solution: tuple[SortedLaws, np.ndarray], target: np.ndarray, lists: np.ndarray) -> np.ndarray:
+        game, law = solution
+        x, winner = cumulative(game.draft), cumulative(law)
         law = game.by_token(law)
-        keep = odds * winner_kept(target[sampled], law[sampled])
-        out = (1.0 - keep.sum()) * normalized_or(positive_part(target - law), target)
-        np.add.at(out, sampled, keep)
+        rest, kept = normalized_or(positive_part(target - law), target), winner_kept(target, law)
+        out = np.empty((len(lists), target.size))
+        for row, drafts in zip(out, lists, strict=True):
+            ranks = game.rank[drafts]
+            if self._race:
+                odds = self._race_odds((game.draft, x, winner, game.capacity), ranks)
+            else:
+                odds = winner_conditional_replacement(x, winner, game.capacity, ranks)
+            keep = odds * kept[drafts]
+            row[:] = (1.0 - keep.sum()) * rest
+            np.add.at(row, drafts, keep)
         return out
 
     def _race_odds(self, curves: tuple[np.ndarray, ...], ranks: np.ndarray) -> np.ndarray:
@@ -120,18 +123,6 @@ class Optimal(TokenVerifier):
         for order, chance in zip(orders, law, strict=True):
             odds[order] += chance * winner_conditional_race(law_sorted, x, winner, capacity, ranks[order])
         return odds
-
-    def _prepared_row(self, target: np.ndarray, draft: np.ndarray, draws: int) -> tuple[SortedLaws, np.ndarray]:
-        # every list of one context asks for the same preparation, so the last one is kept
-        key = (target.tobytes(), draft.tobytes(), draws)
-        known = self._cached  # read once: another thread may put its own context there
-        if known is None or known[0] != key:
-            if self._race:
-                _, rest = self.scheme.split(draft)
-                draft = rest if np.any(rest > 0) else draft
-            game = sort_laws(target / target.sum(), draft, draws, race=self._race)
-            known = self._cached = key, (game, game.law(self.kind))
-        return known[1]
 
     # -- one draw at any vocabulary -----------------------------------------------------------------------------
 

@@ -76,9 +76,8 @@ class PriorityMixture(WinnerByContext):
         xp = array_namespace(target)
         batch = tuple(target.shape[:-1])
         values = np.empty(int(np.prod(batch)))
-        for rows, plan in self._groups(target, draft):
-            assert isinstance(plan.winner, Mixture)
-            values[rows] = plan.winner.acceptance
+        for context in self._contexts(target, draft, np.zeros((*batch, self.scheme.num_drafts), dtype=np.int64)):
+            values[context.rows] = context.solution.winner.acceptance
         return xp.asarray(values.reshape(batch))
 
     def _find(self, target: np.ndarray, draft: np.ndarray) -> Mixture:

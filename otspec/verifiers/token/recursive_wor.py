@@ -12,10 +12,10 @@ import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from otspec.core.errors import TooLarge
+from otspec.core.host import on_host
 from otspec.core.laws import at, normalized_or, one_hot, positive_part
 from otspec.core.schemes import WithoutReplacement
 from otspec.core.verifier import TokenVerifier, checked_pair
-from otspec.transport.winner.sorted_laws import on_host
 from otspec.verifiers.token.rejection import excess_law, keep_probability
 from otspec.verifiers.token.second_draw import split_peak
 

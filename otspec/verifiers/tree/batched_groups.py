@@ -12,9 +12,9 @@ import numpy as np
 
 from otspec.core.batched_walk import in_place
 from otspec.core.drafted import DraftedTrees
+from otspec.core.host import check_host
 from otspec.core.laws import draw, namespace
 from otspec.core.tree import DraftTree
-from otspec.core.tree_batches import host_only
 from otspec.verifiers.tree.groups import after_failure
 from otspec.verifiers.tree.winning import draw_winner
 
@@ -71,7 +71,7 @@ def _entry(weight: float, target: np.ndarray, law: np.ndarray, token: int) -> fl
 
 
 def _rows(rule: Any, drafted: DraftedTrees, target_rows: Array, draft_rows: Array, uniforms: Array) -> Any:
-    host_only(rule, target_rows)
+    check_host("target_rows", target_rows, rule)
     drafted, target_rows, draft_rows, uniforms = in_place(drafted, target_rows, draft_rows, uniforms)
     for row in range(drafted.tokens.shape[0]):
         nodes, tree = drafted.nodes(row), drafted.tree(row)

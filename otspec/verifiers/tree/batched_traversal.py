@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.drafted import DraftedTrees
+from otspec.core.host import on_host
 from otspec.core.laws import draw, namespace
-from otspec.transport.winner.sorted_laws import on_host
 from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, Refusals, goal, refuse_all
 
 Array = Any

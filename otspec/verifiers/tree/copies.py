@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from otspec.core.drafted import DraftedTrees
+from otspec.core.host import on_host
 from otspec.core.laws import draw, namespace, positive_part
 from otspec.core.rows import clipped_ratio, row_at
-from otspec.transport.winner.sorted_laws import on_host
 from otspec.verifiers.tree.refusals import LARGEST, masses_at
 
 Array = Any

@@ -9,7 +9,7 @@ from numba import njit
 
 from otspec.core.drafted import DraftedTrees
 from otspec.verifiers.tree.refusals import LARGEST
-from otspec.verifiers.tree.refusals_compiled import excess, links, on_host, quantile, row_sum
+from otspec.verifiers.tree.refusals_compiled import excess, host_views, links, quantile, row_sum
 
 Array = Any
 
@@ -89,7 +89,7 @@ def _walk(tokens, parents, copies, target, draft, coins, measure, nodes, emitted
 def walk_copies_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array, uniforms: Array,
                          measure: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Node, token and mean ``[B]``; see `otspec.verifiers.tree.copies.walk_copies`."""
-    tokens, parents, target, draft, _ = on_host(drafted, target_rows, draft_rows)
+    tokens, parents, target, draft, _ = host_views(drafted, target_rows, draft_rows)
     copies = np.ascontiguousarray(drafted.copies, dtype=np.int64)
     nodes, emitted = (np.empty(len(tokens), dtype=np.int64) for _ in range(2))
     means = np.zeros(len(tokens))

@@ -261,7 +261,7 @@ def _refuse_rows(tokens, parents, target, draft, fixed, weighted, ratios, passed
                     state[column + 1, 0] = weight
 
 
-def on_host(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, Any, Any, Any, bool]:
+def host_views(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None) -> tuple[Any, Any, Any, Any, bool]:
     """Views of the arguments as NumPy arrays."""
     target = np.asarray(target_rows)
     fixed = drafted.scheme == "deterministic"
@@ -283,7 +283,7 @@ def draw_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array |
         One for each node, one for the token.
     weighted : bool
     """
-    arguments = on_host(drafted, target_rows, draft_rows)
+    arguments = host_views(drafted, target_rows, draft_rows)
     nodes, emitted = (np.empty(len(arguments[0]), dtype=np.int64) for _ in range(2))
     _draw(*arguments, weighted, np.asarray(uniforms, dtype=np.float64), nodes, emitted)
     return nodes, emitted
@@ -291,7 +291,7 @@ def draw_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array |
 
 def refuse_compiled(drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None, weighted: bool) -> Refusals:
     """Refuse every child as in `otspec.verifiers.tree.refusals.refuse_all`, NumPy arrays."""
-    arguments = on_host(drafted, target_rows, draft_rows)
+    arguments = host_views(drafted, target_rows, draft_rows)
     ratios, passed, left = (np.zeros(arguments[0].shape) for _ in range(3))
     states = np.zeros((*np.add(arguments[0].shape, (0, 1)), 5))
     _refuse_rows(*arguments, weighted, ratios, passed, states, left)

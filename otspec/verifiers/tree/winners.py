@@ -104,9 +104,9 @@ def top_cells(target: Array, draft: Array, tokens: Array, t: Array, *, kind: str
     t : [B]
         Numbers in [0, 1).
     """
+    from otspec.core.host import on_host
     from otspec.transport.sampler.hull import winning_cell
     from otspec.transport.winner.laws import remaining
-    from otspec.transport.winner.sorted_laws import on_host
 
     xp = array_namespace(target, draft)
     p, q = xp.astype(target, xp.float64), xp.astype(draft, xp.float64)
