@@ -38,7 +38,8 @@ def main() -> int:
     if given.table:
         tabulate(given.table, given.answered)
         return 0
-    every = [mutant for mutant in mutants() if given.only in mutant.module]
+    lines = _lines(given.lines)
+    every = [mutant for mutant in mutants() if given.only in mutant.module and (not lines or mutant.line in lines)]
     sample = random.Random(given.seed).sample(every, min(given.n, len(every)))
     out = Path(given.out) if given.out else Path(tempfile.mkdtemp()) / "mutants.jsonl"
     known = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
@@ -49,7 +50,7 @@ def main() -> int:
           f"{len(left)} of them to be judged, seed {given.seed}", flush=True)
     recorder = Recorder(given.record)
     server = Server(recorder, lambda server: _judge(server, left, given, out))
-    pytest.main([*test_files(), "-q", "-s", "-n", "0", "-p", "no:cacheprovider"],
+    pytest.main([*(given.tests or test_files()), "-q", "-s", "-n", "0", "-p", "no:cacheprovider"],
                 plugins=[recorder, server])
     report(last_fates([str(out)]).get(given.seed, []))
     return 0
@@ -63,12 +64,12 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
     survivors: list[Mutant] = []
     equivalent = judged_equivalent()
     # those that survive the likeliest tests are judged once more by many
-    for again, chosen in enumerate((left, survivors)):
+    for again, chosen in enumerate((left,) if given.tests else (left, survivors)):
         for number, mutant in enumerate(chosen):
             if time.monotonic() - begun > given.seconds:
                 return
             start, budget = time.monotonic(), given.budget * (MORE if again else 1)
-            names = plan(mutant, tests, budget)
+            names = list(tests) if given.tests else plan(mutant, tests, budget)
             seconds = sum(tests[name]["seconds"] for name in names)
             fate = server.judge(mutant, names, seconds, log, budget)
             # a function that is called when files are read has done its work before it can be changed
@@ -84,6 +85,12 @@ def _judge(server: Server, left: list[Mutant], given: Any, out: Path) -> None:
                   f"{mutant.after}", flush=True)
 
 
+def _lines(text: str) -> set[int]:
+    """Numbers of ``3,10-12``."""
+    spans = [[int(end) for end in part.split("-")] for part in text.split(",") if part]
+    return {line for span in spans for line in range(span[0], span[-1] + 1)}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--n", type=int, default=100, help="mutants to judge")
@@ -95,6 +102,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="run all tests once to see which calls what")
     parser.add_argument("--reach", help="file that keeps which tests call which function")
     parser.add_argument("--only", default="", help="only modules whose name contains this")
+    parser.add_argument("--lines", default="", help="only mutants of these lines: 3,10-12")
+    parser.add_argument("--tests", nargs="*", metavar="FILE", help="only the tests of these files, all of them, once")
     parser.add_argument("--table", nargs="+", metavar="FILE", help="only write the scores of judged mutants as CSV")
     parser.add_argument("--answered", nargs="*", type=int, default=[], metavar="SEED",
                         help="with --table: seeds whose survivors have tests of their own since")
