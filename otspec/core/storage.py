@@ -39,9 +39,9 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     try:
         with open(path, "rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if 0 < length <= size - 8 else None
-        if header is None:
-            raise ValueError("header longer than the file")
+            if length > size - 8:
+                raise ValueError("header longer than the file")
+            header = json.loads(stream.read(length))
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("metadata that are no texts")
@@ -56,7 +56,7 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     for name, entry in header.items():
         if str(entry.get("dtype")) not in _DTYPES:
             raise BadFile(f"{path}: {name} has dtype {entry.get('dtype')}; a trace holds {', '.join(_DTYPES)}.")
-        if not _fits(entry, end):
+        if not _fits(entry):
             raise BadFile(f"{path}: {name} has shape {entry.get('shape')} at {entry['data_offsets']}, which do not fit "
                           f"together: altered. Fix: copy the trace again, or record it again.")
         kind, start, shape = _DTYPES[entry["dtype"]], 8 + length + entry["data_offsets"][0], tuple(entry["shape"])
@@ -65,14 +65,14 @@ def map_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dic
     return arrays, metadata
 
 
-def _fits(entry: Mapping[str, Any], end: int) -> bool:
+def _fits(entry: Mapping[str, Any]) -> bool:
     """Whether the shape of an array and its place in the file are numbers that belong together."""
     shape, place = entry.get("shape"), entry["data_offsets"]
     if not isinstance(shape, list) or not isinstance(place, list) or len(place) != 2:
         return False
     if not all(type(number) is int and number >= 0 for number in (*shape, *place)) or len(shape) > 8:
         return False
-    return math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize == place[1] - place[0] <= end - place[0]
+    return math.prod(shape) * np.dtype(_DTYPES[entry["dtype"]]).itemsize == place[1] - place[0]
 
 
 def write_arrays(path: str | os.PathLike[str], shards: Sequence[Mapping[str, np.ndarray]],
