@@ -43,7 +43,7 @@ def normal_score(t: float, dof: float | None) -> float:
 
     tail = float(stdtr(dof, -abs(t)))
     if tail > _SMALLEST_TAIL:
-        return math.copysign(-float(ndtri(tail)), t)
+        return math.copysign(float(ndtri(tail)), t)
     # beyond the floats, Wallace's approximation: at 36 it is .05 % low with 200 degrees of freedom, 1 % with 20
     return math.copysign(math.sqrt(dof * math.log1p(t * t / dof)) * (8 * dof + 1) / (8 * dof + 3), t)
 
@@ -62,9 +62,9 @@ def critical(z: float, dof: float | None) -> float:
 
     tail = float(ndtr(-abs(z)))
     if tail > _SMALLEST_TAIL:
-        return math.copysign(-float(stdtrit(dof, tail)), z)
+        return math.copysign(float(stdtrit(dof, tail)), z)
     exponent = (z * (8 * dof + 3) / (8 * dof + 1)) ** 2 / dof
-    return math.copysign(math.sqrt(dof * math.expm1(exponent)) if exponent < 700 else math.inf, z)
+    return math.copysign(math.sqrt(dof * math.expm1(exponent)) if exponent < 709 else math.inf, z)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Estimate:
         """
         means, errors = (np.asarray(part, dtype=np.float64).ravel() for part in (means, errors))
         largest = float(errors.max())
-        shares = (errors / largest) ** 2 if largest > 0 else np.zeros_like(errors)
+        shares = (errors / largest) ** 2 if largest > 0 else errors
         dof = (size - 1) * float(shares.sum()) ** 2 / float((shares**2).sum()) if largest > 0 else None
         stderr = largest * math.sqrt(float(shares.sum())) / means.size
         return cls(float(means.mean()), stderr, size * means.size, dof)

@@ -4,7 +4,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 import otspec as ot
-from otspec.core.estimate import critical, normal_score
+from otspec.core.estimate import critical, normal_score, ratio_of
 
 
 def test_samples_give_mean_and_standard_error():
@@ -33,9 +33,18 @@ def test_scores_beyond_the_floats_stay_finite_ordered_and_inverse():
         scores = [normal_score(t, dof) for t in (40.0, 60.0, 90.0, 1e3, 1e6)]
         assert np.all(np.diff(scores) > 0)
         assert np.isfinite(scores).all()
-        assert normal_score(critical(50.0, dof), dof) == pytest.approx(50.0, rel=1e-3)
+        assert normal_score(critical(-50.0, dof), dof) == pytest.approx(-50.0, rel=1e-12)
         near = [normal_score(critical(z, dof), dof) for z in (36.0, 36.5, 37.0)]
         assert near == pytest.approx([36.0, 36.5, 37.0], rel=1e-3)
+
+
+def test_a_margin_beyond_the_floats_is_infinite_unless_there_is_no_spread():
+    # of 3 degrees of freedom the bounds leave the floats near 42.7 standard errors
+    bounds = [critical(z, 3) for z in np.linspace(42, 43, 500)]
+    assert bounds == sorted(bounds)
+    assert (np.isfinite(bounds[0]), bounds[-1], critical(-45.0, 3)) == (True, np.inf, -np.inf)
+    assert ot.Estimate(0.5, 1e-9, 4, 3).margin(50) == np.inf
+    assert ot.Estimate(0.5, 0.0, 4, 3).margin(50) == 0.0
 
 
 def test_few_samples_cover_as_often_as_many(rng):
@@ -62,6 +71,28 @@ def test_a_score_is_the_distance_in_standard_errors():
     assert (ot.Estimate(0.5).score(0.25), ot.Estimate(0.5).score(0.5)) == (np.inf, 0.0)
 
 
+def test_numbers_left_out_are_the_usual_ones():
+    estimate = ot.Estimate(0.5, 0.25, 100)
+    assert estimate.score() == estimate.score(0.0) == 2.0
+    assert estimate.margin() == estimate.margin(1.96) == 0.49
+    assert estimate.interval() == estimate.interval(1.96)
+    assert [estimate.covers(0.5 + gap) for gap in (1.2499, -1.2499, 1.2501)] == [True, True, False]
+    assert ot.Estimate(2.0) == ot.Estimate(2.0, 0.0, None, None)
+
+
+@pytest.mark.parametrize("exact", [0.0, 1.0, 1e3])
+def test_rounding_is_covered_and_no_more(exact):
+    covered = [ot.Estimate(exact + gap * 1e-12 * max(1.0, exact)).covers(exact) for gap in (0.8, -0.8, 1.2, -1.2)]
+    assert covered == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["mean", "stderr", "n", "dof"])
+@pytest.mark.parametrize("value", ["4", True, [1.0]])
+def test_what_is_no_number_is_named(name, value):
+    with pytest.raises(ot.BadArgument, match=rf"^{name}: .* is no number but a {type(value).__name__}"):
+        ot.Estimate(**{"mean": 0.5, name: value})
+
+
 def test_an_exact_value_covers_itself_only():
     exact = ot.Estimate(0.25)
     assert exact.covers(0.25)
@@ -82,6 +113,15 @@ def test_ratio_of_tokens_to_calls_has_a_standard_error(rng):
     ratio = ot.Estimate.from_ratio(tokens, calls)
     assert ratio.covers(3.0)
     assert ratio.stderr == pytest.approx(1 / (10 * 20), rel=0.2)
+
+
+def test_two_units_are_enough():
+    assert ot.Estimate.from_samples([0.0, 1.0]) == ot.Estimate(0.5, 0.5, 2, 1)
+    ratio = ot.Estimate.from_ratio([0.5, 0.25], [0.25, 0.25])
+    # top - ratio * bottom is (1/8, -1/8), whose standard deviation is 1/8 of sqrt 2
+    assert (ratio.mean, ratio.stderr, ratio.n, ratio.dof) == (1.5, pytest.approx(0.5), 2, 1)
+    assert ratio_of(np.array([0.5, 0.25]), np.array([0.25, 0.25])) == ratio
+    assert ratio_of(np.array([0.5]), np.array([0.25])) == ot.Estimate(2.0, np.inf, 1)
 
 
 @pytest.mark.parametrize("make", [lambda: ot.Estimate.from_samples([1.0]), lambda: ot.Estimate.from_ratio([1.0], [1.0]),
