@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
+from otspec.core import markov
 from otspec.core.errors import BadArgument, NotALaw, ShapeMismatch, TooLarge
-from otspec.core.markov import MarkovModel
+from otspec.core.markov import MarkovModel, check_models
 
 ROUNDING = 1e-13  # a linear system of at most 27 well-conditioned equations
 
@@ -63,6 +64,8 @@ def test_lifting_changes_nothing():
         lifted.lifted(1)
     with pytest.raises(BadArgument, match="given initial law"):
         MarkovModel(np.eye(2), [0.5, 0.5]).lifted(2)
+    for same in (model, MarkovModel(np.eye(2), [0.5, 0.5])):
+        assert same.lifted(1) is same
 
 
 def test_memoryless():
@@ -70,6 +73,69 @@ def test_memoryless():
     model = MarkovModel.memoryless(law)
     assert np.allclose(model.text_law(2), np.outer(law, law), atol=ROUNDING)
     assert np.array_equal(model.next_law(np.array([[0], [2]])), np.stack([law, law]))
+    assert (model.order, model.is_stationary) == (1, False)
+    for wrong in ([[0.5, 0.5]], [[[1.0]]]):
+        with pytest.raises(ShapeMismatch, match=r"law: shape \(.*\) is not one law\. Fix: pass \[V\]"):
+            MarkovModel.memoryless(wrong)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_law_after_a_context_is_read_from_its_last_tokens(order, rng):
+    model = random_model(order, 3, 2)
+    contexts = rng.integers(0, 3, (2, 4, order + 2))
+    for given in (contexts, contexts[..., 2:].astype(np.uint8)):
+        found = model.next_law(given)
+        for where in np.ndindex(2, 4):
+            assert np.array_equal(found[where], model.transition[tuple(contexts[where][2:])])
+    assert repr(model) == f"MarkovModel(order={order}, vocabulary=3)"
+
+
+def test_tables_of_every_kind_are_normalised():
+    transition = np.full((3, 3, 3), 1 / 3) + 1e-8
+    model = MarkovModel(transition, np.full((3, 3), 1 / 9) + 1e-8)
+    assert np.allclose(model.transition.sum(axis=-1), 1, rtol=1e-15)
+    assert model.initial.sum() == pytest.approx(1, rel=1e-15)
+    assert (model.order, model.vocabulary, model.is_stationary) == (2, 3, False)
+    for whole in (np.eye(2, dtype=int), np.eye(2, dtype=np.uint8), np.eye(2, dtype=np.float32), [[1, 0], [0, 1]]):
+        assert MarkovModel(whole).transition.dtype == np.float64
+    with pytest.raises(ShapeMismatch, match=r"initial: shape \(3,\) is not that of a context, \(3, 3\)"):
+        MarkovModel(transition, np.full(3, 1 / 3))
+
+
+def test_a_stationary_law_is_positive_where_it_can_be_and_zero_elsewhere():
+    for seed in range(5):
+        matrix = np.random.default_rng(seed).dirichlet(np.full(4, 0.1), 6)
+        chain = np.zeros((8, 8))
+        chain[:6, [0, 2, 3, 5]] = matrix  # 1, 4, 6 and 7 cannot be returned to
+        chain[6:, :2] = 0.5
+        law = MarkovModel(chain).initial
+        assert np.allclose(law @ chain, law, atol=ROUNDING)
+        assert (law[[1, 4, 6, 7]] == 0).all()
+        assert (law >= 0).all()
+
+
+def test_models_of_one_vocabulary_belong_together():
+    model = random_model(1, 3, 0)
+    check_models(model, random_model(2, 3, 1))
+    for pair, name in (((model, np.eye(3)), "draft_model: ndarray"), (([1], model), "target_model: list")):
+        with pytest.raises(BadArgument, match=f"^{name} is no MarkovModel"):
+            check_models(*pair)
+    with pytest.raises(ShapeMismatch, match="target_model has 3 tokens, draft_model 2"):
+        check_models(model, random_model(1, 2, 0))
+
+
+def test_work_is_refused_beyond_its_limit_and_not_before(monkeypatch):
+    monkeypatch.setattr(markov, "MAX_TEXTS", 2**4)
+    monkeypatch.setattr(markov, "MAX_STATES", 2**2)
+    model = random_model(1, 2, 0)
+    assert model.text_law(3).shape == (2, 2, 2)
+    with pytest.raises(TooLarge, match="32 texts with their contexts, more than 16") as refused:
+        model.text_law(4)
+    assert refused.value.estimate == 32
+    assert model.lifted(2).initial.shape == (2, 2)
+    with pytest.raises(TooLarge, match="stationary law of 8 contexts needs a dense system") as refused:
+        _ = model.lifted(3).initial
+    assert refused.value.estimate == 8
 
 
 @pytest.mark.parametrize(("transition", "initial", "error", "says"), [
@@ -78,6 +144,9 @@ def test_memoryless():
     (np.ones((2, 2)), None, NotALaw, "transition"),
     ([[1.5, -0.5], [0.5, 0.5]], None, NotALaw, "transition"),
     ([["a", "b"], ["c", "d"]], None, ShapeMismatch, "dtype"),
+    (np.eye(2, dtype=bool), None, ShapeMismatch, "transition: dtype bool holds no probabilities"),
+    ([[1.0], [0.5, 0.5]], None, ShapeMismatch, "transition: no array of numbers"),
+    (1.0, None, ShapeMismatch, r"transition: shape \(\) has axes of different lengths"),
     (np.eye(2), [1.0, 0.0, 0.0], ShapeMismatch, "initial"),
     (np.eye(2), [0.5, 0.6], NotALaw, "initial"),
 ])
@@ -92,6 +161,10 @@ def test_bad_contexts_and_sizes():
         model.next_law([1])
     with pytest.raises(ShapeMismatch, match="context"):
         model.next_law([0.5, 1.0])
+    with pytest.raises(ShapeMismatch, match=r"context: int64 of shape \(\) does not hold 2 tokens"):
+        model.next_law(1)
+    with pytest.raises(BadArgument, match=r"context: a token lies outside 0 \.\. 2\."):
+        model.next_law([[0, 1], [-1, 2]])
     with pytest.raises(BadArgument, match="outside"):
         model.next_law([0, 3])
     with pytest.raises(TooLarge):
