@@ -167,7 +167,3 @@ def test_bad_contexts_and_sizes():
         model.next_law([[0, 1], [-1, 2]])
     with pytest.raises(BadArgument, match="outside"):
         model.next_law([0, 3])
-    with pytest.raises(TooLarge):
-        model.text_law(40)
-    with pytest.raises(TooLarge, match="initial"):
-        _ = MarkovModel(np.broadcast_to(np.full(70, 1 / 70), (70, 70, 70))).initial
