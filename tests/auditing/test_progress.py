@@ -1,14 +1,11 @@
 """Audits say how far they are: in instances, calls or texts; a function that hangs is stopped; names are suggested."""
 
-import io
-
 import numpy as np
 import pytest
 
 import otspec as ot
 from otspec.auditing import judge, samples
 from otspec.auditing.watch import Hung, watched
-from otspec.core.progress import progress_bar
 from tests.auditing.test_audit import right, with_coins
 
 
@@ -59,18 +56,6 @@ def test_an_audit_of_samples_counts_texts(bars):
     ot.audit_samples(model, [[0], [1]], [[[1, 0]], [[0, 1], [0, 0]]])
     (bar,) = bars
     assert (bar.unit, bar.total, bar.done) == ("texts", 3, 3)
-
-
-def test_without_tqdm_there_is_no_bar(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
-    stderr = io.StringIO()
-    stderr.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", stderr)
-    with progress_bar(2, "calls", True) as bar:
-        bar.set_description("still")
-        bar.update()
-        bar.refresh()
-    assert stderr.getvalue() == ""
 
 
 def test_the_clock_stops_what_catches_every_exception_and_is_taken_down():
