@@ -10,13 +10,15 @@ import torch
 from scipy import stats
 
 from otspec.core.errors import BadArgument
-from otspec.core.noise import Noise, negative_log
+from otspec.core.noise import KINDS, Noise, negative_log
 
 SIZE = 200_000
 Z = 5.0  # standard errors
 FROZEN_UNIFORMS = ["0x1.da202e598192dp-1", "0x1.76d7d57c1e8c6p-2", "0x1.0e64b021d5076p-2"]
 FROZEN_EXPONENTIALS = ["0x1.3ac94d7678c4fp-4", "0x1.01455686a51c6p+0", "0x1.54e35b681cfa3p+0"]
 FROZEN_DARTS = [27, 85, 985, 548]
+FROZEN_COINS = ["0x1.8a3c0585de133p-1", "0x1.64fffba2f9d60p-6"]
+FROZEN_STREAM = ["0x1.d90e7b2a360f1p-1", "0x1.6e00113ab588dp-1"]  # Noise(3, -5), stream 4
 
 
 def bits(array):
@@ -72,6 +74,59 @@ def test_frozen_values():
     assert [float.hex(float(v)) for v in noise.uniforms(3)] == FROZEN_UNIFORMS
     assert [float.hex(float(v)) for v in noise.exponentials(3)] == FROZEN_EXPONENTIALS
     assert [int(v) for v in noise.darts(np.arange(4), 1000)[0]] == FROZEN_DARTS
+    assert [float.hex(float(v)) for v in noise.coins(2)] == FROZEN_COINS
+    assert [float.hex(float(v)) for v in Noise(3, -5).uniforms(2, stream=4)] == FROZEN_STREAM
+
+
+def test_one_key_never_serves_twice():
+    noise = Noise(5, 6)
+    lanes = [int(noise.lane(kind, stream)[0]) for kind in KINDS for stream in range(-3, 40)]
+    assert len(set(lanes)) == len(lanes)
+    assert noise.lane("uniform") == noise.lane("uniform", 0)
+
+
+def test_entries_at_tokens_and_of_some_rows_are_those_of_the_whole(convert):
+    seeds, positions = np.arange(2)[:, None], np.array([4, 5, 9])
+    whole = Noise(seeds, positions)
+    mine = Noise(convert(seeds), convert(positions))
+    assert mine.batch == (2, 3)
+    tokens = np.array([[[0, 7], [2, 2], [6, 1]], [[5, 3], [4, 0], [1, 1]]])
+    for stream in (0, 2):
+        found = np.asarray(mine.uniforms_at(convert(tokens.astype(np.int32)), stream=stream))
+        assert np.array_equal(found, np.take_along_axis(whole.uniforms(8, stream=stream), tokens, axis=-1))
+    rows = np.array([5, 0, 4, 5])
+    some = mine.take(convert(rows))
+    assert some.batch == (4,)
+    for name in ("uniforms", "coins", "exponentials"):
+        expected = getattr(whole, name)(3, stream=1).reshape(6, 3)[rows]
+        assert np.array_equal(np.asarray(getattr(some, name)(3, stream=1)), expected)
+        assert np.array_equal(np.asarray(getattr(some, name)(3)), np.asarray(getattr(some, name)(3, stream=0)))
+    assert mine.distinct
+    assert not some.distinct
+    for mine, theirs in zip(some.darts(2, 9, stream=1), whole.darts(2, 9, stream=1), strict=True):
+        assert np.array_equal(np.asarray(mine), theirs.reshape(6)[rows])
+
+
+def test_a_noise_goes_where_an_array_is_and_tells_where(convert):
+    for place in (np.zeros(1), convert(np.zeros(1))):
+        here = Noise(np.arange(3), 7).like(place)
+        assert type(here.coins(2)) is type(place)
+        assert here.like(place) is here
+        assert repr(here) == f"Noise(batch=(3,), {type(place).__module__.split('.')[0]})"
+    assert type(Noise(convert(np.arange(3)), 7, xp=np).coins(2)) is np.ndarray
+    assert repr(Noise(0, 0)) == "Noise(batch=(), numpy)"
+    assert Noise(torch.arange(3), 7, device="meta").coins(2).device.type == "meta"
+
+
+@pytest.mark.parametrize(("call", "name"), [
+    (lambda noise, size: noise.uniforms(size), "vocabulary"), (lambda noise, size: noise.coins(size), "count"),
+    (lambda noise, size: noise.darts(0, size), "vocabulary")])
+def test_sizes_are_counts(call, name):
+    noise = Noise(0, 0)
+    for size in (0, -1, 1.5, True):
+        with pytest.raises(BadArgument, match=f"^{name}: {size}"):
+            call(noise, size)
+    assert np.shape(call(noise, 1)) in ((1,), (2,))
 
 
 def test_scalars_and_arrays_are_the_same_noise():
@@ -160,6 +215,17 @@ def test_race_has_the_law_of_the_masses():
 def test_keys_must_be_integers(seed, position):
     with pytest.raises(BadArgument, match="integer"):
         Noise(seed, position)
+
+
+def test_a_key_that_is_no_integer_is_named():
+    for given, said in (((0.5, 0), "seed 0.5, position 0: not integers"), ((0, "3"), "seed 0, position '3': not"),
+                        ((np.zeros(2), 0), "seed: dtype float64"), ((0, torch.zeros(2)), "position: dtype float32")):
+        with pytest.raises(BadArgument, match=f"^{said}.*Fix"):
+            Noise(*given)
+    with pytest.raises(BadArgument, match=r"^index: dtype (list|float) is not an integer type"):
+        Noise(0, 0).darts([1, 2], 5)
+    with pytest.raises(BadArgument, match=r"^index: dtype float64 is not an integer type"):
+        Noise(0, 0).darts(np.zeros(2), 5)
 
 
 def test_empty_vocabulary_is_refused():
