@@ -91,7 +91,7 @@ def test_the_law_after_a_context_is_read_from_its_last_tokens(order, rng):
 
 
 def test_tables_of_every_kind_are_normalised():
-    transition = np.full((3, 3, 3), 1 / 3) + 1e-8
+    transition = np.full((3, 3, 3), 1 / 3) + 1e-8 * np.arange(9.0).reshape(3, 3, 1)
     model = MarkovModel(transition, np.full((3, 3), 1 / 9) + 1e-8)
     assert np.allclose(model.transition.sum(axis=-1), 1, rtol=1e-15)
     assert model.initial.sum() == pytest.approx(1, rel=1e-15)
@@ -165,5 +165,9 @@ def test_bad_contexts_and_sizes():
         model.next_law(1)
     with pytest.raises(BadArgument, match=r"context: a token lies outside 0 \.\. 2\."):
         model.next_law([[0, 1], [-1, 2]])
+    with pytest.raises(TooLarge, match=r"3\.28e\+20 texts with their contexts, more than 6\.71e\+07\. Fix: a shorter"):
+        model.text_law(41)
+    with pytest.raises(TooLarge, match=r"4913 contexts needs .*, more than 4096\. Fix: pass initial="):
+        _ = MarkovModel(np.broadcast_to(np.full(17, 1 / 17), (17,) * 4)).initial
     with pytest.raises(BadArgument, match="outside"):
         model.next_law([0, 3])
