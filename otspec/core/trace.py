@@ -292,7 +292,7 @@ class Trace(Sequence[tuple[np.ndarray, np.ndarray]]):
 
     def _stored(self, name: str, index: Index) -> np.ndarray:
         where = np.arange(len(self))[index]
-        flat = np.atleast_1d(where)
+        flat = where.ravel()
         home = np.searchsorted(self._starts, flat, side="right") - 1
         first = self._shards[0][name]
         out = np.empty((flat.size, *first.shape[1:]), dtype=first.dtype)

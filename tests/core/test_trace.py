@@ -11,7 +11,7 @@ from otspec.core.errors import BadArgument, BadFile, NotALaw, ShapeMismatch
 from otspec.core.files import sha256, write_json
 from otspec.core.laws import temper, truncate
 from otspec.core.storage import write_arrays
-from otspec.core.trace import FORMAT, Trace, _as_contexts, log_probabilities
+from otspec.core.trace import FORMAT, Trace, _as_contexts, log_probabilities, probabilities
 
 
 def laws(n, size, seed):
@@ -80,6 +80,63 @@ def test_length_iteration_contexts_and_description(trace):
     assert "7 contexts" in repr(trace)
     with pytest.raises(IndexError):
         trace[7]
+
+
+@pytest.mark.parametrize(("provenance", "origin"), [
+    ({"target": "big", "draft": "small"}, ", big / small"), ({"target": "big"}, ""), ({"draft": "small"}, ""),
+    ({"target": "", "draft": "small"}, ""), (None, "")])
+def test_a_trace_tells_where_both_laws_come_from_or_nothing(provenance, origin):
+    trace = Trace.from_laws(laws(2, 4, 0), laws(2, 4, 1), provenance=provenance)
+    assert repr(trace) == f"Trace(2 contexts, V=4, draft_length=0{origin})"
+    html = trace._repr_html_()
+    assert "<th>tokens in the vocabulary</th><td>4</td>" in html
+    for name in ("target", "draft"):
+        assert (f"<th>{name}</th>" in html) == (name in trace.provenance)
+    assert trace.provenance == (provenance or {"created_by": "Trace.from_laws"})
+    assert repr(Trace([block_arrays()], {})) == "Trace(4 contexts, V=5, draft_length=2)"
+
+
+def test_several_axes_of_an_index_are_those_of_the_laws(trace):
+    index = np.array([[0, 3, -1], [2, 2, 6]])
+    for part, whole in zip(trace.laws(index), (trace.target, trace.draft), strict=True):
+        np.testing.assert_array_equal(part, whole[index])
+    assert [part.shape for part in trace[2:2]] == [(0, 6), (0, 6)]
+
+
+def test_prompts_are_the_contexts_without_padding():
+    contexts = [[-1, -1, 0], [-1, 2, 0], [2**31 - 1, 1, 3]]
+    trace = Trace.from_laws(laws(3, 4, 0), laws(3, 4, 1), contexts=contexts)
+    assert trace.prompts == [[0], [2, 0], [2**31 - 1, 1, 3]]
+    assert (trace.contexts.dtype, trace.contexts.tolist()) == (np.int32, contexts)
+    bare = Trace.from_laws(laws(3, 4, 0), laws(3, 4, 1))
+    assert bare.contexts is None
+    with pytest.raises(BadArgument, match="trace: holds no contexts"):
+        _ = bare.prompts
+    for wrong in (-2, 2**31):
+        with pytest.raises(BadArgument, match=f"contexts: run from {min(wrong, 0)} to {max(wrong, 0)}\\. Fix"):
+            _as_contexts([[0, wrong]])
+    assert _as_contexts(np.zeros((0, 3), np.uint64)).shape == (0, 3)
+    assert _as_contexts(np.zeros((2, 0), int)).dtype == np.int32
+
+
+def test_whole_laws_have_no_slack(trace):
+    for part in (*trace.lost, trace.optimum_slack(2)):
+        assert part.tolist() == [0.0] * 7
+
+
+def test_the_slack_of_many_contexts_is_that_of_each(rng):
+    law, tokens = rng.dirichlet(np.ones(5), (2, 37)), np.tile(np.arange(9), (2, 37, 1))
+    ids = np.sort(rng.permuted(tokens, axis=-1)[..., :5])
+    shards = [{f"{name}{part}": array[i, cut] for cut in [start] for i, name in enumerate(("target", "draft"))
+               for part, array in (("", log_probabilities(law)), ("_ids", ids.astype(np.int32)),
+                                   ("_lost", (law[..., 0] / 50).astype(np.float32)))}
+              for start in (slice(0, 20), slice(20, 37))]
+    trace = Trace(shards, {"vocab_size": 9})
+    alone = [Trace([{name: array[i : i + 1] for name, array in shard.items()}], {"vocab_size": 9}).optimum_slack(2)[0]
+             for shard in shards for i in range(len(shard["target"]))]
+    assert trace.optimum_slack(2) == pytest.approx(alone, rel=1e-12)
+    assert (trace.vocab_size, trace.target.shape) == (9, (37, 9))
+    np.testing.assert_array_equal(trace.lost[1], np.concatenate([shard["draft_lost"] for shard in shards]))
 
 
 def test_file_round_trip_is_exact_and_mapped(trace, tmp_path):
@@ -214,8 +271,9 @@ def test_bad_arguments():
         Trace.from_laws(good * 2, good)
     with pytest.raises(ShapeMismatch, match="one row per context"):
         Trace.from_laws(good, good[:1])
-    with pytest.raises(ShapeMismatch, match="one row per context"):
-        Trace.from_laws(good[0], good[0])
+    for wrong in (good[0], good[None]):
+        with pytest.raises(ShapeMismatch, match="one row per context"):
+            Trace.from_laws(wrong, wrong)
     with pytest.raises(BadFile, match="different or no length"):
         Trace.from_laws(good, good, contexts=[[1, 2]])
     with pytest.raises(BadArgument, match="dtype"):
@@ -233,10 +291,50 @@ def test_contexts_of_another_kind_are_refused(contexts):
         _as_contexts(contexts)
 
 
-def test_a_row_without_mass_is_refused():
-    stored = np.full((1, 3), -np.inf, np.float16)
-    with pytest.raises(BadFile, match="no possible token"):
-        Trace([{"target": stored, "draft": np.zeros((1, 3), np.float16)}], {}).laws()
+@pytest.mark.parametrize("row", [[-np.inf] * 3, [0.0, np.nan, 0.0], [0.0, np.inf, -np.inf]])
+def test_a_row_without_a_law_is_refused(row):
+    stored = np.zeros((2, 3), np.float16)
+    stored[1] = row
+    trace = Trace([{"target": stored, "draft": np.zeros((2, 3), np.float16)}], {})
+    with pytest.raises(BadFile, match=r"^trace: target: a row holds NaN, \+inf or no possible token\. Fix"):
+        trace.laws()
+    assert trace.laws(0)[0].tolist() == [1 / 3] * 3
+
+
+def test_logarithms_are_stored_as_they_are_asked_for_and_count_by_their_differences():
+    law = np.array([[[0.25, 0.75, 0.0]], [[1.0, 0.0, 0.0]]])
+    for dtype, tolerance in (("float16", 2**-10), ("float32", 2**-22), ("float64", 2**-42)):
+        logs = log_probabilities(law, dtype)
+        assert (logs.dtype, np.isneginf(logs).tolist()) == (dtype, (law == 0).tolist())
+        np.testing.assert_allclose(probabilities(logs.astype(float) - 800.0), law, rtol=tolerance)
+    np.testing.assert_array_equal(log_probabilities(law), log_probabilities(law, "float16"))
+    for wrong in ("bfloat16", "double", None):
+        with pytest.raises(BadArgument, match=r"^dtype: .* is not one of 'float16', 'float32', 'float64'"):
+            log_probabilities(law, wrong)
+
+
+def test_sizes_are_always_compared_and_contents_where_asked(trace, tmp_path):
+    file = tmp_path / "t.safetensors"
+    trace.save(file)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))
+    assert Trace.load(file, verify=False).fingerprint == trace.fingerprint
+    folder_of(tmp_path / "rec", [block_arrays(), block_arrays(3)])
+    index = json.loads((tmp_path / "rec" / "index.json").read_text())
+    for key, value, loads in (("sha256", "0" * 64, True), ("bytes", index["shards"][1]["bytes"] + 1, False)):
+        shards = [index["shards"][0], index["shards"][1] | {key: value}]
+        write_json(tmp_path / "rec" / "index.json", index | {"shards": shards})
+        with pytest.raises(BadFile, match=r"shard-00001\.safetensors: truncated or altered since it was recorded"):
+            Trace.load(tmp_path / "rec")
+        if loads:
+            assert len(Trace.load(tmp_path / "rec", verify=False)) == 7
+        else:
+            with pytest.raises(BadFile, match="truncated or altered"):
+                Trace.load(tmp_path / "rec", verify=False)
+    write_json(tmp_path / "rec" / "index.json", {key: index[key] for key in index if key != "fingerprint"})
+    with pytest.raises(BadFile, match="an unfinished recording, 7 of 7 contexts"):
+        Trace.load(tmp_path / "rec")
 
 
 def test_import_stays_cheap():
