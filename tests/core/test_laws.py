@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 import otspec as ot
 from otspec.core import laws
@@ -40,8 +41,6 @@ def test_sum_tolerance_depends_on_the_dtype():
 
 
 def test_laws_that_do_not_fit_together_are_refused():
-    import torch
-
     with pytest.raises(ot.ShapeMismatch, match="vocabularies differ: target has 2 tokens, draft has 3"):
         ot.overlap([0.5, 0.5], [0.5, 0.25, 0.25])
     with pytest.raises(ot.ShapeMismatch, match="batch shapes"):
@@ -72,9 +71,10 @@ def test_draw_never_lands_on_a_token_without_mass():
 
 
 def test_cumulative_maximum_agrees_between_libraries(convert, rng):
-    values = rng.normal(size=(3, 37))
-    np.testing.assert_array_equal(np.asarray(laws.cumulative_maximum(convert(values))),
-                                  np.maximum.accumulate(values, axis=-1))
+    for shape in ((3, 37), (2, 3, 8), (4, 1), (2, 2), (3,)):
+        values = rng.normal(size=shape)
+        np.testing.assert_array_equal(np.asarray(laws.cumulative_maximum(convert(values))),
+                                      np.maximum.accumulate(values, axis=-1))
 
 
 def test_truncations_keep_the_largest_masses_lower_id_first(convert):
@@ -93,6 +93,8 @@ def test_temperature_zero_is_the_largest_mass_and_one_is_the_law_itself():
     np.testing.assert_array_equal(ot.temper(law, 0.0), [0, 1, 0])
     np.testing.assert_array_equal(ot.temper(law, 1.0), law)
     np.testing.assert_allclose(ot.temper(law, 0.5), law**2 / (law**2).sum(), atol=1e-15)
+    for temperature in (0.0, 0.5, 1.0):
+        assert ot.temper(law.astype(np.float32), temperature).dtype == np.float32
     # a tiny temperature overflows the exponent without a warning
     np.testing.assert_array_equal(ot.temper(law, 1e-300), [0, 1, 0])
 
@@ -106,6 +108,20 @@ def test_logits_without_any_token_are_refused():
         ot.law_from_logits(np.zeros(2), temperature=-1.0)
 
 
+@pytest.mark.parametrize(("logits", "said"), [
+    (np.float64(1.0), r"float64 of shape \(\)"), (np.zeros((2, 0)), r"float64 of shape \(2, 0\)"),
+    (np.zeros(2, complex), r"complex128 of shape \(2,\)"), (np.zeros((2, 3), bool), r"bool of shape \(2, 3\)")])
+def test_logits_of_another_kind_are_named(logits, said):
+    with pytest.raises(ot.NotALaw, match=rf"^logits: {said}\. Fix: numbers, \[\*batch V\] with V >= 1"):
+        ot.law_from_logits(logits)
+
+
+def test_one_token_is_certain(convert):
+    for logits in (np.zeros((2, 3, 1)), np.full((2, 3, 1), -700), np.full((2, 3, 1), 1e308)):
+        for how in ({}, {"temperature": 0}, {"temperature": 0.3, "top_k": 1, "top_p": 0.5}):
+            np.testing.assert_array_equal(np.asarray(ot.law_from_logits(convert(logits), **how)), np.ones((2, 3, 1)))
+
+
 def test_absent_tokens_have_no_mass_and_no_indicator(convert):
     import array_api_compat
 
@@ -113,6 +129,80 @@ def test_absent_tokens_have_no_mass_and_no_indicator(convert):
     xp = array_api_compat.array_namespace(law)
     np.testing.assert_array_equal(np.asarray(laws.at(law, tokens)), [0.75, 0.0])
     np.testing.assert_array_equal(np.asarray(laws.one_hot(tokens, 2, xp.float64)), [[0, 1], [0, 0]])
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_masses_are_those_of_their_tokens(batch, convert, rng):
+    law, tokens = rng.random((*batch, 5)), rng.integers(-1, 5, (*batch, 4))
+    found = np.asarray(laws.at(convert(law), convert(tokens.astype(np.int32))))
+    np.testing.assert_array_equal(found, np.where(tokens < 0, 0.0, np.take_along_axis(law, np.maximum(tokens, 0), -1)))
+    shared = np.asarray(laws.at(convert(law.reshape(-1, 5)[0]), convert(tokens)))
+    np.testing.assert_array_equal(shared, np.where(tokens < 0, 0.0, law.reshape(-1, 5)[0][tokens]))
+    index = np.maximum(tokens, 0)
+    np.testing.assert_array_equal(np.asarray(laws.take(convert(law), convert(index))),
+                                  np.take_along_axis(law, index, -1))
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_basic_distances_row_by_row(batch, dtype, convert, rng):
+    target, draft = (rng.dirichlet(np.full(6, 0.4), batch).astype(dtype) for _ in range(2))
+    target[..., 0], draft[..., 0] = 0.0, 0.0
+    target, draft = (np.asarray(ot.normalize(convert(law))) for law in (target, draft))
+    tolerance = {"rtol": 64 * np.finfo(dtype).eps, "atol": 64 * np.finfo(dtype).eps}
+    shared, apart = (np.asarray(f(convert(target), convert(draft))) for f in (ot.overlap, ot.total_variation))
+    rest = np.asarray(ot.residual(convert(target), convert(draft)))
+    np.testing.assert_allclose(shared, np.minimum(target, draft).sum(-1), **tolerance)
+    np.testing.assert_allclose(shared + apart, 1.0, **tolerance)
+    np.testing.assert_allclose(rest * apart[..., None], np.maximum(target - draft, 0), **tolerance)
+    np.testing.assert_array_equal(np.asarray(laws.total(convert(target))) > 0.99, np.ones(batch, bool))
+    np.testing.assert_array_equal(np.asarray(ot.residual(convert(target), convert(target))), target)
+    assert {shared.dtype, apart.dtype, rest.dtype} == {np.dtype(dtype)}
+    assert (np.asarray(laws.descending_order(convert(target))) == np.argsort(-target, axis=-1, kind="stable")).all()
+
+
+def test_sums_are_carried_in_double_precision(convert):
+    law = np.full((2, 3, 1 << 12), 2.0**-12, np.float32)
+    law[..., 0] = 1e-9
+    sums = np.asarray(laws.cumulative_sum(convert(law)))
+    assert sums.dtype == np.float64
+    np.testing.assert_array_equal(sums, np.cumsum(law.astype(np.float64), axis=-1))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_uniform_draws_a_token_of_positive_mass(dtype, convert, rng):
+    law = rng.integers(0, 3, (50, 2, 9)).astype(dtype)
+    law[..., 4] += 1
+    law /= law.sum(axis=-1, keepdims=True)
+    for uniform in (0.0, 5e-324, 0.5, 1 - 2.0**-53):
+        coins = np.full((50, 2), uniform)
+        tokens = np.asarray(laws.draw(convert(law), convert(coins)))
+        assert (tokens.dtype, tokens.shape) == (np.int64, (50, 2))
+        sums = np.cumsum(law.astype(float), axis=-1)
+        assert (np.take_along_axis(law, tokens[..., None], -1) > 0).all()
+        assert (np.take_along_axis(sums, tokens[..., None], -1)[..., 0] >= coins * sums[..., -1]).all()
+        assert (np.take_along_axis(sums - law, tokens[..., None], -1)[..., 0] <= coins * sums[..., -1] + 1e-12).all()
+
+
+@pytest.mark.parametrize(("law", "uniform", "error", "said"), [
+    ([0.5, 0.5], np.array(0.5), ot.ShapeMismatch, "law: list is not an array"),
+    (np.array([0.5, 0.5]), 0.5, ot.ShapeMismatch, "uniform: float is not an array"),
+    (np.full((2, 2), 0.5), np.zeros(3), ot.ShapeMismatch, r"law \(2, 2\) and uniform \(3,\) do not fit"),
+    (torch.tensor(1.0), torch.tensor(0.5), ot.ShapeMismatch, r"law \(\) and uniform \(\) do not fit"),
+    (np.array([0.5, 0.5]), np.array(True), ot.NotALaw, "uniform: dtype bool holds no probabilities"),
+    (np.array([0.5, np.nan]), np.array(0.5), ot.NotALaw, "law: NaN or infinite masses"),
+    (np.array([0.5, np.inf]), np.array(0.5), ot.NotALaw, "law: NaN or infinite masses"),
+])
+def test_draws_that_cannot_be_are_explained(law, uniform, error, said):
+    with pytest.raises(error, match=rf"^{said}.*Fix"):
+        ot.draw(law, uniform)
+
+
+def test_draws_from_two_libraries_are_refused(convert):
+    if convert is np.asarray:
+        convert = torch.asarray
+    with pytest.raises(ot.ShapeMismatch, match=r"array libraries differ: law is ndarray, uniform (Tensor|Array)"):
+        ot.draw(np.full((1, 2), 0.5), convert(np.zeros(1)))
 
 
 def test_draws_from_whole_numbers_are_refused():
@@ -155,7 +245,13 @@ def test_dtypes_that_laws_do_not_have_are_refused(dtype):
 def test_weights_whose_sum_overflows_are_normalized(dtype):
     largest = np.finfo(dtype).max
     weights = np.array([[largest, largest, 0.0], [1.0, 1.0, 2.0]], dtype=dtype)
-    np.testing.assert_array_equal(ot.normalize(weights), np.array([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]], dtype=dtype))
+    found = ot.normalize(weights)
+    np.testing.assert_array_equal(found, np.array([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]], dtype=dtype))
+    assert found.dtype == dtype
+    tiny = np.finfo(dtype).smallest_subnormal
+    np.testing.assert_array_equal(ot.normalize(np.array([[largest, 0.0], [tiny, tiny]], dtype=dtype)),
+                                  [[1, 0], [0.5, 0.5]])
+    np.testing.assert_array_equal(ot.normalize(np.array([[tiny, 3 * tiny]], dtype=dtype)), [[0.25, 0.75]])
 
 
 @pytest.mark.parametrize("dtype", [bool, complex])
