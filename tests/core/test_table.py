@@ -1,3 +1,4 @@
+import re
 import tempfile
 from pathlib import Path
 
@@ -58,7 +59,14 @@ def test_whole_numbers_keep_their_zeros():
 def test_reading_views(tmp_path):
     table = ot.Table([{"rule": "a", "x": 0.5}, {"rule": "b", "x": 1e-9}])
     assert table.column("rule") == ["a", "b"]
-    assert len(table.where(rule="a")) == 1
+    assert table.where(rule="a").rows == table.rows[:1]
+    assert table.where(rule="a", x=1e-9).rows == []
+    assert table.where().rows == table.rows
+    for one in (table, Table(table.rows[:1])):
+        for read in (lambda one=one: one.column("rules"), lambda one=one: one.where(rule="a", rules="b")):
+            with pytest.raises(ot.UnknownName, match=r"^no column is called 'rules'\. Did you mean 'rule'\? Fix"):
+                read()
+    assert (Table([]).where(x=1).rows, Table([]).column("x")) == ([], [])
     assert table.to_markdown().splitlines()[-1] == "| b | 1.00e-09 |"
     assert str(table).splitlines()[1].split() == ["a", "0.5"]
     assert ot.Table([]).columns == []
@@ -75,6 +83,38 @@ def test_a_long_table_shows_its_ends():
     assert repr(ot.Table(table.rows[:40])) == str(ot.Table(table.rows[:40]))
     assert table._repr_html_().count("<tr>") == 42
     assert repr(ot.Table([])) == "Table(no rows)"
+
+
+@pytest.mark.parametrize("count", [1, 2, 19, 21, 39, 40, 41, 42, 43])
+def test_every_row_or_the_ends_and_how_many_lie_between(count):
+    rows = [{"row": i, "twice": 2 * i} for i in range(count)]
+    shown = [["row", "twice"], *([str(i), str(2 * i)] for i in range(count))]
+    if count > 40:
+        shown[21 : count - 19] = [[f"... {count - 40} of {count} rows left out (see .rows) ..."]]
+    lines = [line.split() if "left" not in line else [line] for line in repr(Table(rows)).splitlines()]
+    assert lines == shown
+    html = Table(rows)._repr_html_()
+    assert [re.findall("<t[dh][^>]*>([^<]*)<", row) for row in html.split("<tr>")[1:]] == shown
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (None, ""), (0.0, "0"), (1e-4, "0.0001"), (9.9e-5, "9.90e-05"), (-9e-5, "-9.00e-05"), (-1e-4, "-0.0001"),
+    (0.12344, "0.1234"), (1.5, "1.5"), (100.0, "100"), (float("nan"), "nan"), (float("-inf"), "-inf"), (10, "10"),
+    (True, "True"), ("0.50", "0.50")])
+def test_cells_are_rounded_for_reading(value, text):
+    table = Table([{"x": value}])
+    assert table.shown() == [[text]]
+    assert table.to_markdown() == f"| x |\n| --- |\n| {text} |"
+    assert str(table) == f"x\n{text}"
+
+
+def test_a_plain_file_has_no_quotes(tmp_path):
+    path = tmp_path / "t.csv"
+    for columns, first in ((("a", "# b"), "a,# b"), (("# b", "a"), '"# b","a"'), (("a", "#b"), "a,#b")):
+        Table([dict.fromkeys(columns, 1)], {"note": "x: y: z"}).to_csv(path)
+        assert path.read_text().splitlines()[:2] == ["# note: x: y: z", first]
+        assert Table.from_csv(path).metadata == {"note": "x: y: z"}
+        assert Table.from_csv(path).rows == [dict.fromkeys(columns, 1)]
 
 
 def test_cells_are_escaped():
@@ -133,13 +173,25 @@ def test_a_table_fits_a_terminal_where_it_is_asked_to():
     assert lines[0] == "in all rows: scheme WithReplacement, certificate 1.00e-15"
     assert lines[1].split() == ["rule", "acceptance", "gap"]
     assert all(len(line) <= 34 for line in lines[1:])
-    with narrowed(24):
+    with narrowed(28):
         lines = str(WIDE).splitlines()
     assert lines[1].split() == ["rule", "acceptance"]
     assert lines[-1] == "more columns with --out or --json: gap"
+    with narrowed(max(map(len, whole.splitlines()))):
+        assert str(WIDE) == whole
+    with narrowed(max(map(len, whole.splitlines())) - 1):
+        assert str(WIDE).startswith("in all rows: scheme WithReplacement, certificate 1.00e-15\nrule")
+    with narrowed(29):  # as long as the longest line
+        assert str(WIDE).splitlines()[1].split() == ["rule", "acceptance", "gap"]
     with narrowed(3):
         assert str(WIDE).splitlines()[1] == "rule"
     assert str(WIDE) == whole
+
+
+def test_of_rows_that_are_all_the_same_the_first_column_is_kept():
+    with narrowed(8):
+        lines = str(Table([{"a": 1, "b": 2, "c": "long enough"}] * 2)).splitlines()
+    assert lines == ["in all rows: a 1, b 2, c long enough", "a", "1", "1"]
 
 
 def test_one_row_keeps_its_columns_as_far_as_they_go():
