@@ -13,3 +13,9 @@ from otspec.core import errors
 def test_errors_survive_pickling(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_an_unknown_name_reads_as_it_was_written():
+    assert str(errors.UnknownName("no rule is called 'x'")) == "no rule is called 'x'"
+    assert str(errors.UnknownName()) == ""
+    assert str(errors.UnknownName(3)) == "3"
