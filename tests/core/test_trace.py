@@ -232,6 +232,7 @@ def test_unfinished_and_foreign_folders_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "named"), [
+    ({"format": "otspec-trace-0"}, "format 'otspec-trace-0'"), ({"format": None}, "'format'"),
     ({"contexts": None}, "'contexts'"), ({"contexts": "4"}, "int 'contexts'"), ({"provenance": []}, "'provenance'"),
     ({"shards": None}, "'shards'"), ({"shards": ["shard-00000.safetensors"]}, "'file'"),
     ({"shards": [{"file": "shard-00000.safetensors", "contexts": 4, "bytes": 1}]}, "'sha256'"),
@@ -266,6 +267,8 @@ def test_rows_are_refused_where_tokens_do_not_follow_the_law(trace):
 
 
 def test_bad_arguments():
+    with pytest.raises(BadFile, match=r"^here: holds no context\. Fix: record at least one prompt"):
+        Trace([], {}, source="here")
     good = laws(2, 4, 0)
     with pytest.raises(NotALaw, match="target"):
         Trace.from_laws(good * 2, good)
