@@ -75,6 +75,7 @@ def test_settings_are_floats_of_their_range(check, name, passed, refused):
 @pytest.mark.parametrize(("law", "said", "logits"), [
     ([0.5, np.nan, 0.5], "law[1] = nan: masses must be finite and >= 0", False),
     ([0.5, np.inf, 0.5], "law[1] = inf: masses", False),
+    ([0.0, np.nan, 1.0], "law[1] = nan: masses", False),
     ([1.5, np.nan], "law[1] = nan: masses", False),
     ([1.75, np.nan], "law[1] = nan: masses", True),
     ([-0.25, np.nan, 1.25], "law[0] = -0.25: masses", True),
