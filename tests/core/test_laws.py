@@ -192,6 +192,8 @@ def test_every_uniform_draws_a_token_of_positive_mass(dtype, convert, rng):
     (np.array([0.5, 0.5]), np.array(True), ot.NotALaw, "uniform: dtype bool holds no probabilities"),
     (np.array([0.5, np.nan]), np.array(0.5), ot.NotALaw, "law: NaN or infinite masses"),
     (np.array([0.5, np.inf]), np.array(0.5), ot.NotALaw, "law: NaN or infinite masses"),
+    (np.array([[0.5, 0.5], [0.5, np.nan]]), np.zeros(2), ot.NotALaw, "law: NaN or infinite masses"),
+    (np.full((2, 2), 0.5), np.array([0.5, np.nan]), ot.BadArgument, "uniform: NaN or infinite"),
 ])
 def test_draws_that_cannot_be_are_explained(law, uniform, error, said):
     with pytest.raises(error, match=rf"^{said}.*Fix"):
