@@ -116,6 +116,18 @@ def test_logits_of_another_kind_are_named(logits, said):
         ot.law_from_logits(logits)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_of_equal_logits_the_first_is_greedy_and_all_are_equally_likely(dtype, convert):
+    logits = convert(np.array([[[1.0, 3.0, 3.0, -np.inf]], [[0.0, -1.0, 0.0, 0.0]]]))
+    greedy, law, cut = (np.asarray(ot.law_from_logits(logits, dtype=dtype, **how))
+                        for how in ({"temperature": 0}, {}, {"top_k": 1}))
+    np.testing.assert_array_equal(greedy, [[[0, 1, 0, 0]], [[1, 0, 0, 0]]])
+    np.testing.assert_array_equal(cut, greedy)
+    assert {greedy.dtype, law.dtype, cut.dtype} == {np.dtype(dtype)}
+    weights = np.exp(np.asarray(logits))
+    np.testing.assert_allclose(law, weights / weights.sum(-1, keepdims=True), rtol=8 * np.finfo(dtype).eps)
+
+
 def test_one_token_is_certain(convert):
     for logits in (np.zeros((2, 3, 1)), np.full((2, 3, 1), -700), np.full((2, 3, 1), 1e308)):
         for how in ({}, {"temperature": 0}, {"temperature": 0.3, "top_k": 1, "top_p": 0.5}):
@@ -128,6 +140,8 @@ def test_absent_tokens_have_no_mass_and_no_indicator(convert):
     law, tokens = convert(np.array([0.25, 0.75])), convert(np.array([1, -1]))
     xp = array_api_compat.array_namespace(law)
     np.testing.assert_array_equal(np.asarray(laws.at(law, tokens)), [0.75, 0.0])
+    lone = laws.at(convert(np.ones((2, 1))), convert(np.array([[-1], [0]])))
+    np.testing.assert_array_equal(np.asarray(lone), [[0], [1]])
     np.testing.assert_array_equal(np.asarray(laws.one_hot(tokens, 2, xp.float64)), [[0, 1], [0, 0]])
 
 
@@ -187,6 +201,7 @@ def test_every_uniform_draws_a_token_of_positive_mass(dtype, convert, rng):
 @pytest.mark.parametrize(("law", "uniform", "error", "said"), [
     ([0.5, 0.5], np.array(0.5), ot.ShapeMismatch, "law: list is not an array"),
     (np.array([0.5, 0.5]), 0.5, ot.ShapeMismatch, "uniform: float is not an array"),
+    (np.array([0.5, 0.5]), np.dtype(float), ot.ShapeMismatch, "uniform: Float64DType is not an array"),
     (np.full((2, 2), 0.5), np.zeros(3), ot.ShapeMismatch, r"law \(2, 2\) and uniform \(3,\) do not fit"),
     (torch.tensor(1.0), torch.tensor(0.5), ot.ShapeMismatch, r"law \(\) and uniform \(\) do not fit"),
     (np.array([0.5, 0.5]), np.array(True), ot.NotALaw, "uniform: dtype bool holds no probabilities"),
