@@ -68,6 +68,8 @@ def test_draw_never_lands_on_a_token_without_mass():
     law = np.array([0.1] * 10 + [0.0])
     assert int(laws.draw(law, np.array(np.nextafter(1.0, 0.0)))) == 9
     assert int(laws.draw(np.array([0.0, 1.0]), np.array(0.0))) == 1
+    # a mass so small that its product with any uniform above a half is itself
+    assert int(laws.draw(np.array([0.0, 5e-324, 0.0]), np.array(np.nextafter(1.0, 0.0)))) == 1
 
 
 def test_cumulative_maximum_agrees_between_libraries(convert, rng):
@@ -124,8 +126,14 @@ def test_of_equal_logits_the_first_is_greedy_and_all_are_equally_likely(dtype, c
     np.testing.assert_array_equal(greedy, [[[0, 1, 0, 0]], [[1, 0, 0, 0]]])
     np.testing.assert_array_equal(cut, greedy)
     assert {greedy.dtype, law.dtype, cut.dtype} == {np.dtype(dtype)}
-    weights = np.exp(np.asarray(logits))
-    np.testing.assert_allclose(law, weights / weights.sum(-1, keepdims=True), rtol=8 * np.finfo(dtype).eps)
+    for temperature in (1.0, 2.0, 0.5):
+        weights = np.exp(np.asarray(logits) / temperature)
+        for law_of in (ot.law_from_logits, laws.law_from_checked_logits):
+            found = np.asarray(law_of(logits, dtype=dtype, temperature=temperature))
+            np.testing.assert_allclose(found, weights / weights.sum(-1, keepdims=True), rtol=8 * np.finfo(dtype).eps)
+            if temperature == 1:
+                np.testing.assert_array_equal(found, law)
+                np.testing.assert_array_equal(found, np.asarray(law_of(logits, dtype=dtype)))
 
 
 def test_one_token_is_certain(convert):
