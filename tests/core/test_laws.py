@@ -180,7 +180,12 @@ def test_the_basic_distances_row_by_row(batch, dtype, convert, rng):
     np.testing.assert_array_equal(np.asarray(laws.total(convert(target))) > 0.99, np.ones(batch, bool))
     np.testing.assert_array_equal(np.asarray(ot.residual(convert(target), convert(target))), target)
     assert {shared.dtype, apart.dtype, rest.dtype} == {np.dtype(dtype)}
-    assert (np.asarray(laws.descending_order(convert(target))) == np.argsort(-target, axis=-1, kind="stable")).all()
+
+
+def test_ties_stand_in_order_of_their_ids(convert, rng):
+    weights = rng.integers(0, 3, (2, 3, 500)).astype(float)
+    order = np.asarray(laws.descending_order(convert(weights)))
+    np.testing.assert_array_equal(order, np.argsort(-weights, axis=-1, kind="stable"))
 
 
 def test_sums_are_carried_in_double_precision(convert):
