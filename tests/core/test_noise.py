@@ -43,7 +43,10 @@ def test_frozen_values():
     assert [int(v) for v in noise.darts(np.arange(4), 1000)[0]] == FROZEN_DARTS
     assert [float.hex(float(v)) for v in noise.coins(2)] == FROZEN_COINS
     assert [float.hex(float(v)) for v in Noise(3, -5).uniforms(2, stream=4)] == FROZEN_STREAM
-    assert float.hex(float(negative_log(np.array([0.5**0.5 * 2.0**-29]))[0])) == "0x1.472a5c30ead68p+4"
+    # at the edge of the mantissa's interval, and where every term of the series counts
+    for uniform, logarithm in ((0.5**0.5 * 2.0**-29, "0x1.472a5c30ead68p+4"),
+                               (float.fromhex("0x1.697a6eb7d1121p-1"), "0x1.647a4a02a25fap-2")):
+        assert float.hex(float(negative_log(np.array([uniform]))[0])) == logarithm
 
 
 @pytest.mark.parametrize("seed", [0, -3, 2**63 + 11, 10**30])

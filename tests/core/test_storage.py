@@ -74,6 +74,20 @@ def test_a_file_may_hold_no_arrays_and_arrays_no_numbers(tmp_path):
     assert (law.shape, law.dtype) == ((0, 3), np.float32)
 
 
+def test_arrays_of_several_shards_are_mapped_from_one_file(tmp_path):
+    whole = {"law": np.arange(12.0).reshape(4, 3), "logs": np.arange(4, dtype=np.float16), "none": np.zeros((4, 0)),
+             "tokens": np.arange(8, dtype=np.int32).reshape(4, 2), "weights": np.arange(4, dtype=np.float32)}
+    shards = [{name: array[part] for name, array in whole.items()} for part in (slice(0, 1), slice(1, 4))]
+    write_arrays(tmp_path / "arrays", shards, {"what": "all"})
+    arrays, metadata = map_arrays(tmp_path / "arrays")
+    assert metadata == {"what": "all"}
+    assert list(arrays) == sorted(whole)
+    for name, array in whole.items():
+        assert isinstance(arrays[name], np.memmap) or not array.size
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+
+
 @pytest.mark.parametrize("letters", range(9))
 def test_arrays_begin_at_multiples_of_eight_bytes(letters, tmp_path):
     write_arrays(tmp_path / "arrays", [{"law": np.arange(6.0)}], {"what": "x" * letters})
