@@ -178,7 +178,7 @@ def test_survivors_agree_with_what_was_emitted(rng, convert):
     walk = Survivors(convert(tokens))
     for depth in range(6):
         for row in range(30):
-            kept = [max((length for length in range(depth + 1) if (path[:length] == emitted[row, :length]).all()))
+            kept = [max(length for length in range(depth + 1) if (path[:length] == emitted[row, :length]).all())
                     for path in tokens[row]]
             living = [path for path in range(4) if kept[path] == max(kept)]
             assert int(walk.accepted[row]) == max(kept)
