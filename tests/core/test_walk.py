@@ -144,6 +144,15 @@ def test_the_law_of_a_walk_is_the_mean_over_the_orders_of_its_copies():
     assert law.stop[:, None] * law.following == pytest.approx(joint, abs=1e-15)
 
 
+def test_a_rule_is_not_asked_where_nothing_was_drafted():
+    rows, none = np.full((2, 3, 2), [0.25, 0.75]), np.full((2, 2), -1)
+    for drafted in (DraftedTrees(none, none, "branches"), DraftedTrees(none[:, :0], none[:, :0], "branches")):
+        walk = TokenWalk(Telling(2))
+        coins = np.full((2, walk.num_tree_uniforms(drafted.num_nodes)), 0.5)
+        verdict = walk.draw_trees(drafted, rows[:, : drafted.num_nodes + 1], rows[:, : drafted.num_nodes + 1], coins)
+        assert [part.tolist() for part in verdict] == [[0, 0], [1, 1]]
+
+
 def test_a_walk_is_made_of_a_token_rule():
     with pytest.raises(SchemeMismatch, match="rule: 3 is no token rule"):
         TokenWalk(3)
