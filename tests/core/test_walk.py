@@ -30,6 +30,8 @@ class Telling(TokenVerifier):
 
     def _conditional(self, target, draft, tokens):
         xp = namespace(target)
+        assert tokens.shape[-1] == self.scheme.num_drafts
+        assert bool(xp.all(tokens >= -1))
         places = xp.arange(tokens.shape[-1], dtype=target.dtype)
         hit = xp.astype(tokens[..., None] == xp.arange(target.shape[-1]), target.dtype)
         weight = xp.sum(hit * (2.0**-places)[:, None], axis=-2)
@@ -130,7 +132,9 @@ def test_the_law_of_a_walk_is_the_mean_over_the_orders_of_its_copies():
     rule, rng = Telling(3), np.random.default_rng(0)
     tree = DraftTree.from_paths([[1, 0], [2, 2], [1, 0]])
     rows, drafts = rng.dirichlet(np.ones(3), (2, len(tree)))
-    law = TokenWalk(rule).conditional(tree, rows, drafts)
+    walk = TokenWalk(rule)
+    walk.conditional(tree, drafts, rows)  # what is remembered is of these laws alone
+    law = walk.conditional(tree, rows, drafts)
     first = rule._conditional(rows[[0, 0]], drafts[[0, 0]], np.array([[1, 2, 1], [1, 1, 2]])).mean(axis=0)
     nodes = {tuple(tree.tokens[list(chain[1:])]): chain for chain in tree.chains}
     joint = np.zeros((len(tree), 3))
