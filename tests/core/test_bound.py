@@ -81,6 +81,10 @@ def test_ends_that_agree_to_the_digits_shown_are_one_number():
 
 
 def test_a_bound_names_its_evidence():
-    bound = ot.acceptance_bound([1.0, 0.0], [0.5, 0.5], 2)
-    assert "a winner law" in bound._repr_html_()
-    assert "a transport plan" in ot.optimal_plan([1.0, 0.0], [0.5, 0.5], 2)._repr_html_()
+    cut, law = ot.Cut(np.array([True, False]), np.float64(0.5)), np.array([0.5, 0.5])
+    plan = TransportPlan(law, np.array([[0]]), np.ones(1), np.array([[0.5]]))
+    for evidence, says in (({"winner_law": law}, "a winner law"), ({"plan": plan}, "a transport plan")):
+        assert says in ot.AcceptanceBound(np.float64(0.5), np.float64(0.5), cut, **evidence)._repr_html_()
+    assert repr(plan) == "TransportPlan(1 draft sets over 2 tokens, acceptance 0.500000)"
+    batch = ot.AcceptanceBound(np.zeros((0, 2)), np.zeros((0, 2)), cut)
+    assert str(batch) == "optimal acceptance of no contexts (batch (0, 2))"

@@ -148,6 +148,18 @@ def test_the_law_of_a_walk_is_the_mean_over_the_orders_of_its_copies():
     assert law.stop[:, None] * law.following == pytest.approx(joint, abs=1e-15)
 
 
+def test_what_is_never_reached_has_no_mass():
+    class Target(TokenVerifier):
+        def _conditional(self, target, draft, tokens):
+            return target
+
+    tree, half = DraftTree([-1, 0, 1], [-1, 1, 0]), np.full((3, 2), 0.5)
+    law = TokenWalk(Target(1)).conditional(tree, np.array([[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]), half)
+    assert law.stop.tolist() == [1.0, 0.0, 0.0]
+    assert law.following[0].tolist() == [1.0, 0.0]
+    assert TokenWalk(Target(1)).conditional(tree, half, half).stop.tolist() == [0.5, 0.25, 0.25]
+
+
 def test_a_rule_is_not_asked_where_nothing_was_drafted():
     rows, none = np.full((2, 3, 2), [0.25, 0.75]), np.full((2, 2), -1)
     for drafted in (DraftedTrees(none, none, "branches"), DraftedTrees(none[:, :0], none[:, :0], "branches")):
@@ -185,22 +197,23 @@ def test_other_arrays_are_handed_over_as_they_are(library):
     assert all(one is given for one, given in zip(in_place(drafted, rows, rows), (drafted, rows, rows), strict=True))
 
 
-def test_survivors_agree_with_what_was_emitted(rng, convert):
-    tokens = rng.integers(0, 2, (30, 4, 5))
+@pytest.mark.parametrize("paths", [1, 4])
+def test_survivors_agree_with_what_was_emitted(paths, rng, convert):
+    tokens = rng.integers(0, 2, (30, paths, 5))
     emitted = rng.integers(0, 2, (30, 5))
     walk = Survivors(convert(tokens))
     for depth in range(6):
         for row in range(30):
             kept = [max(length for length in range(depth + 1) if (path[:length] == emitted[row, :length]).all())
                     for path in tokens[row]]
-            living = [path for path in range(4) if kept[path] == max(kept)]
+            living = [path for path in range(paths) if kept[path] == max(kept)]
             assert int(walk.accepted[row]) == max(kept)
             assert bool(walk.reached[row]) == (max(kept) == depth)
             assert np.flatnonzero(np.asarray(walk.alive[row, ...])).tolist() == living
             assert int(walk.first[row]) == living[0]
             if depth < 5:
                 drafts = np.asarray(walk.drafts(depth)[row, ...])
-                assert drafts.tolist() == [*tokens[row, living, depth], *[-1] * (4 - len(living))]
+                assert drafts.tolist() == [*tokens[row, living, depth], *[-1] * (paths - len(living))]
         if depth < 5:
             walk.step(depth, convert(emitted[:, depth]))
 
