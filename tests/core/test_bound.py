@@ -50,6 +50,12 @@ def test_the_largest_breach_of_a_plan_is_found(name):
     assert plan.acceptance == pytest.approx(acceptance, abs=1e-15)
 
 
+def test_the_breach_of_the_token_that_misses_most_counts():
+    plan = TransportPlan(np.array([0.5, 0.25, 0.25]), np.array([[0]]), np.ones(1), np.ones((1, 1)))
+    assert plan.target_marginal.tolist() == [1.0, 0.0, 0.0]
+    assert plan.violation() == 0.5
+
+
 def test_a_plan_emits_its_flows_and_then_what_is_left():
     target = np.array([0.5, 0.25, 0.25])
     sets, law = np.array([[-1, 0], [0, 1], [-1, 2]]), np.array([0.5, 0.5, 0.0])
@@ -78,6 +84,8 @@ def test_ends_that_agree_to_the_digits_shown_are_one_number():
     batch = ot.AcceptanceBound(np.array([0.5, 0.5]), np.array([0.5, 0.75]), ot.Cut(np.ones((2, 1), bool), np.ones(2)))
     assert str(batch) == ("optimal acceptance between 0.500000 and 0.625000 on average (batch (2,), "
                           "largest gap 2.5e-01)")
+    assert batch.gap.tolist() == [0.0, 0.25]
+    assert repr(batch.cut) == "Cut(batch (2,) over 1 tokens)"
 
 
 def test_a_bound_names_its_evidence():

@@ -55,6 +55,7 @@ def test_trees_go_into_a_batch_and_back():
     drafted = DraftedTrees.stack(trees)
     assert drafted.tokens.tolist() == [[5, 7, 8], [5, 2, -1]]
     assert drafted.parents.tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert drafted.multiplicity.tolist() == [[2, 1, 1], [2, 1, 1]]
     assert drafted.copies.tolist() == [[2, 1, 1], [2, 1, 0]]
     for row, tree in enumerate(trees):
         again = drafted.tree(row)

@@ -112,6 +112,11 @@ def test_arguments_that_do_not_fit_are_named(place, given, error, says):
             ask(*arguments)
 
 
+def test_one_node_with_too_many_draws_is_enough():
+    with pytest.raises(SchemeMismatch, match=r"a node of the tree has 3 draws\. Fix: bind the rule to 3 drafts"):
+        Spread(WithoutReplacement(2)).draw_trees(*GOOD)
+
+
 def test_what_was_chosen_without_chance_may_have_no_mass():
     rows = np.broadcast_to([1.0, 0.0], (1, 3, 2))
     for copies, refused in (([1, 0], False), ([0, 0], False), ([0, 1], True)):
