@@ -14,11 +14,18 @@ from otspec.core.noise import Noise
 
 def test_a_joint_law_that_would_not_fit_names_its_size(monkeypatch):
     monkeypatch.setattr(coupling, "MAX_JOINT", 1200)
-    law, twice = np.full((3, 20), 0.05), np.full((6, 20), 0.05)
+    law, twice = np.full((3, 20), 0.05), np.full((1, 6, 20), 0.05)
     assert ot.coupling("gumbel").joint(law, law).shape == (3, 20, 20)
     with pytest.raises(ot.TooLarge, match="use agreement") as refused:
         ot.coupling("gumbel").joint(twice, twice)
     assert refused.value.estimate == 6 * 20 * 20
+
+
+def test_a_joint_law_of_more_than_2_to_the_26_entries_is_refused():
+    law = np.full(2**13 + 1, 1 / (2**13 + 1))
+    with pytest.raises(ot.TooLarge, match=r"^the joint law has 6\.71e\+07 entries, more than 6\.71e\+07\."):
+        ot.coupling("gumbel").joint(law, law)
+    assert ot.coupling("gumbel").joint(law[:8] / law[:8].sum(), law[:8] / law[:8].sum()).shape == (8, 8)
 
 
 class Own(coupling.Coupling):
@@ -37,6 +44,9 @@ class Listed(Own):
     list_scheme = ot.WithReplacement
     most = None
 
+    def _list_agreement(self, target, draft, k):
+        return k, target.shape
+
     @property
     def most_drafts(self):
         return self.most if self.most else super().most_drafts
@@ -51,7 +61,9 @@ def test_what_a_coupling_need_not_write():
     assert lower == pytest.approx(np.array([[0.6], [1 / 3]]))
     assert rule.bits(*laws).tolist() == [[0.0], [0.0]]
     assert rule.agreed_law(*laws) is rule.agreement(*laws) is None
-    assert rule.list_agreement(*laws, 1) is Listed().list_agreement(*laws, 2) is None
+    assert rule.list_agreement(*laws, 1) is None
+    assert Own()._list_agreement(*laws, 2) is Listed().list_agreement(*laws, 1) is None
+    assert Listed().list_agreement(*laws, 2) == (2, (2, 1, 3))
     with pytest.raises(ot.BadArgument, match="Own has no exact joint law"):
         rule.joint(*laws)
     assert rule._select_on_path(laws[0], Noise(0, 0), 3).tolist() == [[0], [2]]
