@@ -66,10 +66,16 @@ def test_what_a_coupling_need_not_write():
     assert Listed().list_agreement(*laws, 2) == (2, (2, 1, 3))
     with pytest.raises(ot.BadArgument, match="Own has no exact joint law"):
         rule.joint(*laws)
+
+    class Agreeing(Own):
+        def _agreed(self, target, draft):
+            return np.minimum(target, draft)
+
+    assert Agreeing().agreement(*laws).tolist() == Agreeing().list_agreement(*laws, 1).tolist() == [[0.75], [0.5]]
     assert rule._select_on_path(laws[0], Noise(0, 0), 3).tolist() == [[0], [2]]
     assert rule.select_list(laws[0], Noise(0, 0), 1).tolist() == [[[0]], [[2]]]
     for law in (np.array([0.5, 0.5]), np.array([0.5, 0.5], dtype=np.float32)):
-        exact = coupling.exact_pair(law * law.dtype.type(1 + 5e-7), law)
+        exact = coupling.exact_pair(law * law.dtype.type(1 + 5e-7), law * law.dtype.type(1 - 5e-7))
         assert [part.tolist() for part in exact] == [[0.5, 0.5]] * 2
         assert exact[0].dtype == exact[1].dtype == np.float64
 
