@@ -92,6 +92,11 @@ def test_samples_of_a_batch_are_those_of_each_row(scheme, convert, rng):
         assert np.asarray(scheme.sample(convert(one), convert(uniforms))).tolist() == expected
     with pytest.raises(ot.ShapeMismatch, match="Fix: one row of uniforms for each law"):
         scheme.sample(convert(laws), convert(uniforms[:, :2]))
+    with pytest.raises(ot.ShapeMismatch, match=r"uniforms: shape \(2, 3, 0\) does not end in"):
+        scheme.sample(convert(laws), convert(uniforms[..., :0]))
+    if not isinstance(scheme, ot.Joint):
+        with pytest.raises(ot.ShapeMismatch, match="array libraries differ: uniforms is torch, draft is numpy"):
+            scheme.sample(laws, torch.tensor(uniforms))
 
 
 @pytest.mark.parametrize("scheme", EVERY, ids=str)
@@ -118,7 +123,7 @@ def test_what_is_left_after_a_sure_token_is_drawn_in_proportion():
     """Also where all of it is smaller than any normal number."""
     for least in (0.0625, 1e-300, 5e-324):
         law = np.array([1.0 - 4 * least, least, 3 * least])
-        for coin, token in ((0.0, 1), (0.24, 1), (0.26, 2), (1 - 2.0**-53, 2)):
+        for coin, token in ((0.0, 1), (0.25 - 2.0**-40, 1), (0.25 + 2.0**-40, 2), (1 - 2.0**-53, 2)):
             for scheme, coins in ((ot.WithoutReplacement(2), [0.0, coin]), (ot.Hub(), [0.0, coin]),
                                   (ot.Greedy(2), [coin]), (ot.Hybrid(1, 3), [coin, coin])):
                 assert scheme.sample(law, np.array(coins))[1] == token, (scheme, coin)
