@@ -86,12 +86,15 @@ def test_samples_of_a_batch_are_those_of_each_row(scheme, convert, rng):
     for place in np.ndindex(2, 3):
         assert drawn[place].tolist() in scheme.lists(laws[place])[0].tolist()  # of positive probability
         assert drawn[place].tolist() == scheme.sample(laws[place], uniforms[place]).tolist()
-    for one in (laws[0, 0], laws[1]):  # one law for all uniforms, and one for each of the last axis
-        many = np.broadcast_to(one, laws.shape)
-        expected = scheme.sample(np.array(many), uniforms).tolist()
-        assert np.asarray(scheme.sample(convert(one), convert(uniforms))).tolist() == expected
-    with pytest.raises(ot.ShapeMismatch, match="Fix: one row of uniforms for each law"):
-        scheme.sample(convert(laws), convert(uniforms[:, :2]))
+    # one law for all uniforms, and one for each of the last axis
+    for one, coins in ((laws[0, 0], uniforms), (laws[1], uniforms), (laws[0, 2], uniforms[1]),
+                       (laws[0, 2], rng.random((5, scheme.num_uniforms))), (laws[1, :2], uniforms[:, 1:])):
+        many = np.array(np.broadcast_to(one, (*coins.shape[:-1], *laws.shape[2:])))
+        expected = scheme.sample(many, coins).tolist()
+        assert np.asarray(scheme.sample(convert(one), convert(coins))).tolist() == expected
+    for coins in (uniforms[:, :2], uniforms[:, 0]):
+        with pytest.raises(ot.ShapeMismatch, match="Fix: one row of uniforms for each law"):
+            scheme.sample(convert(laws), convert(coins))
     with pytest.raises(ot.ShapeMismatch, match=r"uniforms: shape \(2, 3, 0\) does not end in"):
         scheme.sample(convert(laws), convert(uniforms[..., :0]))
     if not isinstance(scheme, ot.Joint):
@@ -139,8 +142,8 @@ def test_the_split_of_a_hybrid_is_its_top_and_the_law_of_the_rest(convert):
             law = LAWS[place]
             order = sorted(range(5), key=lambda token, law=law: (-law[token], token))[:top]
             assert tokens[place].tolist() == [token if law[token] > 0 else -1 for token in order]
-            assert [token for token in order if law[token] > 0] == [
-                token for token in order if mask[place][token] and law[token] > 0]
+            assert np.flatnonzero(mask[place] & (law > 0)).tolist() == sorted(t for t in order if law[t] > 0)
+            assert top or not mask.any()
             left = np.where(np.isin(np.arange(5), order), 0.0, law)
             assert rest[place] == pytest.approx(left / left.sum() if left.sum() else left, abs=1e-15)
 
@@ -173,6 +176,25 @@ def test_joint_table_is_its_own_scheme(rng):
 def test_bad_counts_are_refused(make):
     with pytest.raises(ot.BadArgument, match="Fix"):
         make()
+
+
+def test_schemes_say_what_they_are():
+    assert [str(scheme) for scheme in (ot.WithReplacement(2), ot.WithoutReplacement(2), ot.Greedy(2), ot.Hybrid(1, 2),
+                                       ot.Hub(), ot.Independent(2))] == [
+        "WithReplacement(k=2)", "WithoutReplacement(k=2)", "Greedy(k=2)", "Hybrid(top=1, k=2)", "Hub()",
+        "Independent(k=2)"]
+    assert ot.WithoutReplacement(2).top == 0
+    with pytest.raises(ot.BadArgument, match=r"^scheme: the class Hub was given\. Fix: make one, Hub\(k\)"):
+        as_scheme(ot.Hub)
+
+
+def test_drafts_of_several_drafters_are_held_to_their_own_laws(convert):
+    laws = convert(np.broadcast_to([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], (2, 2, 2, 3)))
+    good = np.array([[[1, 0], [2, 0]], [[-1, 0], [2, -1]]])
+    ot.Independent(2).check_drawn(laws, convert(good))
+    good[1, 0] = [1, 1]
+    with pytest.raises(ot.BadArgument, match=r"^tokens\[1, 0, 1\] = 1 has probability 0 under the draft law"):
+        ot.Independent(2).check_drawn(laws, convert(good))
 
 
 def test_numbers_of_numpy_are_numbers():
