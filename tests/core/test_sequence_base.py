@@ -14,7 +14,7 @@ from tests.contracts.test_tree_verifiers import batch as paths_of
 
 
 class Shy(TreeVerifier):
-    """Never stops at the nodes of odd number; keeps what it is given."""
+    """Never stops at the nodes of odd number; the target's masses follow in reverse. Keeps what it is given."""
 
     schemes = (WithReplacement, WithoutReplacement, Greedy)
     trees = SCHEMES
@@ -22,7 +22,7 @@ class Shy(TreeVerifier):
     def _joint(self, tree, target, draft):
         self.given = draft
         weight = (np.arange(len(tree)) % 2 == 0) * (1.0 + np.arange(len(tree)))
-        return (weight / weight.sum())[:, None] * target
+        return (weight / weight.sum())[:, None] * target[:, ::-1]
 
 
 class OnePath(Shy):
@@ -71,11 +71,12 @@ def test_a_rule_is_bound_to_the_schemes_that_it_is_proved_for():
 def test_the_law_of_a_tree_is_what_the_definition_says():
     law = Shy(2).conditional(TREE, ROWS, ROWS)
     assert law.stop.tolist() == [0.25, 0.0, 0.75, 0.0]
-    assert law.following == pytest.approx(ROWS)  # after a node where it never stops, the target's own law
+    follows = np.where(law.stop[:, None] > 0, ROWS[:, ::-1], ROWS)  # where it never stops, the target's own law
+    assert law.following == pytest.approx(follows)
     assert Shy(2).expected_accepted(TREE, ROWS, ROWS) == 1.5
     for coins in np.array([[0.0, 0.9], [0.3, 0.0], [0.2499, 1 - 2.0**-53], [1 - 2.0**-53, 0.3]]):
         node = int(draw(law.stop, coins[0]))
-        assert Shy(2).draw(TREE, ROWS, ROWS, coins) == (node, int(draw(ROWS[node], coins[1])))
+        assert Shy(2).draw(TREE, ROWS, ROWS, coins) == (node, int(draw(follows[node], coins[1])))
     with pytest.raises(ShapeMismatch, match="the 2 numbers needed"):
         Shy(2).draw(TREE, ROWS, ROWS, [0.1, 0.2, 0.3])
 
