@@ -101,6 +101,7 @@ def test_a_block_rule_that_writes_its_law_only(rng):
         tree = DraftTree.from_paths(given[2][place][None])
         rows = given[0][place], np.concatenate([given[1][place], given[0][place][-1:]])
         assert rule._joint(tree, *rows) == pytest.approx(stop[:, None] * law.following[place])
+        assert rule.conditional(tree, *rows).stop == pytest.approx(stop)
         assert rule.expected_accepted(tree, *rows) == pytest.approx(stop @ np.arange(4))
         assert rule.draw(tree, *rows, uniforms[place][[0, -1]]) == (node, token)
     flat = [part.reshape(10, 1, *part.shape[2:]) for part in given]
