@@ -59,6 +59,7 @@ class OnlyTheLaw(BlockVerifier):
     """Keeps a prefix by the masses of its tokens under the target, on blocks of any batch."""
 
     def _conditional(self, target_rows, draft_rows, tokens, *state):
+        assert draft_rows.shape[-2] == tokens.shape[-1] == target_rows.shape[-2] - 1
         kept = np.cumprod(path_masses(target_rows, tokens), axis=-1)
         ends = np.ones((*kept.shape[:-1], 1))
         stop = np.concatenate([ends, kept], axis=-1) - np.concatenate([kept, 0 * ends], axis=-1)
