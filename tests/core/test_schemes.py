@@ -245,6 +245,8 @@ def test_a_joint_law_says_what_it_is_and_refuses_what_it_is_not():
     flat = np.searchsorted(np.cumsum(table), coins[..., 0] * table.sum(), side="right")
     assert scheme.sample(None, coins).tolist() == np.stack(np.unravel_index(flat, table.shape), axis=-1).tolist()
     assert ot.Joint(np.full((2, 2, 2), 0.125)).lists(None)[0].shape == (8, 3)  # more drafts than tokens
+    one = ot.Joint([0.25, 0.75])
+    assert (one.num_drafts, one.vocabulary(None), one.lists(None)[0].tolist()) == (1, 2, [[0], [1]])
     for numbers in ([[0, 1], [0, 0]], np.array([[False, True], [False, False]]), np.array([[0, 1], [0, 0]], "u1"),
                     np.array([[0, 1], [0, 0]], np.longdouble), np.array([[0, 1], [0, 0]], np.float32)):
         made = ot.Joint(numbers)
