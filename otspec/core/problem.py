@@ -39,7 +39,7 @@ class MembershipProblem:
         scheme = as_scheme(self.scheme)
         target, draft = checked_pair(self.target, self.draft, scheme)
         check_no_grad(target=target, draft=draft)
-        if target.ndim != 1 or draft.ndim != 1 + scheme.draft_axes:
+        if target.ndim != 1:  # both have the batch axes of the two
             raise ShapeMismatch(
                 f"target: shape {tuple(target.shape)} is a batch; a MembershipProblem is one context. "
                 f"Fix: pass one row, or use optimal_acceptance, which is batched.")

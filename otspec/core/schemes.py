@@ -186,8 +186,10 @@ class WithReplacement(DraftScheme):
 
     def count_lists(self, draft: Array) -> float:
         """``support ** k``."""
-        size = int(np.count_nonzero(draft))
-        return math.inf if self.k * math.log(size) > 700 else float(size**self.k)
+        try:
+            return float(np.count_nonzero(draft)) ** self.k
+        except OverflowError:
+            return math.inf
 
     def _lists(self, draft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         support = np.flatnonzero(draft)

@@ -79,7 +79,7 @@ class BatchedTrees:
             ``[B N]``.
         target_rows, draft_rows : [B N+1 V]
             Row n of each is the law after node n, row 0 after the text's end. Target rows of absent nodes and draft
-            rows of nodes without children are not read; deterministic trees need no draft rows, which may be None.
+            rows of nodes after which nothing was drawn are not read; those of deterministic trees may be None.
         uniforms : [B num_tree_uniforms(N)]
             Numbers in [0, 1); the same numbers give the same verdicts on every array library.
 
@@ -132,9 +132,8 @@ class BatchedTrees:
             nodes, tree = drafted.nodes(row), drafted.tree(row)
             target, draft = (None if rows is None else np.asarray(rows[row, ...])[nodes]
                              for rows in (target_rows, draft_rows))
-            if draft is not None:  # rows of leaves are not read, so they need be no laws
-                leaf = np.asarray([not below for below in tree.children])
-                draft = np.where(leaf[:, None], target, draft)
+            if draft is not None:  # rows after which nothing was drawn are not read, so they need be no laws
+                draft = np.where(tree.draws[:, None] > 0, draft, target)
             yield self.conditional(tree, target, draft)
 
     def _checked_trees(self, drafted: DraftedTrees, target_rows: Array, draft_rows: Array | None,

@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from otspec.core.block import clipped_ratio, draw_residual, path_masses, residual_laws, row_at
+from otspec.core.block import (
+    BlockLaw,
+    BlockVerdict,
+    BlockVerifier,
+    clipped_ratio,
+    draw_residual,
+    path_masses,
+    residual_laws,
+    row_at,
+)
 from otspec.core.errors import BadArgument, NotALaw, SchemeMismatch, ShapeMismatch
+from otspec.core.laws import draw
 from otspec.core.schemes import WithoutReplacement
+from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
 from otspec.verifiers.block.block import Block
 from otspec.verifiers.block.token_wise import TokenWise
@@ -42,6 +53,81 @@ def test_uniforms_are_counted():
         Block().draw(*GOOD, np.full(4, 1.0))
     with pytest.raises(ShapeMismatch, match="one row of uniforms"):
         Block().draw(*GOOD, np.full((2, 4), 0.5))
+
+
+class OnlyTheLaw(BlockVerifier):
+    """Keeps a prefix by the masses of its tokens under the target, on blocks of any batch."""
+
+    def _conditional(self, target_rows, draft_rows, tokens, *state):
+        assert draft_rows.shape[-2] == tokens.shape[-1] == target_rows.shape[-2] - 1
+        kept = np.cumprod(path_masses(target_rows, tokens), axis=-1)
+        ends = np.ones((*kept.shape[:-1], 1))
+        stop = np.concatenate([ends, kept], axis=-1) - np.concatenate([kept, 0 * ends], axis=-1)
+        return BlockLaw(stop, target_rows)
+
+
+class Counting(OnlyTheLaw):
+    """Its state is the number of tokens that it has kept."""
+
+    stateful = True
+
+    def fresh_state(self):
+        return 0
+
+    def draw(self, *given):
+        verdict = BlockVerdict(*super()._draw(*given[:4]))
+        return verdict, (given[4] or 0) + int(verdict.accepted)
+
+
+def blocks(rng, batch, length, size=4):
+    target, draft = (rng.dirichlet(np.ones(size), (*batch, stop)) for stop in (length + 1, length))
+    return target, draft, rng.integers(0, size, (*batch, length))
+
+
+def test_a_block_rule_that_writes_its_law_only(rng):
+    given, rule = blocks(rng, (2, 5), 3), OnlyTheLaw()
+    assert rule.num_uniforms(3) == 4
+    uniforms = rng.random((2, 5, 4))
+    uniforms[0, :2] = [[0.0, 0.5, 0.5, 1 - 2.0**-53], [1 - 2.0**-53, 0.5, 0.5, 0.0]]
+    law, verdict = rule.conditional(*given), rule.draw(*given, uniforms)
+    kept = rule._kept(*given)
+    assert kept.shape == (2, 5, 3)
+    assert rule.expected_accepted(*given) == pytest.approx(law.stop @ np.arange(4))
+    for place in np.ndindex(2, 5):
+        stop = law.stop[place]
+        assert kept[place] == pytest.approx([stop[1:].sum(), stop[2:].sum(), stop[3]])
+        node = int(draw(stop, uniforms[place][0]))
+        token = int(draw(law.following[place][node], uniforms[place][-1]))
+        assert (verdict.accepted[place], verdict.token[place]) == (node, token)
+        tree = DraftTree.from_paths(given[2][place][None])
+        rows = given[0][place], np.concatenate([given[1][place], given[0][place][-1:]])
+        assert rule._joint(tree, *rows) == pytest.approx(stop[:, None] * law.following[place])
+        assert rule.conditional(tree, *rows).stop == pytest.approx(stop)
+        assert rule.expected_accepted(tree, *rows) == pytest.approx(stop @ np.arange(4))
+        assert rule.draw(tree, *rows, uniforms[place][[0, -1]]) == (node, token)
+    flat = [part.reshape(10, 1, *part.shape[2:]) for part in given]
+    paths = rule.draw_paths(*flat, uniforms.reshape(10, 4))
+    assert [part.tolist() for part in paths[:2]] == [part.reshape(10).tolist() for part in verdict]
+    assert paths.path.tolist() == [0] * 10
+    assert rule.expected_paths(*flat, uniforms.reshape(10, 4)) == pytest.approx(law.stop.reshape(10, 4) @ np.arange(4))
+    with pytest.raises(ShapeMismatch, match=r"batch shape \(2, 4\) differs from that of tokens, \(2, 5\)"):
+        rule.draw(*given, uniforms[:, :4])
+
+
+def test_texts_with_a_state_each_are_verified_one_by_one(rng):
+    given, uniforms, rule = blocks(rng, (6,), 2), rng.random((6, 3)), Counting()
+    accepted, token, states = rule.draw_texts(*given, uniforms, [0, 1, 2, 3, 4, 5])
+    assert accepted.dtype == token.dtype == np.int64
+    alone = OnlyTheLaw().draw(*given, uniforms)
+    assert [accepted.tolist(), token.tolist()] == [part.tolist() for part in alone]
+    assert states == [row + kept for row, kept in enumerate(accepted.tolist())]
+    stop = OnlyTheLaw().conditional(*given).stop
+    assert rule.expected_texts(*given, [0] * 6) == pytest.approx(stop @ np.arange(3))
+    none = rule.draw_texts(*(part[:0] for part in (*given, uniforms)), [])
+    assert [np.shape(part) for part in none] == [(0,), (0,), (0,)]
+    for ask in (rule.draw_paths, rule.expected_paths):
+        with pytest.raises(SchemeMismatch, match="carries a state, which paths of many texts have no place for"):
+            ask(*(part[:, None] for part in given), uniforms)
 
 
 def test_chain_rules_refuse_other_schemes():

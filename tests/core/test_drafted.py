@@ -8,6 +8,7 @@ import torch
 from otspec.core.drafted import DraftedTrees
 from otspec.core.errors import BadArgument, ShapeMismatch
 from otspec.core.schemes import WithoutReplacement, WithReplacement
+from otspec.core.tree import SCHEMES as TREE_SCHEMES
 from otspec.core.tree import DraftTree
 from otspec.verifiers import list_verifiers, verifier
 from tests.verifiers.tree_batches import SCHEMES, Batch
@@ -53,6 +54,8 @@ def test_trees_go_into_a_batch_and_back():
     trees = [DraftTree.from_paths([[5, 7], [5, 8]]), DraftTree.from_paths([[5], [5], [2]])]
     drafted = DraftedTrees.stack(trees)
     assert drafted.tokens.tolist() == [[5, 7, 8], [5, 2, -1]]
+    assert drafted.parents.tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert drafted.multiplicity.tolist() == [[2, 1, 1], [2, 1, 1]]
     assert drafted.copies.tolist() == [[2, 1, 1], [2, 1, 0]]
     for row, tree in enumerate(trees):
         again = drafted.tree(row)
@@ -60,6 +63,45 @@ def test_trees_go_into_a_batch_and_back():
             assert np.array_equal(getattr(again, part), getattr(tree, part))
     with pytest.raises(BadArgument, match="trees: 2 kinds"):
         DraftedTrees.stack([trees[0], DraftTree([-1], [-1], scheme="branches")])
+
+
+SHAPES = [([-1, 0, 1, 1, 0, 0, 4], [-1, 5, 7, 8, 2, 0, 5]), ([-1], [-1]), ([-1, 0, 0], [-1, 0, 3])]
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("scheme", TREE_SCHEMES)
+def test_trees_of_every_scheme_are_in_a_batch_what_they_are_alone(scheme, adaptive):
+    trees = [DraftTree(*shape, scheme=scheme, adaptive_widths=adaptive) for shape in SHAPES]
+    drafted = DraftedTrees.stack(trees)
+    drafted.check(9)
+    bare = DraftedTrees(drafted.tokens, drafted.parents, scheme, adaptive)  # default copies
+    for batch in (drafted, bare):
+        for row, tree in enumerate(trees):
+            again = batch.tree(row)
+            assert repr(again) == repr(tree)
+            for part in ("parents", "tokens", "multiplicity"):
+                assert np.array_equal(getattr(again, part), getattr(tree, part))
+            assert batch.copies[row].tolist() == [*tree.multiplicity[1:], *[0] * (7 - len(tree))]
+            assert batch.draws[row].tolist() == [*tree.draws, *[0] * (7 - len(tree))]
+
+
+def test_a_batch_says_what_it_is():
+    tokens = np.array([[5, -1, 8]])
+    assert repr(DraftedTrees(tokens, tokens)) == "DraftedTrees(1 trees, 3 columns, without_replacement)"
+    assert repr(DraftedTrees(tokens, tokens, "paths", True)) == (
+        "DraftedTrees(1 trees, 3 columns, paths, adaptive widths)")
+    assert not DraftedTrees(tokens, tokens).adaptive_widths
+
+
+def test_siblings_are_placed_by_the_rank_given():
+    drafted = DraftedTrees(np.array([[5, 7, 8, 2, 4]]), np.array([[0, 0, 1, 1, 2]]))
+    assert drafted.postorder.tolist() == [[5, 2, 4, 0, 1, 3]]
+    assert drafted.places(np.array([[1, 0, 1, 0, 0]])).tolist() == [[5, 4, 1, 3, 2, 0]]
+
+
+def test_a_child_of_an_absent_node_is_no_tree():
+    with pytest.raises(BadArgument, match=r"parents\[1\] = -1"):
+        DraftedTrees(np.array([[-1, 6]]), np.array([[0, 1]])).tree(0)
 
 
 def test_copies_on_paths_follow_from_the_leaves():
@@ -77,6 +119,12 @@ def test_copies_on_paths_follow_from_the_leaves():
     ([[5, 6]], [[0, 0]], {"multiplicity": [[1, 0]], "scheme": "branches"}, r"multiplicity\[0, 1\] = 0: smaller"),
     ([[5, 6]], [[0, 0]], {"multiplicity": [[1, 2]]}, r"without replacement drafts have no copies"),
     ([[5, 6]], [[0, 1]], {"multiplicity": [[1, 2]], "scheme": "paths"}, "fewer copies than those of its children"),
+    ([[5, 6], [5, 6]], [[0, 1], [0, 0]], {"multiplicity": [[1, 1], [1, 1]], "scheme": "greedy"},
+     r"multiplicity\[1, 0\] = 1: of the children of one node several were drawn"),
+    ([[5, 6]], [[0, 0]], {"multiplicity": [[0, -1]], "scheme": "greedy"}, r"multiplicity\[0, 1\] = -1: smaller than 0"),
+    ([[5, 6], [5, 6]], [[0, 0], [0, 0]], {"multiplicity": [[1, 1], [1, 2]], "scheme": "deterministic"},
+     r"multiplicity\[1, 1\] = 2: deterministic drafts have no copies"),
+    ([[5, 6, 7], [7, 5, 7]], [[0, 0, 0], [0, 1, 0]], {}, r"tokens\[1, 2\] = 7: drafted twice after one node"),
 ])
 def test_wrong_numbers_are_named(tokens, parents, given, match):
     given = {name: np.array(value) if name == "multiplicity" else value for name, value in given.items()}
@@ -84,8 +132,16 @@ def test_wrong_numbers_are_named(tokens, parents, given, match):
         DraftedTrees(np.array(tokens), np.array(parents), **given).check(9)
 
 
-def test_absent_nodes_may_have_any_parent():
+@pytest.mark.parametrize("scheme", TREE_SCHEMES)
+def test_absent_nodes_may_have_any_parent_and_any_copies(scheme):
+    for copies in (99, -1, 0):
+        given = np.array([[1, copies, 1]])
+        drafted = DraftedTrees(np.array([[5, -1, 7]]), np.array([[0, 99, 1]]), scheme, multiplicity=given)
+        drafted.check(9)
+        assert drafted.copies.tolist() == [[1, 0, 1]]
     DraftedTrees(np.array([[5, -1, 7]]), np.array([[0, 99, 1]])).check(9)
+    several = DraftedTrees(np.array([[5, 6, 5]]), np.array([[0, 0, 1]]), scheme)  # equal tokens, other parents
+    several.check(7)
 
 
 def test_wrong_shapes_and_types_are_named():

@@ -133,3 +133,67 @@ def test_a_rule_that_lacks_a_parameter_says_so():
     with pytest.raises(BadArgument, match=r"^power: missing, 'mine' .*Fix: give power="):
         entry.make(2, {})
     assert entry.make(2, {"power": 3}) == 3
+
+
+def test_a_rule_is_made_for_one_draft_unless_told_otherwise():
+    entry = Entry("mine", lambda scheme, power=2: (scheme, power), Source("chen"))
+    assert entry.make(None, {}) == (ot.WithReplacement(1), 2)
+    assert entry.make(ot.Greedy(3), {"power": 5}) == (ot.Greedy(3), 5)
+    for wrong in ("scheme", "pwer"):
+        with pytest.raises(BadArgument, match=rf"^{wrong}: no parameter of 'mine'\..*Fix: it takes power"):
+            entry.make(1, {wrong: 1})
+    with pytest.raises(BadArgument, match=r"^x: no parameter of 'none'\..*Fix: it takes none"):
+        Entry("none", lambda scheme: scheme, Source("chen")).make(1, {"x": 1})
+
+
+def test_what_others_make_is_made_by_name_with_its_parameters():
+    def factory(size, power=2, *rest, tail, **more):
+        return size, power, tail
+
+    factory.measured = {"size": "the number of sizes", "power": "not missing"}
+    registry = Registry("drafter", Entry("mine", factory, Source("chen")))
+    assert registry.made(tuple, "mine", {"size": 1, "tail": 3}) == (1, 2, 3)
+    assert registry.made(tuple, (1,), {}) == (1,)
+    with pytest.raises(BadArgument, match=r"^a, b: \(1,\) is made already"):
+        registry.made(tuple, (1,), {"b": 1, "a": 2})
+    with pytest.raises(BadArgument, match=r"^which: 3 is neither a name nor a drafter\. Fix: one of mine"):
+        registry.made(tuple, 3, {}, argument="which")
+    with pytest.raises(BadArgument, match=r"^size, tail: missing, 'mine' .* Fix: size= the number of sizes\.$"):
+        registry.made(tuple, "mine", {})
+    assert repr(Registry("drafter")) == "no drafter"
+    assert "mine" in repr(registry)
+    assert registry._ipython_key_completions_() == ["mine"]
+    assert str(Source("chen")) == "chen"
+
+
+def test_the_nearest_name_comes_before_the_works():
+    registry = Registry("rule", Entry("chern", int, Source("chen")), Entry("two", int, Source("")))
+    with pytest.raises(ot.UnknownName) as error:
+        registry["chen"]
+    assert "chern" in str(error.value)
+    assert "The work" not in str(error.value)
+    with pytest.raises(ot.UnknownName, match=r"^no rule is called ''\. Fix: one of chern, two\.$"):
+        registry[""]
+
+
+def test_what_was_added_may_be_replaced_and_removed_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(open_registry, "entry_points", lambda group: [])
+    registry = open_registry.OpenRegistry("rule", "a.group", Entry("one", int, Source("x")))
+    first, second = Entry("new", int, Source("x")), Entry("new", float, Source("y"))
+    registry.add(first)
+    with pytest.raises(BadArgument, match=r"^name: 'new' is registered already\. Fix: replace=True"):
+        registry.add(second)
+    assert registry["new"] is first
+    registry.add(second, replace=True)
+    assert registry["new"] is second
+    registry.add(Entry("newer", int, Source("x")), replace=True)
+    for replace in (False, True):
+        with pytest.raises(BadArgument, match=r"^name: 'one' is a rule of otspec\. Fix: another name"):
+            registry.add(Entry("one", float, Source("y")), replace=replace)
+    assert [registry.from_outside(name) for name in ("one", "new", "none")] == [False, True, False]
+    with pytest.raises(BadArgument, match=r"^name: 'one' is a rule of otspec and stays"):
+        registry.remove("one")
+    with pytest.raises(ot.UnknownName, match="no rule is called 'none'"):
+        registry.remove("none")
+    registry.remove("new")
+    assert list(registry) == ["one", "newer"]

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import otspec as ot
+from otspec.core import schemes
 from otspec.core.schemes import as_scheme
 from tests.conftest import random_law
 from tests.oracles import drafting
@@ -64,6 +65,89 @@ def test_samples_follow_the_list_law_on_every_library(scheme, convert, rng):
     assert (np.abs(counts - n * law) <= 5 * np.sqrt(n * law * (1 - law)) + 1e-9).all()
 
 
+EVERY = [*(scheme for scheme, _ in SCHEMES.values()), ot.Independent(2),
+         ot.Joint(np.random.default_rng(0).dirichlet(np.ones(125)).reshape(5, 5, 5))]
+LAWS = np.array([[[0.1, 0.4, 0.0, 0.3, 0.2], [0.0, 0.0, 1.0, 0.0, 0.0], [0.25, 0.0, 0.0, 0.0, 0.75]],
+                 [[0.2, 0.2, 0.2, 0.2, 0.2], [0.5, 0.5, 0.0, 0.0, 0.0], [0.0, 0.1, 0.2, 0.3, 0.4]]])
+
+
+def given_to(scheme):
+    """Laws ``[2 3]`` as the scheme takes them."""
+    return np.stack([LAWS, LAWS[::-1]], axis=-2) if isinstance(scheme, ot.Independent) else LAWS
+
+
+@pytest.mark.parametrize("scheme", EVERY, ids=str)
+def test_samples_of_a_batch_are_those_of_each_row(scheme, convert, rng):
+    laws, uniforms = given_to(scheme), rng.random((2, 3, scheme.num_uniforms))
+    uniforms[0] = rng.choice([0.0, 1 - 2.0**-53], uniforms[0].shape)
+    drawn = np.asarray(scheme.sample(convert(laws), convert(uniforms)))
+    assert drawn.shape == (2, 3, scheme.num_drafts)
+    assert drawn.dtype == np.int64
+    for place in np.ndindex(2, 3):
+        assert drawn[place].tolist() in scheme.lists(laws[place])[0].tolist()  # of positive probability
+        assert drawn[place].tolist() == scheme.sample(laws[place], uniforms[place]).tolist()
+    # one law for all uniforms, and one for each of the last axis
+    for one, coins in ((laws[0, 0], uniforms), (laws[1], uniforms), (laws[0, 2], uniforms[1]),
+                       (laws[0, 2], rng.random((5, scheme.num_uniforms))), (laws[1, :2], uniforms[:, 1:])):
+        many = np.array(np.broadcast_to(one, (*coins.shape[:-1], *laws.shape[2:])))
+        expected = scheme.sample(many, coins).tolist()
+        assert np.asarray(scheme.sample(convert(one), convert(coins))).tolist() == expected
+    for coins in (uniforms[:, :2], uniforms[:, 0]):
+        with pytest.raises(ot.ShapeMismatch, match="Fix: one row of uniforms for each law"):
+            scheme.sample(convert(laws), convert(coins))
+    with pytest.raises(ot.ShapeMismatch, match=r"uniforms: shape \(2, 3, 0\) does not end in"):
+        scheme.sample(convert(laws), convert(uniforms[..., :0]))
+    if not isinstance(scheme, ot.Joint):
+        with pytest.raises(ot.ShapeMismatch, match="array libraries differ: uniforms is torch, draft is numpy"):
+            scheme.sample(laws, torch.tensor(uniforms))
+
+
+@pytest.mark.parametrize("scheme", EVERY, ids=str)
+def test_lists_and_sets_of_a_law_are_as_many_as_counted(scheme):
+    for place in np.ndindex(2, 3):
+        law = given_to(scheme)[place]
+        lists, chances = scheme.lists(law)
+        assert scheme.count_lists(law) == max(len(lists), 2 * isinstance(scheme, ot.Hub))
+        expected = {}
+        for row, chance in zip(lists.tolist(), chances, strict=True):
+            key = tuple(sorted({token for token in row if token >= 0}))
+            expected[key] = expected.get(key, 0.0) + chance
+        sets, chances = scheme.sets(law)
+        mine = {tuple(row[row >= 0].tolist()): chance for row, chance in zip(sets, chances, strict=True)}
+        assert mine == pytest.approx(expected, abs=1e-15)
+        assert len(sets) == len(mine)
+        assert (np.sort(sets, axis=1) == sets).all()
+        assert sets.min(initial=0) >= -1
+    with pytest.raises(ot.ShapeMismatch, match=r"draft: shape .* is a batch"):
+        scheme.lists(given_to(scheme)[0])
+
+
+def test_what_is_left_after_a_sure_token_is_drawn_in_proportion():
+    """Also where all of it is smaller than any normal number."""
+    for least in (0.0625, 1e-300, 5e-324):
+        law = np.array([1.0 - 4 * least, least, 3 * least])
+        for coin, token in ((0.0, 1), (0.25 - 2.0**-40, 1), (0.25 + 2.0**-40, 2), (1 - 2.0**-53, 2)):
+            for scheme, coins in ((ot.WithoutReplacement(2), [0.0, coin]), (ot.Hub(), [0.0, coin]),
+                                  (ot.Greedy(2), [coin]), (ot.Hybrid(1, 3), [coin, coin])):
+                assert scheme.sample(law, np.array(coins))[1] == token, (scheme, coin)
+
+
+def test_the_split_of_a_hybrid_is_its_top_and_the_law_of_the_rest(convert):
+    for top in range(4):
+        scheme = ot.Hybrid(top, top + 1)
+        mask, rest = (np.asarray(part) for part in scheme.split(convert(LAWS)))
+        tokens = np.asarray(scheme.top_tokens(convert(LAWS)))
+        assert tokens.shape == (2, 3, top)
+        for place in np.ndindex(2, 3):
+            law = LAWS[place]
+            order = sorted(range(5), key=lambda token, law=law: (-law[token], token))[:top]
+            assert tokens[place].tolist() == [token if law[token] > 0 else -1 for token in order]
+            assert np.flatnonzero(mask[place] & (law > 0)).tolist() == sorted(t for t in order if law[t] > 0)
+            assert top or not mask.any()
+            left = np.where(np.isin(np.arange(5), order), 0.0, law)
+            assert rest[place] == pytest.approx(left / left.sum() if left.sum() else left, abs=1e-15)
+
+
 def test_sets_carry_the_mass_of_their_lists():
     sets, law = ot.WithReplacement(2).sets([0.5, 0.5])
     found = {tuple(row[row >= 0].tolist()): w for row, w in zip(sets, law, strict=True)}
@@ -94,6 +178,25 @@ def test_bad_counts_are_refused(make):
         make()
 
 
+def test_schemes_say_what_they_are():
+    assert [str(scheme) for scheme in (ot.WithReplacement(2), ot.WithoutReplacement(2), ot.Greedy(2), ot.Hybrid(1, 2),
+                                       ot.Hub(), ot.Independent(2))] == [
+        "WithReplacement(k=2)", "WithoutReplacement(k=2)", "Greedy(k=2)", "Hybrid(top=1, k=2)", "Hub()",
+        "Independent(k=2)"]
+    assert ot.WithoutReplacement(2).top == 0
+    with pytest.raises(ot.BadArgument, match=r"^scheme: the class Hub was given\. Fix: make one, Hub\(k\)"):
+        as_scheme(ot.Hub)
+
+
+def test_drafts_of_several_drafters_are_held_to_their_own_laws(convert):
+    laws = convert(np.broadcast_to([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], (2, 2, 2, 3)))
+    good = np.array([[[1, 0], [2, 0]], [[-1, 0], [2, -1]]])
+    ot.Independent(2).check_drawn(laws, convert(good))
+    good[1, 0] = [1, 1]
+    with pytest.raises(ot.BadArgument, match=r"^tokens\[1, 0, 1\] = 1 has probability 0 under the draft law"):
+        ot.Independent(2).check_drawn(laws, convert(good))
+
+
 def test_numbers_of_numpy_are_numbers():
     scheme = ot.Hybrid(np.int64(1), np.int32(3))
     assert scheme == ot.Hybrid(1, 3)
@@ -117,9 +220,79 @@ def test_too_many_lists_are_refused_before_they_are_made():
     assert caught.value.estimate == pytest.approx(2048.0**8)
 
 
+def test_as_many_lists_as_allowed_are_made(monkeypatch):
+    with pytest.raises(ot.TooLarge, match=r"has 5e\+06 draft lists, more than 5e\+06"):
+        ot.WithReplacement(1).lists(np.full(5_000_001, 1 / 5_000_001))
+    monkeypatch.setattr(schemes, "MAX_LISTS", 9)
+    assert len(ot.WithReplacement(2).lists([0.25, 0.25, 0.5])[0]) == 9
+    with pytest.raises(ot.TooLarge):
+        ot.WithReplacement(4).lists([0.5, 0.5])
+
+
 def test_independent_needs_one_law_per_drafter():
-    with pytest.raises(ot.ShapeMismatch, match=r"\[2 V\]"):
-        ot.Independent(2).lists([0.5, 0.5])
+    for laws in ([0.5, 0.5], [[0.5, 0.5]] * 3, [[1.0]]):
+        with pytest.raises(ot.ShapeMismatch, match=r"draft: shape .* does not end in \[2 V\]"):
+            ot.Independent(2).lists(laws)
+
+
+def test_a_joint_law_says_what_it_is_and_refuses_what_it_is_not():
+    table = np.arange(27.0).reshape(3, 3, 3) / 351
+    scheme = ot.Joint(table)
+    assert repr(scheme) == "Joint(capacity=None, k=3, size=3)"
+    assert scheme.check(None) == pytest.approx(table.sum(axis=(1, 2)))
+    assert (scheme.num_uniforms, scheme.count_lists(None), scheme.vocabulary(None)) == (1, 26.0, 3)
+    coins = np.linspace(0, 1 - 2.0**-53, 12).reshape(2, 6, 1)
+    flat = np.searchsorted(np.cumsum(table), coins[..., 0] * table.sum(), side="right")
+    assert scheme.sample(None, coins).tolist() == np.stack(np.unravel_index(flat, table.shape), axis=-1).tolist()
+    assert ot.Joint(np.full((2, 2, 2), 0.125)).lists(None)[0].shape == (8, 3)  # more drafts than tokens
+    one = ot.Joint([0.25, 0.75])
+    assert (one.num_drafts, one.vocabulary(None), one.lists(None)[0].tolist()) == (1, 2, [[0], [1]])
+    for numbers in ([[0, 1], [0, 0]], np.array([[False, True], [False, False]]), np.array([[0, 1], [0, 0]], "u1"),
+                    np.array([[0, 1], [0, 0]], np.longdouble), np.array([[0, 1], [0, 0]], np.float32)):
+        made = ot.Joint(numbers)
+        assert (made.table.dtype, made.lists(None)[0].tolist()) == (np.float64, [[0, 1]])
+    for wrong, error, says in [
+            (np.float64(1.0), ot.ShapeMismatch, r"table: shape \(\) is not"),
+            (np.full((2, 3), 1 / 6), ot.ShapeMismatch, r"table: shape \(2, 3\) is not"),
+            (np.full((2, 2), 0.5), ot.NotALaw, "table sums to 2"), (table.astype(np.float16), ot.NotALaw, "float16"),
+            (np.eye(2) / 2 + 0j, ot.NotALaw, "^table: "), (np.eye(2).astype(np.complex64), ot.NotALaw, "^table: ")]:
+        with pytest.raises(error, match=says):
+            ot.Joint(wrong)
+    with pytest.raises(ot.ShapeMismatch, match="draft: 2 tokens, but the joint law has 3"):
+        scheme.check(np.array([0.5, 0.5]))
+    assert scheme.check(np.array([0.5, 0.5, 0.0])).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_a_capacity_alone_lists_no_drafts():
+    scheme = ot.Joint(capacity=lambda subset: float(subset.all()), k=2, size=4)
+    assert scheme.check(None).tolist() == [0.25] * 4
+    assert (scheme.num_drafts, scheme.vocabulary(None)) == (2, 4)
+    for ask in (lambda: scheme.lists(None), lambda: scheme.sample(None, np.zeros(1))):
+        with pytest.raises(ot.TooLarge, match="2 drafts on 4 tokens are known by a capacity oracle only"):
+            ask()
+    for given, says in [({"table": np.eye(2) / 2, "capacity": float}, "either a table or a capacity"),
+                        ({}, "either a table or a capacity"),
+                        ({"capacity": 3, "k": 2, "size": 4}, "capacity: 3 cannot"),
+                        ({"capacity": float, "size": 4}, "k: None"), ({"capacity": float, "k": 2}, "size: None")]:
+        with pytest.raises(ot.BadArgument, match=says):
+            ot.Joint(**given)
+
+
+@pytest.mark.parametrize("scheme", [ot.WithoutReplacement(3), ot.Hybrid(1, 3), ot.Greedy(3), ot.WithReplacement(3)])
+def test_a_draft_that_is_held_twice_is_found_anywhere(scheme, convert):
+    draft = convert(np.broadcast_to([0.2, 0.2, 0.2, 0.4], (2, 2, 4)))
+    good = np.array([[[0, 1, 2], [2, -1, -1]], [[3, 2, 1], [-1, -1, -1]]])
+    scheme.check_drawn(draft, convert(good))
+    scheme.check_drawn(draft[0, 0, :], convert(good[0, 0]))
+    for twice, held in (([0, 0, 1], 0), ([1, 0, 0], 0), ([0, 2, 0], 0), ([0, 0, -1], 0), ([3, 3, 3], 3)):
+        for place in np.ndindex(2, 2):
+            bad = good.copy()
+            bad[place] = twice
+            if scheme == ot.WithReplacement(3):
+                scheme.check_drawn(draft, convert(bad))
+                continue
+            with pytest.raises(ot.BadArgument, match=rf"^tokens\[{place[0]}, {place[1]}\] hold {held} twice"):
+                scheme.check_drawn(draft, convert(bad))
 
 
 def test_draws_with_replacement_never_run_out():

@@ -110,3 +110,24 @@ def test_arrays_that_do_not_belong_together_are_refused(rng, name, change, says)
         ot.Trace([made | {name: change(made[name])}], PROVENANCE)
     with pytest.raises(BadFile, match="without a vocab_size"):
         ot.Trace([made], {})
+
+
+def test_laws_of_any_batch_are_lengthened():
+    masses, ids = np.array([[[0.5, 0.25]], [[0.75, 0.125]]]), np.array([[[0, 2]], [[3, 1]]])
+    assert lengthen(masses, ids, 4).tolist() == [[[0.5, 0.0, 0.25, 0.0]], [[0.0, 0.125, 0.0, 0.75]]]
+
+
+def test_the_distance_is_rounded_up():
+    law = np.full((2, 5), 0.2)
+    least = np.nextafter(np.float32(5 * np.finfo(np.float64).eps), np.float32(1))
+    assert distance(law, law).tolist() == [least, least]
+    assert (distance(law, 0 * law) > 0.5).all()
+
+
+def test_the_slack_is_no_more_than_one_and_never_less_than_what_may_be_lost():
+    sure = np.array([[1.0, 0.0, 0.0]])
+    for scheme in (ot.WithReplacement(2), ot.WithoutReplacement(2)):
+        assert slack((np.array([0.0]), np.array([1.5])), sure, scheme).tolist() == [1.0]  # rounded up beyond one
+        assert slack((np.array([0.75]), np.array([0.75])), sure, scheme).tolist() == [1.0]
+        assert slack((np.array([0.25]), np.array([0.0])), sure, scheme).tolist() == [0.25]
+    assert slack((np.array([0.0]), np.array([1e-9])), sure, ot.WithoutReplacement(2)).tolist() == [1.0]

@@ -30,12 +30,18 @@ def test_a_delayed_tree_has_one_draw_along_its_trunk():
     assert tree.draws.tolist() == [1, 1, 3, 2, 0, 0, 1, 0]
     assert tree.multiplicity.tolist() == [1, 1, 1, 2, 1, 1, 1, 1]
     assert tree.scheme == "branches"
+    bare = DraftTree.delayed([], [[1, 2], [1, 3]])
+    assert (bare.scheme, bare.multiplicity.tolist()) == ("paths", [2, 2, 1, 1])
+    trunk = DraftTree.delayed([4, 5], np.zeros((3, 0), dtype=int))
+    assert (trunk.draws.tolist(), trunk.multiplicity.tolist()) == ([1, 1, 0], [1, 1, 1])
 
 
 def test_default_multiplicities():
     assert DraftTree([-1, 0, 0, 1, 1], [-1, 2, 3, 2, 3]).multiplicity.tolist() == [3, 2, 1, 1, 1]
     wide = DraftTree([-1, 0, 0], [-1, 2, 3], scheme="without_replacement")
     assert wide.multiplicity.tolist() == [1, 1, 1]
+    one = DraftTree([-1, 0, 0, 1, 1, 0], [-1, 2, 3, 2, 3, 0], scheme="greedy")  # the last child of a node was drawn
+    assert one.multiplicity.tolist() == [1, 0, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(("parents", "tokens", "copies", "scheme", "error", "match"), [
@@ -48,16 +54,44 @@ def test_default_multiplicities():
     ([-1, 0], [-1, -1], None, "paths", BadArgument, r"tokens\[1\] = -1"),
     ([-1, 0], [3, 1], None, "paths", BadArgument, r"tokens\[0\] = 3"),
     ([-1, 0], [-1, 1.5], None, "paths", ShapeMismatch, "whole numbers"),
-    ([-1, 0, 0], [-1, 1, 1], None, "paths", BadArgument, "drafted twice after node 0"),
+    ([-1, 0, 0], [-1, 1, 1], None, "paths", BadArgument, r"^tokens\[2\] = 1 is drafted twice after node 0"),
+    ([-1, 0, 1, 0, 1], [-1, 1, 1, 2, 1], None, "paths", BadArgument, r"^tokens\[4\] = 1 is drafted twice after node 1"),
     ([-1, 0, 0], [-1, 1, 2], [1, 1, 1], "paths", BadArgument, "hold 2 copies, the node itself 1"),
     ([-1, 0], [-1, 1], [1, 0], "paths", BadArgument, r"multiplicity\[1\] = 0"),
     ([-1, 0], [-1, 1], [1], "paths", ShapeMismatch, "one for each node"),
-    ([-1, 0, 0], [-1, 1, 2], [1, 2, 1], "without_replacement", BadArgument, "no copies"),
+    ([-1, 0, 0], [-1, 1, 2], [1, 2, 1], "without_replacement", BadArgument,
+     r"multiplicity\[1\] = 2: without replacement drafts have no copies"),
+    ([-1, 0, 0], [-1, 1, 2], [1, 1, 2], "deterministic", BadArgument, r"multiplicity\[2\] = 2: deterministic drafts"),
+    ([-1, 0, 1, 1], [-1, 1, 2, 3], [1, 0, 1, 1], "greedy", BadArgument, "2 draws among the children of node 1"),
+    ([-1, 0, 0], [-1, 1, 2], [1, 1, -1], "greedy", BadArgument, r"multiplicity\[2\] = -1 is smaller than 0"),
+    ([-1, 0, 1, 1], [-1, 1, 2, 3], [2, 1, 1, 1], "paths", BadArgument, "of node 1 hold 2 copies, the node itself 1"),
+    ([[-1]], [-1], None, "paths", ShapeMismatch, r"parents: int64 of shape \(1, 1\)"),
+    ([-1, 0], [[-1], [0, 1]], None, "paths", ShapeMismatch, "tokens: lists of different length"),
+    ([-1], [], None, "paths", BadArgument, "node 0 must be the root"),
+    ([-1, 0, 1], [-1, 1, -2], None, "paths", BadArgument, r"tokens\[2\] = -2"),
     ([-1, 0], [-1, 1], None, "beam", BadArgument, "none of paths"),
 ])
 def test_wrong_trees_are_refused(parents, tokens, copies, scheme, error, match):
     with pytest.raises(error, match=match):
         DraftTree(parents, tokens, copies, scheme=scheme)
+
+
+@pytest.mark.parametrize(("copies", "scheme"), [
+    ([1, 0, 0], "greedy"), ([1, 0, 1], "greedy"), ([5, 9, 9], "branches"), ([5, 2, 3], "paths"), ([2, 1, 1], "paths"),
+    ([7, 1, 1], "deterministic"), ([7, 1, 1], "without_replacement")])
+def test_lawful_copies_are_kept(copies, scheme):
+    tree = DraftTree([-1, 0, 0], [-1, 1, 2], copies, scheme=scheme)
+    assert tree.multiplicity.tolist() == copies
+    assert tree.draws.tolist() == [sum(copies[1:]), 0, 0]
+    assert not tree.adaptive_widths
+
+
+def test_arrays_of_any_whole_numbers_become_those_of_a_tree():
+    tree = DraftTree(np.array([-1, 0], dtype=np.int8), np.array([-1, 7], dtype=np.int32), np.array([3, 2], dtype="u1"))
+    assert {part.dtype for part in (tree.parents, tree.tokens, tree.multiplicity)} == {np.dtype(np.int64)}
+    for wrong in (np.array([-1.0, 0.0]), np.array([True, False])):
+        with pytest.raises(ShapeMismatch, match=r"parents: .* of shape \(2,\)\. Fix: whole numbers with 1 axes"):
+            DraftTree(wrong, [-1, 7])
 
 
 def test_wrong_paths_are_refused():

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 import otspec as ot
-from otspec.core.verifier import slot_of
+from otspec.core.laws import draw
+from otspec.core.verifier import checked_pair, slot_of
 
 LAW = np.array([0.5, 0.3, 0.2])
 
@@ -121,3 +122,71 @@ def test_uniforms_may_be_lists_as_laws_and_tokens_may():
     for wrong in ([[0.1], [0.2, 0.3]], ["a", "b"]):
         with pytest.raises(ot.ShapeMismatch, match="uniforms: a list, but no array"):
             ot.WithReplacement(2).sample([0.0, 1.0], wrong)
+
+
+class Twofold(Echo):
+    """Takes two coins, the second of which decides."""
+
+    @property
+    def num_uniforms(self):
+        return 2
+
+    def _draw(self, target, draft, tokens, uniforms):
+        self.given = target, draft
+        return draw(target, uniforms[..., 1])
+
+
+def test_verdicts_on_two_batch_axes_are_those_of_each_list(convert, rng):
+    target, draft = rng.dirichlet(np.ones(3), (2, 1)), rng.dirichlet(np.ones(3), 4)
+    tokens = rng.integers(0, 3, (2, 4, 2))
+    for make, count in ((Echo, 1), (Twofold, 2)):
+        rule = make(2)
+        assert rule.num_uniforms == count
+        uniforms = rng.random((2, 4, count))
+        verdict = rule.draw(*map(convert, (target, draft, tokens, uniforms)))
+        law = rule.conditional(*map(convert, (target, draft, tokens)))
+        assert tuple(law.shape) == (2, 4, 3)
+        for place in np.ndindex(2, 4):
+            token = int(draw(target[place[0], 0], uniforms[place][-1]))
+            held = np.flatnonzero(tokens[place] == token)
+            assert (int(verdict.token[place]), int(verdict.slot[place])) == (token, held[0] if held.size else -1)
+            assert np.asarray(law)[place].tolist() == target[place[0], 0].tolist()
+    assert verdict.slot.dtype == convert(tokens).dtype
+    with pytest.raises(ot.ShapeMismatch, match=r"batch shape \(4, 2\) differs from that of the drafts, \(2, 4\)"):
+        rule.draw(target, draft, tokens, uniforms.reshape(4, 2, 2))
+
+
+def test_what_a_token_rule_need_not_write():
+    rule = Echo(2)
+    assert (rule.num_uniforms, rule.acceptance_is_slow, rule.acceptance(LAW, LAW)) == (1, False, None)
+
+
+def test_laws_that_fit_already_are_handed_over_as_they_are():
+    laws = np.stack([LAW, LAW]), np.stack([LAW, LAW])
+    rule = Twofold(1)
+    rule.draw(*laws, np.array([[0], [1]]), np.full((2, 2), 0.5))
+    assert all(mine is theirs for mine, theirs in zip(rule.given, laws, strict=True))
+
+
+def test_laws_of_several_drafters_broadcast(rng):
+    scheme = ot.Independent(2)
+    target, draft = rng.dirichlet(np.ones(3), (2, 1)), rng.dirichlet(np.ones(3), (4, 2))
+    mine, theirs = checked_pair(target, draft, scheme)
+    assert (mine.shape, theirs.shape) == ((2, 4, 3), (2, 4, 2, 3))
+    assert (theirs[1] == draft).all()
+    one, two = checked_pair(LAW, draft[0], scheme)
+    assert (one.shape, two.shape) == ((3,), (2, 3))
+    with pytest.raises(ot.ShapeMismatch, match=r"batch shapes do not fit: target \(3, 3\), draft \(4, 2, 3\)"):
+        checked_pair(np.stack([LAW] * 3), draft, scheme)
+    for size in (2, 4):  # the drafters are as many as the tokens, or more
+        with pytest.raises(ot.ShapeMismatch, match=rf"vocabularies differ: target has 3 tokens, draft {size}"):
+            checked_pair(LAW, np.full((3, size), 1 / size), ot.Independent(3))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.asarray])
+def test_a_schemes_own_law_comes_as_the_callers_array(convert):
+    for dtype in (np.float32, np.float64):
+        target = convert(np.full((2, 3), 1 / 3, dtype))
+        mine, draft = checked_pair(target, None, ot.Joint(np.eye(3) / 3))
+        assert type(draft) is type(mine) is type(target)
+        assert (draft.dtype, tuple(draft.shape)) == (target.dtype, (2, 3))
