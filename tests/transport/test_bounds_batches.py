@@ -19,7 +19,7 @@ CERTIFIED = 1e-9  # what a search may leave open
 
 
 def contexts(scheme, rng, size=4):
-    """Laws ``[2 3 V]`` with zeros, ties, equal laws, and a draft law of one token and of fewer than there are drafts."""
+    """Laws ``[2 3 V]`` with zeros, ties, equal laws, and draft laws of one token and of two."""
     target, draft = (np.array([[random_law(rng, size, zeros=j == 0, ties=j == 1) for j in range(3)] for _ in range(2)])
                      for _ in range(2))
     draft[0, 2], draft[1, 2] = np.eye(size)[1], target[1, 2]
