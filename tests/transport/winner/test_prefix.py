@@ -69,6 +69,27 @@ def test_the_best_prefix_of_small_laws_is_that_of_a_sort(compiled, monkeypatch, 
             assert float(found) == pytest.approx(want, abs=1e-14)  # a dozen roundings of numbers up to 1
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_so_many_drafts_that_the_best_prefix_ends_among_the_rarest_tokens(compiled, monkeypatch):
+    """Ratios of 2**33 and more are worth a draft of 2**-40 where 2**40 are drawn; one token cannot be drafted."""
+    if not compiled:
+        uncompile(monkeypatch, prefix)
+    draft = np.array([0.0, 2.0**-40, 1 - 2.0**-39, 2.0**-40])
+    target = np.array([0.0, 2.0**-7, 0.0, 0.875])
+    target[0] = 1 - target.sum()
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        found = float(prefix.replacement_optimum(target[order], draft[order], 2**40))
+        assert found == pytest.approx(1 + 2.0**-7 - np.exp(-1), abs=1e-11)
+
+
+def test_so_many_drafts_that_every_token_is_among_them(rng):
+    """The chance that all tokens are drafted stays 1 where their masses add up to a little more."""
+    for size in (3, 5, 10, 20, 40):
+        target, draft = rng.dirichlet(np.full(size, 5.0), (2, 20))
+        for p, q in ((target, draft), (draft, draft)):
+            assert prefix.replacement_optimum(p, q, 2**40) == pytest.approx(np.ones(20), abs=1e-6)
+
+
 def test_contexts_keep_their_places(rng):
     target, draft = rng.dirichlet(np.ones(4), (2, 3, 2)), rng.dirichlet(np.ones(4), (2, 3, 2))
     found = prefix.replacement_optimum(target.swapaxes(0, 1), draft.swapaxes(0, 1), 2)

@@ -130,3 +130,24 @@ def test_counts_must_be_whole_numbers_of_at_least_one():
     assert replacement_capacity([[0.5, 0.5]], [2]).tolist() == [[0.0, 0.25, 1.0]]
     with pytest.raises(ot.ShapeMismatch, match="target has 3 tokens and draft 2"):
         ratio_order([0.5, 0.25, 0.25], [0.5, 0.5])
+
+
+def test_gaps_of_hundreds_of_decades_are_narrowed_for_races_alone(convert):
+    draft, flat = np.array([[[1.0, 1e-200, 1e-300, 0.0], [1e-250, 1e-200, 1.0, 1e-320]]] * 2), np.full((2, 2, 4), 0.25)
+    counts = np.array([[3, 2], [2, 1]])
+    most = None if is_numpy_array(convert(draft)) else 3
+    for draws in (2, 3, counts):
+        given = draws if isinstance(draws, int) else convert(draws)
+        raced = sort_laws(convert(flat), convert(3 * draft), given, race=True, most=most)
+        plain = sort_laws(convert(flat), convert(3 * draft), given, race=False, most=most)
+        order = np.asarray(raced.order)
+        np.testing.assert_array_equal(np.asarray(plain.order), order)
+        for i in np.ndindex(2, 2):
+            count = draws if isinstance(draws, int) else int(counts[i])
+            np.testing.assert_allclose(np.asarray(plain.draft)[i], draft[i][order[i]], rtol=EXACT)
+            np.testing.assert_allclose(np.asarray(raced.capacity)[i], contained(draft[i][order[i]], count, True),
+                                       atol=EXACT)
+            np.testing.assert_allclose(np.asarray(plain.capacity)[i], contained(draft[i][order[i]], count, False),
+                                       atol=EXACT)
+            narrow = np.sort(np.asarray(raced.draft)[i])[::-1]
+            assert narrow[1] >= 2.0**-57 * narrow[0]
