@@ -86,7 +86,7 @@ def test_so_many_drafts_that_every_token_is_among_them(rng):
     """The chance that all tokens are drafted stays 1 where their masses add up to a little more."""
     for size in (3, 5, 10, 20, 40):
         target, draft = rng.dirichlet(np.full(size, 5.0), (2, 20))
-        for p, q in ((target, draft), (draft, draft)):
+        for p, q in ((target, draft), (draft, draft), (draft * np.exp(0.002 * target), draft)):
             assert prefix.replacement_optimum(p, q, 2**40) == pytest.approx(np.ones(20), abs=1e-6)
 
 
