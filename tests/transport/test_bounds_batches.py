@@ -144,3 +144,31 @@ def test_a_bound_that_does_not_close_is_no_value(monkeypatch):
         ot.optimal_acceptance(target, drafts, ot.Independent(1))
     assert caught.value.gap == 3e-9
     assert ot.optimal_acceptance(target[:2], drafts[:2], ot.Independent(1)).tolist() == [1e-9, 0.0]
+
+
+def test_what_a_winner_law_misses_is_taken_off(monkeypatch):
+    """A law that always picks the target's favourite, which two drafts hold three times in four."""
+    monkeypatch.setattr(bounds.SortedLaws, "law", lambda laws: laws.target)
+    bound = ot.acceptance_bound(np.array([1.0, 0.0]), np.array([0.5, 0.5]), 2)
+    assert (float(bound.lower), float(bound.upper)) == (0.75, 0.75)
+
+
+def test_the_plan_of_one_sort_leaves_a_gap_that_the_search_closes():
+    laws = np.random.default_rng(1).dirichlet(np.full(5, 0.2), (80, 5))
+    sorted_once, searched = (ot.acceptance_bound(laws[:, 0], laws[:, 1:], ot.Independent(4), method=method)
+                             for method in ("laminar", "optimal"))
+    assert searched.gap.max() <= CERTIFIED
+    assert sorted_once.gap.max() > 1e-6
+    assert (sorted_once.lower <= searched.upper + EXACT).all()
+    assert (sorted_once.upper >= searched.lower - EXACT).all()
+
+
+def test_laws_on_a_device_stay_there():
+    """A tensor without data stands for one on a device."""
+    laws = torch.ones((2, 4), dtype=torch.float32, device="meta")
+    target, draft, give_back = bounds._prepared(laws, laws, ot.WithReplacement(2))
+    assert (target.device, draft.device, target.dtype) == (laws.device, laws.device, torch.float64)
+    assert give_back(target) is target
+    for scheme in (ot.Independent(1), ot.Joint(np.full((4, 4), 1 / 16))):
+        with pytest.raises(ot.BadArgument, match=r"target: on meta, where .* Fix: pass .cpu\(\) tensors"):
+            bounds._prepared(laws, laws[:, None], scheme)
