@@ -1,5 +1,7 @@
 """Bounds of batches in every array library, context by context against the best of all cuts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +174,9 @@ def test_laws_on_a_device_stay_there():
     for scheme in (ot.Independent(1), ot.Joint(np.full((4, 4), 1 / 16))):
         with pytest.raises(ot.BadArgument, match=r"target: on meta, where .* Fix: pass .cpu\(\) tensors"):
             bounds._prepared(laws, laws[:, None], scheme)
+
+
+def test_an_upper_end_above_one_by_rounding_is_one():
+    found = SimpleNamespace(value_lower=1.0, value_upper=1 + 2.0**-52, subset=np.ones(2, dtype=bool), law=None)
+    bound = bounds._as_bound(found)
+    assert float(bound.upper) == float(bound.cut.value) == 1.0
