@@ -112,11 +112,13 @@ def test_no_context_at_all_has_no_bound():
         assert ot.acceptance_bound(np.ones((0, 3)), np.ones(shape), scheme).winner_law.shape == (0, 3)
 
 
-@pytest.mark.parametrize("scheme", [ot.Greedy(3), ot.Hybrid(1, 3), ot.Hybrid(0, 2)], ids=str)
+@pytest.mark.parametrize("scheme", [ot.Greedy(3), ot.Hybrid(1, 3), ot.WithoutReplacement(2), ot.WithReplacement(3)],
+                         ids=str)
 def test_equal_laws_are_accepted_for_certain_and_never_more(scheme, rng):
     laws = rng.dirichlet(np.full(7, 0.5), 500)
     for law in (laws, laws * (1 + 1e-12)):
-        for found in (ot.optimal_acceptance(law, law, scheme), bounds._prefix_value(law, law, scheme)):
+        for found in (ot.optimal_acceptance(law, law, scheme), bounds._prefix_value(law, law, scheme),
+                      ot.acceptance_bound(law, law, scheme).upper):
             assert found == pytest.approx(np.ones(500), abs=EXACT)
             assert found.max() <= 1.0
 
