@@ -4,6 +4,7 @@ import io
 import itertools
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -200,7 +201,13 @@ def test_what_is_as_large_as_allowed_passes_and_one_more_does_not(monkeypatch):
             ot.optimal_plan(law, law, 2, method=method)
         assert caught.value.estimate == 2 * size**2
     small, large = (MembershipProblem(np.full(n, 1 / n), np.full(n, 1 / n), 2) for n in (707, 2236))
-    check_size(small)
+    check_size(small, count_arcs(small))
+    with pytest.raises(ot.TooLarge):
+        check_size(small, count_arcs(small) - 1)
+    for size in (10**6, 10**6 + 1):
+        problem = MembershipProblem(np.full(size, 1 / size), np.full(size, 1 / size), 1)
+        with pytest.raises(ot.TooLarge) if size > 10**6 else nullcontext():
+            check_size(problem)
     assert count_arcs(MembershipProblem([0.5, 0.5], [0.25, 0.75], ot.WithReplacement(3))) == 3 * 2**3
     monkeypatch.setattr(flow, "find_spec", lambda name: None)
     with pytest.raises(ot.MissingExtra, match=r"OR-tools is not installed\. Fix: pip install ortools"):
