@@ -69,7 +69,7 @@ def fronts(texts):
 def chosen(rng, every, count=3):
     """Some fronts with prices, one of which is free."""
     picked = [every[i] for i in rng.integers(len(every), size=count + 1)]
-    return picked, np.append(rng.exponential(0.4, count), 0.0)
+    return picked, np.append(rng.exponential(rng.choice([0.4, 1.5]), count), 0.0)
 
 
 def children(texts, place):
@@ -105,7 +105,7 @@ def test_nodes_are_the_prefixes_that_both_models_know(kind, rng):
 @BOTH
 @pytest.mark.parametrize("kind", ["smooth", "zeros"])
 def test_prices_pay_for_nodes_what_fronts_do_not(stateless, kind, rng):
-    """The bound's two recursions, each written from one node to the next."""
+    """The recursions of the bound and of the prices of nodes, each written from one node to the next."""
     for nodes, texts in trees(rng, kind):
         picked, prices = chosen(rng, fronts(texts))
 
@@ -120,6 +120,12 @@ def test_prices_pay_for_nodes_what_fronts_do_not(stateless, kind, rng):
 
         priced = sum(price * capacity(nodes.draft[front].sum(), nodes.paths)
                      for front, price in zip(picked, prices, strict=True))
+        if stateless:
+            each = [worth(i) for i in range(len(texts))]
+        else:
+            each = [max(owed(i), 0.0) * (nodes.target[i] <= capacity(nodes.draft[i], nodes.paths))
+                    for i in range(len(texts))]
+        np.testing.assert_allclose(block_lp.dual(nodes, picked, prices, stateless=stateless), each, atol=EXACT)
         if stateless:
             paid = sum(worth(i) * nodes.step[i] for i in range(len(texts)) if nodes.parent[i] < 0)
         else:
