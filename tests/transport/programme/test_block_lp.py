@@ -172,6 +172,14 @@ def test_masses_are_repaired_by_the_smallest_change(stateless, kind, rng):
                 assert want[front].sum() > capacity(nodes.draft[front].sum(), nodes.paths) - EXACT
 
 
+@BOTH
+def test_a_rule_that_uses_all_its_room_or_none_overdraws_nothing(stateless):
+    nodes = block_lp.tree([np.array([[0.5, 0.5]])], [np.array([[0.5, 0.5]])], 1)
+    for passing in (nodes.ceiling, np.zeros(2)):
+        found, overdrawn = block_lp.repaired(nodes, passing, stateless=stateless)
+        assert (found.tolist(), overdrawn) == (passing.tolist(), [])
+
+
 @pytest.mark.parametrize("kind", ["smooth", "zeros", "ties"])
 def test_the_hull_is_that_of_all_fronts(kind, rng):
     """At every price of draft mass some front of the hull, or none, passes most beyond its price."""
