@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -84,8 +85,11 @@ def slow_ortools(monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(flow, "find_spec", lambda name: name)
 
-    def run(command, *, input, **_):  # the name that subprocess gives it
+    def run(command, *, input, env, capture_output, check):  # the names that subprocess gives them
         assert command == [sys.executable, "-m", "otspec.transport.programme.flow"]
+        assert {path for path in sys.path if path} <= set(env["PYTHONPATH"].split(os.pathsep))
+        assert env["PATH"] == os.environ["PATH"]
+        assert (capture_output, check) == (True, False)
         streams = SimpleNamespace(stdin=SimpleNamespace(buffer=io.BytesIO(input)),
                                   stdout=SimpleNamespace(buffer=io.BytesIO()))
         with pytest.MonkeyPatch.context() as patch:
