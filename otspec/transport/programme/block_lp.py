@@ -184,8 +184,10 @@ def dual(nodes: Tree, fronts: list[np.ndarray], prices: np.ndarray, *, stateless
     for i in np.flatnonzero(prices > 0):
         worth[fronts[i]] -= prices[i]
     if stateless:
+        # a node that drafts hardly reach is left to the mean over trees
+        met = capacity(nodes.draft, nodes.paths) >= INVISIBLE
         for node in range(worth.size - 1, -1, -1):
-            worth[node] = max(worth[node], 0.0)
+            worth[node] = max(worth[node], 0.0) if met[node] else 0.0
             if nodes.parent[node] >= 0:
                 worth[nodes.parent[node]] += worth[node] * nodes.step[node]
         return worth

@@ -114,11 +114,9 @@ def majorant_slopes(x: Array, y: Array) -> Array:
         here = xp.reshape(token, (-1, 2 * block))
         spanned = (here >= low) & (here < high)
         slopes = xp.reshape(xp.where(spanned, slope[..., None], xp.reshape(slopes, (rows, -1, 2 * block))), x.shape)
-        # the same knot at both ends is kept once, or chains would hold copies before their end
-        start = start[..., None] - xp.astype(low == high, xp.int64)
         along = xp.arange(2 * block, dtype=xp.int64, device=x.device)
-        behind = _within(xp, along - start - 1 + stop[..., None], block)
-        source = xp.where(along <= start, along, block + behind)
+        behind = _within(xp, along - start[..., None] - 1 + stop[..., None], block)
+        source = xp.where(along <= start[..., None], along, block + behind)
         x, y, place = (xp.reshape(take(values, source), x.shape) for values in pairs)
         block *= 2
     return slopes[:, : size - 1]

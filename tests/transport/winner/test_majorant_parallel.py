@@ -40,6 +40,27 @@ def test_slopes_of_random_curves_are_the_majorants(convert, rng):
         assert got == pytest.approx(np.array(want), rel=1e-11)  # widths of 0.01 in sums of 40
 
 
+def test_of_knots_with_equal_x_the_last_counts(convert, rng):
+    for size in (2, 3, 8, 9, 17, 40):
+        for share in (0.3, 0.8):
+            x, y = (np.cumsum(rng.integers(0, 4, (6, size)) * (rng.random((6, size)) < share), axis=1) * 1.0
+                    for _ in range(2))
+            got = np.asarray(majorant_slopes(convert(x), convert(y)))
+            for slopes, a, b in zip(got, x, y, strict=True):
+                last = np.append(a[1:] > a[:-1], True)
+                wide = a[1:] > a[:-1]
+                np.testing.assert_allclose(slopes[wide], highest_chords(a[last], b[last]), rtol=1e-13)
+
+
+def test_a_target_of_the_smallest_mass_that_counts_is_pooled():
+    target, increments = np.array([1e-290, 1.0]), np.array([0.0, 1.0])
+    for lift in (np.asarray, torch.from_numpy):
+        law = universal_law(lift(target), None, increments=lift(increments))
+        assert law.tolist() == [1e-290, 1.0]
+        law = universal_law(lift(target * [0.99, 1]), None, increments=lift(increments))
+        assert law.tolist() == [0.0, 1.0]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 33, 100, 1000])
 @pytest.mark.parametrize("k", [1, 2, 8, 64])
 def test_universal_law_is_the_compiled_law(size, k, rng):
