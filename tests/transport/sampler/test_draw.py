@@ -62,6 +62,7 @@ def test_rows_with_zeros_and_absent_drafts_emit_the_same_tokens(size, count, rep
     uniforms = rng.random((120, 3 + count))
     uniforms[40:] = np.where(rng.random((80, 3 + count)) < 0.5, ends[rng.integers(2, size=(80, 3 + count))],
                              uniforms[40:])
+    uniforms[:, 1] = np.minimum(uniforms[:, 1], 0.999)  # at the very end the law's last digit decides
     found = tokens_of_both_forms(target, draft, tokens, uniforms, replacement=replacement, minimal=minimal)
     assert np.all(np.take_along_axis(target, found[:, None], axis=1) > 0)
     bare = (tokens < 0).all(axis=-1)
