@@ -58,16 +58,17 @@ def test_rows_with_zeros_and_absent_drafts_emit_the_same_tokens(size, count, rep
     target, draft = target * rng.uniform(0.5, 2, (120, 1)), draft * rng.uniform(0.5, 2, (120, 1))
     drafted = draft / np.where(draft.any(axis=-1), draft.sum(axis=-1), 1.0)[:, None]
     tokens = lists_with_absent_drafts(rng, drafted, count, replacement=replacement)
-    ends = np.array([0.0, ALMOST_ONE])
     uniforms = rng.random((120, 3 + count))
-    uniforms[40:] = np.where(rng.random((80, 3 + count)) < 0.5, ends[rng.integers(2, size=(80, 3 + count))],
-                             uniforms[40:])
-    uniforms[:, 1] = np.minimum(uniforms[:, 1], 0.999)  # at the very end the law's last digit decides
-    found = tokens_of_both_forms(target, draft, tokens, uniforms, replacement=replacement, minimal=minimal)
-    assert np.all(np.take_along_axis(target, found[:, None], axis=1) > 0)
+    uniforms[::2, 1], uniforms[::3, 3:] = 0.0, 0.0
+    kind = {"replacement": replacement, "minimal": minimal}
+    found = tokens_of_both_forms(target, draft, tokens, uniforms, **kind)
     bare = (tokens < 0).all(axis=-1)
     assert bare.any()
     assert np.array_equal(found[bare], ot.draw(target[bare], uniforms[bare, 2]))
+    uniforms = np.where(rng.random(uniforms.shape) < 0.7, rng.choice([0.0, ALMOST_ONE], uniforms.shape), uniforms)
+    for library in (np.asarray, torch.asarray):  # of two tokens each form may emit another one there
+        found = np.asarray(draw_tokens(*map(library, (target, draft, tokens, uniforms)), **kind))
+        assert np.all(np.take_along_axis(target, found[:, None], axis=1) > 0)
 
 
 @pytest.mark.parametrize("minimal", [False, True])

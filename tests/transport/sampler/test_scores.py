@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from otspec.transport.sampler.scores import group_of, score_cells, split_scores
+from otspec.transport.sampler.scores import group_of, score_cells, split_scores, win_chances
 from otspec.transport.winner.laws import ratio_order
 
 EXACT = 1e-12  # sums of a few dozen products of a dozen factors
@@ -70,3 +70,10 @@ def test_whole_array_splits_are_the_compiled_ones(size, knots, rng):
 def test_the_group_of_a_place_starts_at_the_last_knot_up_to_it(library):
     groups = np.asarray(group_of(library(np.array([[0, 2, 3, 5, 5], [0, 0, 1, 4, 5]])), 5))
     assert groups.tolist() == [[0, 0, 1, 2, 2], [1, 2, 2, 2, 3]]
+
+
+def test_equal_scores_win_by_their_copies():
+    """Also of many paths: the chance that one of n is highest integrates a power n - 1."""
+    copies = np.array([2, 3, 6])
+    for cells in (1, 3):
+        assert np.allclose(win_chances(np.full((3, cells), 1 / cells), copies), copies / 11, atol=EXACT)
