@@ -39,7 +39,7 @@ def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize(("low", "high"), [(3, 6), (3, 7), (4, 7)])
+@pytest.mark.parametrize(("low", "high"), [(3, 6), (3, 7), (4, 7), (3, 5)])
 def test_races_of_several_steps_are_those_of_the_compiled_form(library, low, high, rng):
     """Which token leaves the race decides how much mass is left for the next one."""
     draft = np.array([0.25, 0.125, 0.0625, 0.0625, 0.25, 0.125, 0.125])
@@ -55,6 +55,14 @@ def test_marked_slots_are_chosen_alike():
     assert pick_marked(marked, np.arange(6) / 6).tolist() == [0, 0, 2, 2, 3, 3]
     assert pick_marked(marked[:1], np.array([np.nextafter(1.0, 0.0)])).tolist() == [3]
     assert pick_marked(marked[:1], np.array([1.0])).tolist() == [3]  # a uniform that a conversion rounded up
+
+
+def test_rows_have_laws_of_their_own_or_share_one():
+    draft = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
+    ranks, slots = np.array([[0, 1], [0, 1]]), np.empty(2, dtype=np.int64)
+    for laws, want in ((draft, [0, 1]), (draft[:1], [0, 0]), (draft[1:], [1, 1])):
+        pick_race(laws, np.array([0, 0]), np.array([3, 3]), ranks, np.full((2, 2), 0.4), slots)
+        assert slots.tolist() == want
 
 
 def lists_in_cells(size, count, *, replacement):
