@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import otspec as ot
-from otspec.transport.sampler.draw import draw_tokens
+from otspec.transport.sampler.draw import _minimal, draw_tokens
+from otspec.transport.winner.laws import minimal_law
 from tests.conftest import random_law
 
 ALMOST_ONE = 1 - 2.0**-53
@@ -90,6 +91,15 @@ def test_emitted_tokens_have_the_target_law(replacement, minimal):
                                      replacement=replacement, minimal=minimal)
         law += chance * np.bincount(found, minlength=3) / n
     assert np.abs(law - target).max() < 0.02
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_compiled_minimal_law_whatever_its_work_space_held(size, rng):
+    target, draft = rng.dirichlet(np.ones(size), (2, 20))
+    for p, q in zip(target, draft, strict=True):
+        capacity, law, lift = np.append(0.0, np.cumsum(q)) ** 2, np.full(size, np.nan), np.full(size + 1, np.nan)
+        _minimal(p, capacity, law, lift)
+        assert law == pytest.approx(ot.normalize(minimal_law(p, capacity)), abs=1e-15)
 
 
 def test_masses_hundreds_of_decades_apart_give_the_same_tokens(rng):

@@ -196,6 +196,13 @@ def test_breakpoints_are_exact():
     assert death[1:3] == pytest.approx([2 / 3, 1 / 3], abs=1e-15)  # one rounding each
 
 
+def test_knots_without_width_beside_them_are_gone_from_the_start():
+    x, c = np.array([0, 0, 0.5, 0.5, 1.0, 1.0]), np.array([0, 0, 0.25, 0.25, 1.0, 1.0])
+    F = np.array([0, 0, 0.375, 0.375, 1.0, 1.0])
+    assert merge_tree(x, F, c).tolist() == [np.inf, 0.0, 0.5, 0.0, 0.0, np.inf]
+    assert [cells.tolist() for *_, cells in cell_intervals(x, F, c)] == [[0, 2, 5], [0, 5]]
+
+
 @pytest.mark.parametrize("k", [2, 4])
 @pytest.mark.parametrize("replacement", [True, False])
 def test_draws_follow_the_conditional(replacement, k):
