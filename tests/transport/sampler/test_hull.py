@@ -267,8 +267,8 @@ def test_batched_curves_equal_their_rows():
 
 def test_bad_shapes_and_ranks_are_named():
     x = np.array([0.0, 0.5, 1.0])
-    for rank in (-1, 2):
-        with pytest.raises(BadArgument, match="rank runs from"):
+    for rank in (-1, 2, [0, 2], [-1, 1]):
+        with pytest.raises(BadArgument, match=f"rank runs from {np.min(rank)} to {np.max(rank)}; .* from 0 to 1"):
             winning_cell(x, x, x**2, 0.5, rank)
     with pytest.raises(ShapeMismatch, match="x has 2 rows for 3 draws"):
         winning_cell(np.stack([x, x]), x, x**2, np.full(3, 0.5), 0)

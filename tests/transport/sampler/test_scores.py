@@ -17,17 +17,20 @@ def hard_rows(rng, size):
     target, draft = rng.dirichlet(np.full(size, 0.7), (2, 9))
     draft[1] = np.where(place % 2 == 0, draft[1], 0.0)
     target[2] = np.where(place % 3 == 0, target[2], 0.0)
-    target[3] = draft[3]
+    target[0] = draft[0]
     target[4] = draft[4] * np.maximum(rng.integers(0, 3, size), place == 0)
     target[5] = 1.0
     draft[6] = np.where(place == size // 2, 1.0, 1e-3 * draft[6])
     draft[7] = target[8] = place == 0
+    draft[3, 1::2] *= 1e-20  # too little for the sums to grow
+    target[3, 1::2] *= 1e-20
     target, draft = (law / law.sum(axis=-1, keepdims=True) for law in (target, draft))
     order = ratio_order(target, draft)
     drafted = np.take_along_axis(draft, order, axis=-1)
     wanted = np.take_along_axis(np.where(draft > 0, target, 0.0), order, axis=-1)
-    row, rank = np.nonzero(drafted)
-    return *(np.cumsum(np.pad(law, ((0, 0), (1, 0))), axis=-1)[row] for law in (drafted, wanted)), rank
+    x, upto = (np.cumsum(np.pad(law, ((0, 0), (1, 0))), axis=-1) for law in (drafted, wanted))
+    row, rank = np.nonzero(np.diff(x))
+    return x[row], upto[row], rank
 
 
 def prefixes(rng, size, paths):
@@ -66,7 +69,29 @@ def test_whole_array_splits_are_the_compiled_ones(size, knots, rng):
             assert np.allclose(*slopes, rtol=1e-9, atol=EXACT)
 
 
-@pytest.mark.parametrize("library", [np.asarray, torch.asarray, array_api_strict.asarray])
+LIBRARIES = [np.asarray, torch.asarray, array_api_strict.asarray]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_row_that_never_wants_too_much_keeps_all(library, rng):
+    """Where the wanted capacity is at least that of the lowest scores everywhere, every token gets what it wants."""
+    edges, capacity = score_cells(2)
+    for size in (1, 2, 6, 30):
+        draft = rng.uniform(1, 2, (40, size))  # no token so light that it shares a group with another
+        target = draft * rng.uniform(0.8, 1.2, draft.shape)
+        target, draft = (law / law.sum(axis=-1, keepdims=True) for law in (target, draft))
+        order = ratio_order(target, draft)
+        drafted, wanted = (np.take_along_axis(law, order, axis=-1) for law in (draft, target))
+        x, upto = (np.pad(np.cumsum(law, axis=-1), ((0, 0), (1, 0))) for law in (drafted, wanted))
+        rank = rng.integers(size, size=40)
+        split = split_scores(*map(library, (x, upto, rank, np.ones(40), np.tile(np.diff(edges), (40, 1)), capacity)))
+        want = np.take_along_axis(wanted / drafted, rank[:, None], axis=1)[:, 0]
+        assert np.asarray(split.kept) == pytest.approx(np.ones(40), abs=EXACT)
+        assert np.asarray(split.capacity) == pytest.approx(want, abs=1e-9)  # a quotient by the mass of one token
+        assert np.asarray(split.shares) @ capacity == pytest.approx(want, abs=1e-9)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_the_group_of_a_place_starts_at_the_last_knot_up_to_it(library):
     groups = np.asarray(group_of(library(np.array([[0, 2, 3, 5, 5], [0, 0, 1, 4, 5]])), 5))
     assert groups.tolist() == [[0, 0, 1, 2, 2], [1, 2, 2, 2, 3]]
