@@ -47,8 +47,7 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
     xp = array_namespace(target, draft, tokens, uniforms)
     p, q, u = (xp.astype(values, xp.float64) for values in (target, draft, uniforms))
     p = p / xp.sum(p, axis=-1, keepdims=True)
-    if not replacement:
-        q = xp.where(xp.any(q > 0, axis=-1, keepdims=True), q, p)  # any law where nothing is sampled
+    q = xp.where(xp.any(q > 0, axis=-1, keepdims=True), q, p)  # any law where nothing is sampled
     present = tokens >= 0
     draws = xp.sum(xp.astype(present, xp.int64), axis=-1)
     laws = sort_laws(p, q, draws, race=not replacement, most=tokens.shape[1])
@@ -65,6 +64,6 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
     winner = take(tokens, slot[:, None])
     # without any draft the residual is the target itself
     law = xp.where((draws > 0)[:, None], laws.by_token(law), xp.zeros_like(law))
-    accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) <= at(p, winner))
+    accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) < at(p, winner))
     emitted = draw(normalized_or(positive_part(p - law), p), u[:, 2])
     return xp.where(accepted[:, 0], winner[:, 0], emitted)

@@ -117,14 +117,10 @@ def hull_edge(x, above, curve, capacity, t, rank):
     slope = -np.inf
     while rounds < _ROUNDS:
         left, steep = _steepest_left(x, above, curve, capacity, t, rank, b)
-        if left < 0:
-            return _edge_by_hull(x, above, curve, capacity, t, rank)
         if a >= 0 and steep <= slope + _MOVE * max(abs(slope), abs(steep)):
             return a, b
         a, slope = left, steep
         right, flat = _flattest_right(x, above, curve, capacity, t, rank, a)
-        if right < 0:
-            return _edge_by_hull(x, above, curve, capacity, t, rank)
         if flat >= slope - _MOVE * max(abs(slope), abs(flat)):
             return a, b
         b, slope = right, flat

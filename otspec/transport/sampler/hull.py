@@ -236,7 +236,7 @@ def winner_conditional_replacement(
     death = merge_tree(x, F, c)
     top = int(ranks.max())
     # a draft shares the top cell from the time on when no knot between them is a vertex any more
-    joins = np.array([min(1.0, death[rank + 1 : top + 1].max(initial=0.0)) for rank in ranks])
+    joins = np.array([death[rank + 1 : top + 1].max(initial=0.0) for rank in ranks])
     odds = np.zeros(ranks.size)
     breaks = np.append(np.unique(joins), 1.0)
     for start, stop in pairwise(breaks):

@@ -41,8 +41,6 @@ def _race_on(draft, a, beyond, out, count, goal, uniforms):
         for j in range(a):
             if not _is_out(j, out, count):
                 free += draft[j]
-        if free <= 0.0:
-            return count
         mark = uniforms[step] * (free + beyond)
         step += 1
         if mark >= free:

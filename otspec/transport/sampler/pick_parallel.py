@@ -45,16 +45,16 @@ def pick_race_parallel(draft_sorted: Array, low: Array, high: Array, ranks: Arra
     for slot in range(ranks.shape[1]):
         free = xp.where(index == ranks[:, slot, None], xp.zeros_like(free), free)
     beyond = xp.sum(xp.where(index >= high, draft_sorted, xp.zeros_like(free)), axis=-1)
-    running = out < drafts - 1
+    running = xp.ones_like(out, dtype=xp.bool)
     for step in range(ranks.shape[1] - 1):
         sums = cumulative_maximum(xp.cumulative_sum(free, axis=-1))
         mass = sums[:, -1]
         mark = uniforms[:, step] * (mass + beyond)
-        running = running & (mass > 0) & (mark < mass) & (out < drafts - 1)
-        taken = xp.sum(xp.astype((sums <= mark[:, None]) & (sums < mass[:, None]), xp.int64), axis=-1)
+        running = running & (mark < mass)
+        taken = xp.sum(xp.astype(sums <= mark[:, None], xp.int64), axis=-1)
         free = xp.where(running[:, None] & (index == taken[:, None]), xp.zeros_like(free), free)
         out = out + xp.astype(running, xp.int64)
-    quota = xp.where(drafts - out > 1, drafts - out, xp.ones_like(out))
+    quota = drafts - out  # below 1 where the race took more than it had to: the first draft of the cell wins
     cell = xp.sum(xp.where((index >= low) & (index < high), draft_sorted, xp.zeros_like(free)), axis=-1)
     held = xp.cumulative_sum(xp.where(inside, at(draft_sorted, ranks), xp.zeros_like(uniforms)), axis=-1)
     nth = xp.cumulative_sum(xp.astype(inside, xp.int64), axis=-1)

@@ -2,10 +2,12 @@
 
 import itertools
 
+import array_api_strict
 import numpy as np
 import pytest
 import torch
 
+from otspec.transport.sampler.edge import hull_edge
 from otspec.transport.sampler.edge_parallel import winning_cell_parallel
 from otspec.transport.sampler.hull import winning_cell
 from otspec.transport.winner.laws import cumulative, remaining, replacement_increments, universal_law
@@ -38,6 +40,28 @@ def test_edges_settle_in_half_the_steps_and_are_the_compiled_ones(rng):
                     inner = np.where(x1 <= up0, x1 - x0, up0 - up1)
                     heights.append(y0 + (y2 - y0) * inner / np.where(x2 <= up0, x2 - x0, up0 - up2))
                 assert heights[1] == pytest.approx(heights[0], abs=EXACT)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-40, 2.0**40])
+@pytest.mark.parametrize("library", [torch.asarray, array_api_strict.asarray])
+def test_edges_are_those_of_the_compiled_scan_at_any_height(library, scale, rng):
+    """Points of equal x, lower or higher than their neighbours, and ranks of tokens without mass."""
+    for size in (1, 2, 6, 12):
+        widths = rng.dirichlet(np.ones(size), 60) * (rng.random((60, size)) < 0.7)
+        widths[:, rng.integers(size)] += 0.1
+        widths /= widths.sum(axis=-1, keepdims=True)
+        x, above = cumulative(widths), remaining(widths)
+        x[20:40], above[20:40] = 1 - above[20:40, ::-1], 1 - x[20:40, ::-1]
+        winner, capacity = scale * rng.normal(size=(2, 60, size + 1))
+        t, rank = rng.random(60), rng.integers(size, size=60)
+        given = x, winner, capacity, t, rank
+        low, high = (np.asarray(edge) for edge in winning_cell_parallel(*map(library, (*given, above))))
+        for row in range(60):
+            edges = hull_edge(x[row], above[row], winner[row], capacity[row], t[row], rank[row])
+            start, stop = low[row], high[row]
+            assert start <= rank[row] < stop
+            if x[row, rank[row] + 1] > x[row, rank[row]]:
+                assert (start, stop) == edges
 
 
 def test_no_step_asks_the_host(rng):

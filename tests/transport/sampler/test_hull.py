@@ -196,6 +196,13 @@ def test_breakpoints_are_exact():
     assert death[1:3] == pytest.approx([2 / 3, 1 / 3], abs=1e-15)  # one rounding each
 
 
+def test_knots_without_width_beside_them_are_gone_from_the_start():
+    x, c = np.array([0, 0, 0.5, 0.5, 1.0, 1.0]), np.array([0, 0, 0.25, 0.25, 1.0, 1.0])
+    F = np.array([0, 0, 0.375, 0.375, 1.0, 1.0])
+    assert merge_tree(x, F, c).tolist() == [np.inf, 0.0, 0.5, 0.0, 0.0, np.inf]
+    assert [cells.tolist() for *_, cells in cell_intervals(x, F, c)] == [[0, 2, 5], [0, 5]]
+
+
 @pytest.mark.parametrize("k", [2, 4])
 @pytest.mark.parametrize("replacement", [True, False])
 def test_draws_follow_the_conditional(replacement, k):
@@ -260,8 +267,8 @@ def test_batched_curves_equal_their_rows():
 
 def test_bad_shapes_and_ranks_are_named():
     x = np.array([0.0, 0.5, 1.0])
-    for rank in (-1, 2):
-        with pytest.raises(BadArgument, match="rank runs from"):
+    for rank in (-1, 2, [0, 2], [-1, 1]):
+        with pytest.raises(BadArgument, match=f"rank runs from {np.min(rank)} to {np.max(rank)}; .* from 0 to 1"):
             winning_cell(x, x, x**2, 0.5, rank)
     with pytest.raises(ShapeMismatch, match="x has 2 rows for 3 draws"):
         winning_cell(np.stack([x, x]), x, x**2, np.full(3, 0.5), 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from otspec.transport.sampler.pick import pick_race
+from otspec.transport.sampler.pick import pick_race, pick_replacement
 from otspec.transport.sampler.pick_parallel import pick_marked, pick_race_parallel
 
 LIBRARIES = [array_api_strict.asarray, torch.asarray]
@@ -39,7 +39,7 @@ def test_edges_of_the_race_are_those_of_the_compiled_form(library, low, high):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize(("low", "high"), [(3, 6), (3, 7), (4, 7)])
+@pytest.mark.parametrize(("low", "high"), [(3, 6), (3, 7), (4, 7), (3, 5)])
 def test_races_of_several_steps_are_those_of_the_compiled_form(library, low, high, rng):
     """Which token leaves the race decides how much mass is left for the next one."""
     draft = np.array([0.25, 0.125, 0.0625, 0.0625, 0.25, 0.125, 0.125])
@@ -54,3 +54,46 @@ def test_marked_slots_are_chosen_alike():
     marked = np.array([[True, False, True, True]] * 6)
     assert pick_marked(marked, np.arange(6) / 6).tolist() == [0, 0, 2, 2, 3, 3]
     assert pick_marked(marked[:1], np.array([np.nextafter(1.0, 0.0)])).tolist() == [3]
+    assert pick_marked(marked[:1], np.array([1.0])).tolist() == [3]  # a uniform that a conversion rounded up
+
+
+def test_rows_have_laws_of_their_own_or_share_one():
+    draft = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
+    ranks, slots = np.array([[0, 1], [0, 1]]), np.empty(2, dtype=np.int64)
+    for laws, want in ((draft, [0, 1]), (draft[:1], [0, 0]), (draft[1:], [1, 1])):
+        pick_race(laws, np.array([0, 0]), np.array([3, 3]), ranks, np.full((2, 2), 0.4), slots)
+        assert slots.tolist() == want
+
+
+def lists_in_cells(size, count, *, replacement):
+    """All ``(low, high, ranks)`` of a cell that holds the highest of 1 to ``count`` drafts, absent ones anywhere."""
+    for low, high in itertools.combinations(range(size + 1), 2):
+        for ranks in itertools.product(range(-1, size), repeat=count):
+            present = [rank for rank in ranks if rank >= 0]
+            if low <= max(ranks) < high and (replacement or len(set(present)) == len(present)):
+                yield low, high, ranks
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("replacement", [True, False])
+@pytest.mark.parametrize(("size", "count"), [(1, 1), (2, 1), (1, 2), (3, 3)])
+def test_lists_with_absent_drafts_give_one_winner_of_the_cell(library, size, count, replacement):
+    """Also from uniforms at both ends; a row's outcome does not depend on the rows beside it."""
+    ends = [0.0, 0.37, 0.71, 1 - 2.0**-53]
+    found = []
+    for coins in itertools.product(ends, repeat=count):
+        low, high, ranks = (np.array(part) for part in zip(*lists_in_cells(size, count, replacement=replacement),
+                                                           strict=True))
+        uniforms, slots = np.tile(coins, (len(ranks), 1)), np.full(len(ranks), -1)
+        laws = np.tile(np.array([0.5, 0.2, 0.3])[:size], (len(ranks), 1))
+        if replacement:
+            pick_replacement(low, ranks, uniforms[:, -1].copy(), slots)
+            theirs = pick_marked(library(ranks >= low[:, None]), library(uniforms[:, -1].copy()))
+        else:
+            pick_race(laws, low, high, ranks, uniforms, slots)
+            theirs = pick_race_parallel(*map(library, (laws, low, high, ranks, uniforms)))
+        assert np.array_equal(slots, np.asarray(theirs))
+        won = np.take_along_axis(ranks, slots[:, None], axis=1)[:, 0]
+        assert np.all((low <= won) & (won < high))
+        found.append(slots)
+    assert size * count < 9 or np.ptp(found, axis=0).any()
