@@ -48,6 +48,36 @@ def test_the_winner_lies_in_the_cut_only_where_all_drafts_do(rng):
         assert plan.law[plan.subset].sum() == pytest.approx(drafts[:, plan.subset].sum(axis=1).prod(), abs=ENUMERATED)
 
 
+LED_ASTRAY = {  # tokens sorted by equal weights, or by one drafter alone, have no best cut among their prefixes
+    "two": ([11281, 864, 239, 6917, 645], [[17448, 886, 124, 0, 4], [13041, 152, 172, 5384, 1086]]),
+    "three": ([4, 163, 3, 4, 0], [[0, 0, 44, 0, 90], [8, 0, 176, 0, 51], [0, 167, 0, 6, 4]]),
+    "four": ([8, 0, 3, 12, 1, 803], [[87, 608, 75, 28, 2, 26], [0, 1, 45, 82, 0, 831], [0, 79, 0, 32, 280, 564],
+                                     [0, 483, 0, 5, 149, 366]]),
+}
+
+
+@pytest.mark.parametrize("name", LED_ASTRAY)
+def test_the_cut_is_improved_until_it_is_the_best(name):
+    target, drafts = (np.array(masses, dtype=np.float64) for masses in LED_ASTRAY[name])
+    target, drafts = target / target.sum(), drafts / drafts.sum(axis=1, keepdims=True)
+    masks = np.array(list(itertools.product([False, True], repeat=target.size)))
+    values = [1 + target[h].sum() - np.prod(drafts[:, h].sum(axis=1)) for h in masks]
+    plan = laminar_plan(target, drafts)
+    assert plan.value_upper == pytest.approx(min(values), abs=ENUMERATED)
+    assert plan.subset.tolist() == masks[np.argmin(values)].tolist()
+
+
+def test_chances_of_any_batch_of_lists_sum_to_one_also_where_nobody_drafts_a_token():
+    drafts = np.array([[0.5, 0.3, 0.2, 0.0, 0.0], [0.1, 0.2, 0.7, 0.0, 0.0], [0.0, 0.6, 0.4, 0.0, 0.0]])
+    plan = laminar_plan(np.array([0.3, 0.2, 0.1, 0.2, 0.2]), drafts)
+    lists = np.array(list(itertools.product(range(5), repeat=3))).reshape(5, 25, 3)
+    given = plan.conditional(lists)
+    assert given.shape == lists.shape
+    assert given.min() >= 0.0
+    assert given.sum(axis=-1) == pytest.approx(np.ones((5, 25)), abs=1e-15)
+    assert given[4, 18].tolist() == plan.conditional(lists[4, 18]).tolist() == [1.0, 0.0, 0.0]  # tokens 4, 3, 3
+
+
 def test_drafters_of_one_law_reach_the_optimum(rng):
     """Then cells merge as in the hull of one drafter, and no cut is better."""
     for size, k in ((2, 2), (3, 2), (5, 3), (9, 2), (30, 4), (200, 8)):
