@@ -42,7 +42,7 @@ def test_the_stated_law_is_the_enumerated_one_and_of_so_few_tokens_optimal(rng):
 
 
 def thirty_tokens(rng):
-    for _ in range(30):
+    for _ in range(200):
         laws = rng.dirichlet(np.full(30, rng.choice([0.3, 1.0, 3.0])), int(rng.integers(3, 6)))
         yield laws[0], laws[1:]
 
@@ -59,9 +59,9 @@ LED_ASTRAY = {  # sorted by the target over the sum of the drafts, no prefix of 
     "three": ([4, 163, 3, 4, 0], [[0, 0, 44, 0, 90], [8, 0, 176, 0, 51], [0, 167, 0, 6, 4]]),
     "four": ([8, 0, 3, 12, 1, 803], [[87, 608, 75, 28, 2, 26], [0, 1, 45, 82, 0, 831], [0, 79, 0, 32, 280, 564],
                                      [0, 483, 0, 5, 149, 366]]),
-    "one": ([99988, 2, 16, 4], [[127783, 5382, 0, 20], [178432, 85, 0, 888], [0, 1518631, 32076, 110]]),
+    "one": ([99988, 2, 16, 4], [[178432, 85, 0, 888], [0, 1518631, 32076, 110], [127783, 5382, 0, 20]]),
 }
-SHORT = {"two": 0.0, "three": 1e-4, "four": 0.0, "one": 5e-6}  # what the plan lacks
+SHORT = {"two": 0.0, "three": 1e-4, "four": 0.0, "one": 2e-4}  # what the plan lacks
 
 
 @pytest.mark.parametrize("name", LED_ASTRAY)

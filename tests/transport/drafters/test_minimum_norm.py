@@ -172,6 +172,17 @@ def test_no_more_rules_are_tried_than_the_limit(limit, started):
         assert np.minimum(found.law, target).sum() == pytest.approx(found.value_lower, abs=1e-14)
 
 
+def test_searches_that_are_not_stuck_take_longer_turns_after_the_first_ones():
+    target, drafts = next(instances(4, 2, 1))
+    calls = []
+    for limit in (480, 600, 900):  # four ways of 120 rules, and of 240
+        capacity = Counted(independent_capacity(drafts))
+        minimum_norm_law(target, capacity, tol=-1.0, max_iterations=limit)
+        calls.append(capacity.calls)
+    assert calls[1] - calls[0] >= 2 * 120
+    assert calls[2] - calls[1] >= 2 * 300
+
+
 def test_a_wide_interval_is_reached_with_fewer_calls():
     target, drafts = related(60)
     calls = []
