@@ -153,8 +153,9 @@ def _best_cut(target, drafts):
             edge = int(np.argmin(slack))
             if 1.0 + slack[edge] < best[0] - _BETTER:
                 best = 1.0 + float(slack[edge]), weights, order, edge
-            if slack[edge] >= reached or edge == 0 or not (sums[:, edge - 1] > 0).all():
+            if slack[edge] >= reached or edge == 0:
                 break
+            # each sum is positive: the slack of all prefixes is at most that of the empty one, which is zero
             reached, weights = slack[edge], 1.0 / sums[:, edge - 1]
     return best
 

@@ -15,10 +15,11 @@ import numpy as np
 from otspec.core.errors import TooLarge
 
 MAX_TOKENS = 16
+_LEAST = 5e-324  # stands for a mass of zero
 
 
-def _table(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarray]:
-    """``f(A)`` and the mass not in A, for every subset A as a bit mask."""
+def _table(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logarithms of ``f(A)`` for every subset A as a bit mask, of the masses and of the mass not in A."""
     n = masses.size
     if n > MAX_TOKENS:
         raise TooLarge(f"the order of {n} drafts needs a table of 2**{n} subsets, more than 2**{MAX_TOKENS}. "
@@ -27,13 +28,18 @@ def _table(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarray]:
     member = (subsets[:, None] >> np.arange(n)) & 1 == 1
     # summed over what is left: 1 - q(A) loses its digits beside a dominant token
     left = outside + np.where(member, 0.0, masses).sum(axis=1)
+    # in logarithms: all orders of a set that is hardly ever drawn may have vanishing weights
+    drawn, left = np.log(np.maximum(masses, _LEAST)), np.log(np.maximum(left, _LEAST))
     weight = np.zeros(2**n)
-    weight[0] = 1.0
     for subset in range(1, 2**n):
         last = np.flatnonzero(member[subset])
-        before = subset ^ (1 << last)
-        weight[subset] = (weight[before] * masses[last] / left[before]).sum()
-    return weight, left
+        weight[subset] = np.logaddexp.reduce(_by_last(weight, drawn, left, subset, last))
+    return weight, drawn, left
+
+
+def _by_last(weight: np.ndarray, drawn: np.ndarray, left: np.ndarray, subset: int, last: np.ndarray) -> np.ndarray:
+    before = subset ^ (1 << last)
+    return weight[before] + drawn[last] - left[before]
 
 
 def order_law(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +66,7 @@ def order_law(masses: np.ndarray, outside: float) -> tuple[np.ndarray, np.ndarra
     """
     orders = np.array(list(itertools.permutations(range(masses.size))))
     drawn = masses[orders]
-    later = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1] + outside
-    # in logarithms: the product may vanish for every order of a set that is hardly ever drawn
+    later = np.cumsum(drawn[:, ::-1], axis=1) + outside
     weight = (np.log(drawn) - np.log(later)).sum(axis=1)
     weight = np.exp(weight - weight.max())
     return orders, weight / weight.sum()
@@ -87,14 +92,13 @@ def draw_order(masses: np.ndarray, outside: float, uniforms: np.ndarray) -> np.n
     >>> draw_order(np.array([0.5, 0.5]), 0.0, np.array([0.9, 0.0])).tolist()
     [1, 0]
     """
-    weight, left = _table(masses, outside)
+    weight, drawn, left = _table(masses, outside)
     order = np.empty(masses.size, dtype=np.int64)
     subset = 2**masses.size - 1
     for place in range(masses.size - 1, -1, -1):
         last = np.flatnonzero((subset >> np.arange(masses.size)) & 1)
-        before = subset ^ (1 << last)
-        share = np.cumsum(weight[before] * masses[last] / left[before])
-        choice = int(np.searchsorted(share, uniforms[place] * share[-1], side="right"))
-        order[place] = last[min(choice, last.size - 1)]
+        chances = _by_last(weight, drawn, left, subset, last)
+        share = np.cumsum(np.exp(chances - chances.max()))
+        order[place] = last[np.searchsorted(share, uniforms[place] * share[-1], side="right")]
         subset ^= 1 << int(order[place])
     return order

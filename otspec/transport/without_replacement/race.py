@@ -130,12 +130,12 @@ def _race_row(draft, k, step, lightest, increments):
         if q <= 0.0:
             continue
         if seen % _RESYNC == 0:
-            while live > 0 and times[live - 1] > _SETTLED and count[:, live - 1].sum() < _FROZEN:
+            while times[live - 1] > _SETTLED and count[:, live - 1].sum() < _FROZEN:
                 live -= 1
             for i in range(live):
                 decay[i] = math.exp(-times[i] * (s + q))
         seen += 1
-        light = live == 0 or q * times[live - 1] <= _SERIES
+        light = q * times[live - 1] <= _SERIES
         series_end = live if light else int((math.log(_SERIES) - math.log(q) - first) / step)
         integral = _advance(count, times, settled, decay, reached, arrival, q, s, series_end, live, k)
         if seen >= k:

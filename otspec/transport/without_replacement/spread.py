@@ -75,7 +75,7 @@ def _factors(draft: Array, count: int) -> list[tuple[Array, Array]]:
         gap = (left > 0) & (mass > most)
         if not is_numpy_array(draft) or bool(gap.any()):
             one = xp.ones_like(mass)
-            found.append((xp.where(gap, mass, one * xp.inf), xp.where(gap, most / xp.where(gap, mass, one), one)))
+            found.append((mass, xp.where(gap, most / xp.where(gap, mass, one), one)))
         left = left + mass
     # applied from the heaviest down, each threshold still meets the masses that it was read from
     return found[::-1]

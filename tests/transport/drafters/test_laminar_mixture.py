@@ -46,6 +46,30 @@ def test_the_law_is_the_enumerated_one_and_reaches_an_optimum_of_one(rng):
     assert mixed >= 5
 
 
+def test_no_more_plans_are_mixed_than_the_width_asks_for():
+    target, drafts = next(noisy(8))
+    plans = []
+    for tol in (1.0, 1e-5, 1e-7, 1e-10):
+        mixture = laminar_mixture(target, drafts, tol=tol)
+        assert mixture.value_upper - mixture.value_lower <= tol
+        assert mixture.value_lower == pytest.approx(np.minimum(mixture.law, target).sum(), abs=1e-13)
+        plans.append(len(mixture.plans))
+    assert plans[0] == 1 < plans[1] < plans[2] < plans[3]
+
+
+def test_a_winner_is_picked_by_its_chance(rng):
+    target, drafts = within_reach(rng, 4, 3)
+    mixture, cells = laminar_mixture(target, drafts), 2000
+    lists = np.array(list(itertools.product(range(4), repeat=3)))
+    chances = mixture.conditional(lists)
+    slots = [mixture.pick(lists, np.full(len(lists), (cell + 0.5) / cells)) for cell in range(cells)]
+    for slot in range(3):
+        assert np.abs(np.mean(np.array(slots) == slot, axis=0) - chances[:, slot]).max() <= 1.0 / cells
+    for uniform in (0.0, np.nextafter(1.0, 0.0)):
+        picked = mixture.pick(lists, np.full(len(lists), uniform))
+        assert np.take_along_axis(chances, picked[:, None], axis=1).min() > 0.0
+
+
 @pytest.mark.parametrize("k", [4, 8])
 def test_noisy_copies_of_two_thousand_tokens_are_reproduced(k):
     for target, drafts in itertools.islice(noisy(k), 4):

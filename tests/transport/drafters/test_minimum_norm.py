@@ -132,6 +132,109 @@ def test_a_poor_first_plan_is_replaced():
     assert found.value_upper - found.value_lower <= 1e-10  # the default width
 
 
+class Counted:
+    """A capacity oracle that counts its calls, and that may not know its gains, as a user's own does not."""
+
+    def __init__(self, capacity, *, gains=True):
+        self._capacity, self.calls = capacity, 0
+        if gains:
+            self.gains = capacity.gains
+
+    def __call__(self, order):
+        self.calls += 1
+        return self._capacity(order)
+
+
+def related(size, temperatures=(0.5, 1, 1.4)):
+    rng = np.random.default_rng(3)
+    logits = 3 * rng.normal(size=size)
+    drafts = [softmax((logits + 0.8 * rng.normal(size=size)) / t) for t in temperatures]
+    return softmax(logits), np.array(drafts)
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 5, 20, 520])
+def test_no_more_rules_are_tried_than_the_limit(limit, started):
+    """A width below zero is never reached, so that only the limit ends the search."""
+    target, drafts = related(40)
+    best = minimum_norm_law(target, independent_capacity(drafts))
+    first = laminar_plan(target, drafts) if started else None
+    for gains in (False, True):
+        capacity = Counted(independent_capacity(drafts), gains=gains)
+        found = minimum_norm_law(target, capacity, first=first, tol=-1.0, max_iterations=limit)
+        assert 4 * limit <= capacity.calls <= 10 * limit + 10  # chosen among four, and sorted
+        assert len(found.orders) <= limit + 1  # the first order of all is not counted
+        assert found.value_lower <= best.value_upper + 1e-13
+        assert found.value_upper >= best.value_lower - 1e-13
+        assert found.value_upper - found.value_lower <= 2e-2  # one rule does that much
+        assert found.weights.sum() + found.first_weight == pytest.approx(1, abs=1e-14)
+        assert found.law.sum() == pytest.approx(1, abs=1e-14)
+        assert np.minimum(found.law, target).sum() == pytest.approx(found.value_lower, abs=1e-14)
+
+
+def test_searches_that_are_not_stuck_take_longer_turns_after_the_first_ones():
+    target, drafts = next(instances(4, 2, 1))
+    calls = []
+    for limit in (480, 600, 900):  # four ways of 120 rules, and of 240
+        capacity = Counted(independent_capacity(drafts))
+        minimum_norm_law(target, capacity, tol=-1.0, max_iterations=limit)
+        calls.append(capacity.calls)
+    assert calls[1] - calls[0] >= 2 * 120
+    assert calls[2] - calls[1] >= 2 * 300
+
+
+def test_a_wide_interval_is_reached_with_fewer_calls():
+    target, drafts = related(60)
+    calls = []
+    for tol in (1.0, 1e-3, 1e-5, 1e-10):
+        capacity = Counted(independent_capacity(drafts))
+        found = minimum_norm_law(target, capacity, tol=tol)
+        assert found.value_upper - found.value_lower <= tol
+        calls.append(capacity.calls)
+    assert calls[0] < calls[1] < calls[2] < calls[3] < 100
+
+
+def test_a_target_among_the_winner_laws_has_the_empty_cut(rng):
+    drafts = rng.dirichlet(np.ones(6), 3)
+    capacity, target = independent_capacity(drafts), np.zeros(6)
+    for weight in rng.dirichlet(np.ones(20)):
+        order = rng.permutation(6)
+        target[order] += weight * np.diff(capacity(order))
+    found = minimum_norm_law(target, capacity)
+    assert found.value_upper == pytest.approx(1.0, abs=1e-14)
+    assert not found.subset.any() or found.subset.all()
+    assert found.value_lower >= 1.0 - 2e-10  # the default width
+
+
+@pytest.mark.parametrize("tol", [1e-10, -1.0])
+def test_searches_that_can_go_no_further_end(tol):
+    target, drafts = np.array([0.1, 0.2, 0.7]), np.full((2, 3), 1 / 3)
+    capacity = Counted(independent_capacity(drafts))
+    found = minimum_norm_law(target, capacity, tol=tol)
+    assert found.value_lower == pytest.approx(found.value_upper, abs=1e-15)
+    assert found.first_weight == 0.0
+    assert capacity.calls < 200
+
+
+def test_a_first_plan_that_is_optimal_ends_the_search_before_it_begins():
+    target, drafts = np.array([0.5, 0.3, 0.2]), np.array([[0.1, 0.2, 0.7], [0.1, 0.2, 0.7]])
+    capacity, first = Counted(independent_capacity(drafts)), laminar_plan(target, drafts)
+    found = minimum_norm_law(target, capacity, first=first)
+    assert (capacity.calls, found.first_weight) == (1, 1.0)
+    assert (found.orders.shape, found.weights.shape) == ((0, 3), (0,))
+    assert found.law.tolist() == first.law.tolist()
+    assert found.value_upper == pytest.approx(first.value_upper, abs=1e-15)
+
+
+def test_capacities_run_from_zero_to_one_whatever_the_drafts_sum_to():
+    drafts = np.random.default_rng(1).dirichlet(np.ones(7), 3)
+    order = np.array([3, 1, 6, 0, 5, 2, 4])
+    for scale in (1.0, 0.25, 3.0):
+        got = independent_capacity(scale * drafts)(order)
+        assert (got[0], got[-1]) == (0.0, 1.0)
+        assert got[1:] == pytest.approx(np.cumsum(drafts[:, order], axis=1).prod(axis=0), abs=1e-15)
+
+
 FAMILIES = {
     "warmer and colder": lambda logits, noise: [softmax(logits / t) for t in (0.6, 1.4)],
     "one unrelated": lambda logits, noise: [softmax(logits + noise[0]), softmax(noise[1])],

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,21 @@ def test_drawn_orders_follow_the_law(rng):
     counts = np.array([(drawn == order).all(axis=1).sum() for order in orders])
     assert counts.sum() == n
     assert (np.abs(counts - n * law) <= 5 * np.sqrt(n * law * (1 - law))).all()
+
+
+def test_sets_that_are_hardly_ever_drawn_have_orders_of_positive_chance():
+    faint = np.array([1e-300, 2e-300, 3e-300])
+    orders, law = order_law(faint, 1.0)
+    assert law == pytest.approx(np.full(6, 1 / 6), abs=1e-14)  # each draw leaves the rest as it was
+    uniforms = itertools.product([1 / 6, 0.5, 5 / 6], [0.25, 0.75], [0.5])
+    drawn = [draw_order(faint, 1.0, np.array(row[::-1])).tolist() for row in uniforms]
+    assert sorted(drawn) == orders.tolist()
+    apart = np.array([1e-200, 1.0, 1e-300])
+    assert order_law(apart, 0.0)[1].tolist() == pytest.approx([0, 0, 1, 0, 0, 0], abs=1e-99)
+    for uniform in (0.5, np.nextafter(1.0, 0.0)):
+        assert draw_order(apart, 0.0, np.full(3, uniform)).tolist() == [1, 0, 2]
+    for uniform in (0.0, 0.5, np.nextafter(1.0, 0.0)):  # a set that is never drawn
+        assert sorted(draw_order(np.zeros(3), 0.0, np.full(3, uniform)).tolist()) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("scheme", [ot.WithoutReplacement(2), ot.WithoutReplacement(3), ot.Hybrid(1, 3)], ids=str)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from otspec.core.errors import BadArgument
+from otspec.transport.without_replacement import race
 from otspec.transport.without_replacement.race import race_containment, race_increments, race_lead
 
 
@@ -79,8 +80,6 @@ def test_eight_drafts_equal_the_recursion_on_the_first_draft():
 
 
 def test_few_drafts_use_no_quadrature_yet_agree_with_it():
-    from otspec.transport.without_replacement import race
-
     draft = np.random.default_rng(4).dirichlet(np.ones(300) * 0.3)
     by_integral = np.empty(300)
     for k in (1, 2):
@@ -88,9 +87,40 @@ def test_few_drafts_use_no_quadrature_yet_agree_with_it():
         assert race_increments(draft, k) == pytest.approx(by_integral, abs=1e-14)  # quadrature
 
 
-def test_finer_steps_change_nothing():
-    from otspec.transport.without_replacement import race
+def test_two_drafts_are_exact_to_the_digit():
+    for draft in laws():
+        if draft.min() > 1e-12:  # a law without gaps to be narrowed
+            assert race_increments(draft, 2) == pytest.approx(enumerated(draft, 2), rel=1e-13, abs=0.0)
 
+
+def test_sums_behind_each_token_keep_their_digits():
+    draft = np.exp(4 * np.random.default_rng(5).normal(size=4000))
+    for masses in (draft, np.sort(draft), np.sort(draft)[::-1].copy(), np.full(4000, 0.1)):
+        behind = np.empty(4000)
+        race._suffix_mass(masses, behind)
+        places = [0, 1, *range(50, 4000, 97), 3998, 3999]
+        assert behind[places] == pytest.approx([math.fsum(masses[j + 1 :]) for j in places], rel=4e-16, abs=0.0)
+
+
+def test_the_series_of_light_tokens_is_the_exponential():
+    """Counts, integral and decay of one token, by the series and by the exponential at the same points."""
+    times, q, s, k = np.geomspace(1e-4, 0.5, 40), 0.02, 0.3, 5
+    found = []
+    for series_end in (40, 17, 0, -3):
+        count = np.random.default_rng(3).dirichlet(np.ones(k + 1), 40).T.copy()
+        count[0] = 0.0
+        reached, arrival = 1.0 - count.sum(axis=0), np.empty(40)
+        decay, settled, before = np.exp(-times * (s + q)), (-np.expm1(-times)) ** k, count.copy()
+        total = race._advance(count, times, settled, decay, reached, arrival, q, s, series_end, 40, k)
+        assert arrival == pytest.approx(-np.expm1(-q * times), rel=3e-15, abs=0.0)
+        assert decay == pytest.approx(np.exp(-s * times), rel=3e-15, abs=0.0)
+        assert count[1:] == pytest.approx(before[1:] + arrival * (before[:-1] - before[1:]), rel=1e-14)
+        assert reached == pytest.approx(1.0 - before.sum(axis=0) + arrival * before[k], rel=1e-14)
+        found.append(total)
+    assert found == pytest.approx([found[0]] * 4, rel=1e-14)
+
+
+def test_finer_steps_change_nothing():
     rng = np.random.default_rng(9)
     for k in (3, 4, 8):
         draft = np.exp(3 * rng.normal(size=3000))
@@ -100,6 +130,13 @@ def test_finer_steps_change_nothing():
         got = race_increments(draft, k)
         assert np.abs(np.cumsum(got) - np.cumsum(fine)).max() < 1e-13  # 3000 roundings
         assert fine.sum() == pytest.approx(1, abs=1e-13)  # the integral itself ends at 1
+
+
+def test_many_tokens_do_not_add_up_their_rounding():
+    draft = np.random.default_rng(0).dirichlet(np.full(20_000, 5.0))
+    by_integral = np.empty(draft.size)
+    race._race_row(draft, 2, race._STEP, race.reach(2), by_integral)
+    assert np.abs(by_integral - race_increments(draft, 2)).max() < 6e-17  # ten times that if they did
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])

@@ -35,6 +35,13 @@ def test_increments_of_any_library(convert, rng):
     draft = rng.dirichlet(np.ones(30), (2, 3))
     got = np.asarray(race_increments_parallel(convert(draft), 3))
     assert got == pytest.approx(race_increments(draft, 3), abs=QUADRATURE)
+    draws = np.array([[1, 2, 3], [4, 5, 3]])
+    got = np.asarray(race_increments_parallel(convert(draft), 5, convert(draws)))
+    for place in np.ndindex(2, 3):
+        assert got[place] == pytest.approx(race_increments(draft[place], int(draws[place])), abs=QUADRATURE)
+    for k in (1, 2, 3):
+        assert np.asarray(race_increments_parallel(convert(np.ones((2, 1))), k)).tolist() == [[1.0], [1.0]]
+        assert race_increments(np.ones((2, 1)), k).tolist() == [[1.0], [1.0]]
 
 
 def test_rows_may_draw_different_numbers(rng):

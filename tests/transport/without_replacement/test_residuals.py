@@ -49,6 +49,28 @@ def test_bounds_hold_the_sum_over_all_lists(k, rng):
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
+def test_what_is_left_out_is_counted_in_the_upper_bound(k, rng, monkeypatch):
+    monkeypatch.setattr(residuals, "_FEW", 0.0)
+    widest = 0.0
+    for left_out in (0.1, 0.01):
+        monkeypatch.setattr(residuals, "_LEFT_OUT", left_out)
+        for _ in range(20):
+            target, draft = laws(rng, int(rng.integers(k + 1, 8)))
+            lower, upper = refusal_bounds(target, draft, k)
+            assert lower - SUMS <= enumerated(target, draft, k) <= upper + SUMS
+            assert upper - lower <= 3 * left_out + SUMS  # first tokens, second ones, and the rarer second ones
+            widest = max(widest, (upper - lower) / left_out)
+    assert widest > 0.5
+
+
+def test_nothing_is_left_out_of_few_terms(rng):
+    draft = 10.0 ** -np.linspace(0, 12, 100)
+    target = rng.dirichlet(np.full(100, 0.3))
+    lower, upper = refusal_bounds(target, draft / draft.sum(), 3)
+    assert 0.01 < lower <= upper <= lower + 1e-13
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
 def test_what_the_second_draft_never_refuses(k):
     target, draft = np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.25, 0.25, 0.25, 0.25])
     assert refusal_bounds(target, draft, k) == pytest.approx((enumerated(target, draft, k),) * 2, abs=SUMS)
