@@ -1,0 +1,129 @@
+"""Two ways to one verdict on drafted trees: forms of one rule in every number, and rules that must agree."""
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+import torch
+
+from otspec.analysis.instances import random_pair
+from otspec.core.drafted import DraftedTrees
+from otspec.core.schemes import WithoutReplacement
+from otspec.core.tree import DraftTree
+from otspec.verifiers import verifier
+from otspec.verifiers.tree import batched_traversal, copies
+from otspec.verifiers.tree.grouped import GroupedTraversal
+from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, refuse_all
+from otspec.verifiers.tree.refusals_compiled import refuse_compiled
+from otspec.verifiers.tree.traversal import Traversal, in_tree_order
+from tests.verifiers.test_tree_batched_forms import moved, there
+from tests.verifiers.tree_batches import MOST, SCHEMES, Batch, scheme_of
+
+FAMILIES = ("dirichlet", "zeros", "close", "ties", "equal")
+PLACES = {"numpy": np.asarray, "torch": torch.asarray, "strict": strict.asarray}
+
+
+@pytest.mark.parametrize("weighted", [TRAVERSAL, REJECTION])
+@pytest.mark.parametrize("kind", SCHEMES)
+def test_both_forms_leave_the_same_of_every_node(kind, weighted):
+    for seed, family in enumerate(FAMILIES[:3]):  # of what is left by rounding alone each form has its own
+        batch = Batch(kind, seed, rows=20, family=family)
+        given = [batch.drafted, batch.target, None if kind == "deterministic" else batch.draft]
+        mine = refuse_compiled(*given, weighted)
+        inner = np.asarray(batch.drafted.draws > 0)
+        there_is = np.concatenate([np.ones((20, 1), dtype=bool), batch.drafted.present], axis=1)
+        for library in PLACES:
+            placed = [given[0] if library == "numpy" else there(given[0], library)]
+            placed += [part if part is None or library == "numpy" else moved(part, library) for part in given[1:]]
+            theirs = refuse_all(*placed, weighted)
+            for name, left, right in zip(mine._fields, mine, theirs, strict=True):
+                read = {"scale": inner, "mass": inner, "weight": there_is}.get(name, np.ones_like(left, dtype=bool))
+                np.testing.assert_allclose(left[read], np.asarray(right)[read], rtol=1e-9, atol=1e-13, err_msg=name)
+
+
+def paths_of(rng, size, length, count, rows, family):
+    """Rows ``[B K L+1 V]`` and ``[B K L V]`` along paths ``[B K L]`` of a random law after every prefix, and trees."""
+    target, draft = np.zeros((rows, count, length + 1, size)), np.zeros((rows, count, length, size))
+    tokens, trees, laws = np.zeros((rows, count, length), dtype=np.int64), [], []
+    for row in range(rows):
+        known = {}
+        for path in range(count):
+            for depth in range(length + 1):
+                prefix = tuple(tokens[row, path, :depth].tolist())
+                if prefix not in known:
+                    known[prefix] = random_pair(family, size, rng)
+                target[row, path, depth] = known[prefix][0]
+                if depth < length:
+                    draft[row, path, depth] = known[prefix][1]
+                    tokens[row, path, depth] = rng.choice(size, p=known[prefix][1])
+        trees.append(DraftTree.from_paths(tokens[row]))
+        laws.append(known)
+    return target, draft, tokens, trees, laws
+
+
+def prefix(tree, node):
+    return (*prefix(tree, int(tree.parents[node])), int(tree.tokens[node])) if node else ()
+
+
+@pytest.mark.parametrize("library", PLACES)
+@pytest.mark.parametrize(("size", "length", "count"), [(3, 3, 3), (2, 2, 4), (4, 1, 3), (1, 2, 2), (3, 2, 1)])
+def test_paths_are_verified_like_the_tree_that_they_make(library, size, length, count):
+    """A node of the tree has the coin that its last path has for it."""
+    rng, rule, rows = np.random.default_rng(size), Traversal(count), 12
+    for family in FAMILIES if size > 1 else ("dirichlet",):
+        target, draft, tokens, trees, laws = paths_of(rng, size, length, count, rows, family)
+        drafted = DraftedTrees.stack(trees)
+        on_trees = np.full((2, rows, drafted.num_nodes + 1, size), np.nan)
+        coins = rng.choice([0.0, 0.2, 0.4, 0.6, 0.8, 1 - 2**-40], (rows, count * length + 1))
+        coins_there = np.zeros((rows, drafted.num_nodes + 1))
+        coins_there[:, -1] = coins[:, -1]
+        order = np.asarray(in_tree_order(tokens)[0])
+        for row, tree in enumerate(trees):
+            for node in range(len(tree)):
+                path = prefix(tree, node)
+                on_trees[:, row, node] = laws[row][path]
+                last = max(turn for turn in range(count)
+                           if tuple(tokens[row, order[row, turn], : len(path)].tolist()) == path)
+                if node:
+                    coins_there[row, node - 1] = coins[row, last * length + len(path) - 1]
+        node, token = rule.draw_trees(drafted, *on_trees, coins_there)
+        place = PLACES[library]
+        found = rule.draw_paths(*map(place, (target, draft, tokens, coins)))
+        accepted, emitted, path = map(np.asarray, found)
+        assert emitted.tolist() == token.tolist()
+        kept = [tuple(tokens[row, path[row], : accepted[row]].tolist()) for row in range(rows)]
+        assert kept == [prefix(tree, int(node[row])) for row, tree in enumerate(trees)]
+        means = rule.expected_paths(*map(place, (target, draft, tokens, coins)))
+        np.testing.assert_allclose(np.asarray(means), rule.expected_trees(drafted, *on_trees, coins_there), atol=1e-12)
+
+
+def test_groups_of_one_child_are_traversal_coin_by_coin():
+    scheme = WithoutReplacement(MOST)
+    rule, twin = GroupedTraversal(scheme, sizes=(1, 1, 1)), Traversal(scheme)
+    for seed, family in enumerate(FAMILIES):
+        batch = Batch("without_replacement", seed, rows=30, family=family)
+        coins = batch.rng.random((30, rule.num_tree_uniforms(6)))
+        coins[:10] = batch.rng.choice([0.0, 0.5, 1 - 2**-40], coins[:10].shape)
+        given = batch.drafted, batch.target, batch.draft
+        few = np.concatenate([coins[:, :6], coins[:, -1:]], axis=1)
+        for mine, theirs in zip(rule.draw_trees(*given, coins), twin.draw_trees(*given, few), strict=True):
+            assert np.array_equal(mine, theirs)
+        np.testing.assert_allclose(rule.expected_trees(*given, coins), twin.expected_trees(*given, few), atol=1e-12)
+
+
+@pytest.mark.parametrize("library", PLACES)
+@pytest.mark.parametrize("kind", ["branches", "paths"])
+def test_copies_are_walked_alike_in_both_forms(kind, library, monkeypatch):
+    rule = verifier("recursive_walk", scheme_of(kind))
+    for seed, family in enumerate(FAMILIES[:4]):
+        batch = Batch(kind, seed, rows=40, size=3 + seed % 2, family=family)
+        coins = batch.rng.random((40, rule.num_tree_uniforms(6)))
+        coins[:20] = batch.rng.choice([0.0, 0.3, 0.7, 1 - 2**-40], coins[:20].shape)
+        given = batch.drafted, batch.target, batch.draft, coins
+        mine = *rule._draw_trees(*given), rule._expected_trees(*given)
+        placed = [given[0] if library == "numpy" else there(given[0], library), *map(PLACES[library], given[1:])]
+        with monkeypatch.context() as device:
+            for module in (batched_traversal, copies):
+                device.setattr(module, "on_host", lambda array: False)
+            theirs = *rule._draw_trees(*placed), rule._expected_trees(*placed)
+        for left, right in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(left, np.asarray(right), atol=1e-12)
