@@ -4,22 +4,35 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 import torch
+from numba.core.dispatcher import Dispatcher
 
 from otspec.analysis.instances import random_pair
 from otspec.core.drafted import DraftedTrees
 from otspec.core.schemes import WithoutReplacement
 from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
-from otspec.verifiers.tree import batched_traversal, copies
+from otspec.verifiers.tree import batched_traversal, copies, copies_compiled, refusals_compiled
+from otspec.verifiers.tree.batched_traversal import draw_in_columns
+from otspec.verifiers.tree.copies import walk_copies_in_columns
+from otspec.verifiers.tree.copies_compiled import walk_copies_compiled
 from otspec.verifiers.tree.grouped import GroupedTraversal
 from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, refuse_all
-from otspec.verifiers.tree.refusals_compiled import refuse_compiled
+from otspec.verifiers.tree.refusals_compiled import draw_compiled, refuse_compiled
 from otspec.verifiers.tree.traversal import Traversal, in_tree_order
 from tests.verifiers.test_tree_batched_forms import moved, there
 from tests.verifiers.tree_batches import MOST, SCHEMES, Batch, scheme_of
 
 FAMILIES = ("dirichlet", "zeros", "close", "ties", "equal")
 PLACES = {"numpy": np.asarray, "torch": torch.asarray, "strict": strict.asarray}
+
+
+def same_refusals(batch, mine, theirs):
+    """Whether all numbers agree, but those of absent nodes, and of nodes without children, which are not read."""
+    inner = np.asarray(batch.drafted.draws > 0)
+    stands = np.concatenate([np.ones_like(inner[:, :1]), batch.drafted.present], axis=1)
+    for name, left, right in zip(mine._fields, mine, theirs, strict=True):
+        read = {"scale": inner, "mass": inner, "weight": stands}.get(name, np.ones_like(left, dtype=bool))
+        np.testing.assert_allclose(left[read], np.asarray(right)[read], rtol=1e-9, atol=1e-13, err_msg=name)
 
 
 @pytest.mark.parametrize("weighted", [TRAVERSAL, REJECTION])
@@ -29,15 +42,10 @@ def test_both_forms_leave_the_same_of_every_node(kind, weighted):
         batch = Batch(kind, seed, rows=20, family=family)
         given = [batch.drafted, batch.target, None if kind == "deterministic" else batch.draft]
         mine = refuse_compiled(*given, weighted)
-        inner = np.asarray(batch.drafted.draws > 0)
-        there_is = np.concatenate([np.ones((20, 1), dtype=bool), batch.drafted.present], axis=1)
         for library in PLACES:
             placed = [given[0] if library == "numpy" else there(given[0], library)]
             placed += [part if part is None or library == "numpy" else moved(part, library) for part in given[1:]]
-            theirs = refuse_all(*placed, weighted)
-            for name, left, right in zip(mine._fields, mine, theirs, strict=True):
-                read = {"scale": inner, "mass": inner, "weight": there_is}.get(name, np.ones_like(left, dtype=bool))
-                np.testing.assert_allclose(left[read], np.asarray(right)[read], rtol=1e-9, atol=1e-13, err_msg=name)
+            same_refusals(batch, mine, refuse_all(*placed, weighted))
 
 
 def paths_of(rng, size, length, count, rows, family):
@@ -127,3 +135,43 @@ def test_copies_are_walked_alike_in_both_forms(kind, library, monkeypatch):
             theirs = *rule._draw_trees(*placed), rule._expected_trees(*placed)
         for left, right in zip(mine, theirs, strict=True):
             np.testing.assert_allclose(left, np.asarray(right), atol=1e-12)
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Compiled functions as plain Python, which raises where an array is read past its end."""
+    for module in (refusals_compiled, copies_compiled):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher):
+                monkeypatch.setattr(module, name, value.py_func)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("kind", SCHEMES)
+def test_compiled_draws_are_those_of_whole_arrays_and_stay_within_their_rows(kind):
+    for seed, (family, size) in enumerate([("dirichlet", 5), ("zeros", 4), ("close", 3), ("dirichlet", 7)]):
+        batch = Batch(kind, seed, size=size, rows=20, columns=6 + seed, family=family)
+        given = batch.drafted, batch.target, None if kind == "deterministic" else batch.draft
+        for weighted in (TRAVERSAL, REJECTION):
+            same_refusals(batch, refuse_compiled(*given, weighted), refuse_all(*given, weighted))
+            coins = batch.rng.random((20, 7 + seed))
+            coins[:10] = batch.rng.choice([0.0, 0.5, 1 - 2**-40], coins[:10].shape)
+            for mine, theirs in zip(draw_compiled(*given, coins, weighted), draw_in_columns(*given, coins, weighted),
+                                    strict=True):
+                assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("kind", ["branches", "paths"])
+def test_compiled_walks_of_copies_are_those_of_whole_arrays_and_stay_within_their_rows(kind):
+    for seed, family in enumerate(FAMILIES[:3]):
+        batch = Batch(kind, seed, rows=30, size=3 + seed % 2, family=family)
+        coins = batch.rng.random((30, 13))
+        coins[:15] = batch.rng.choice([0.0, 0.3, 0.7, 1 - 2**-40], coins[:15].shape)
+        given = batch.drafted, batch.target, batch.draft, coins
+        theirs = walk_copies_in_columns(*given, MOST)
+        for measure in (True, False):
+            *mine, mean = walk_copies_compiled(*given, measure)
+            assert [part.tolist() for part in mine] == [part.tolist() for part in theirs[:2]]
+            if measure:
+                np.testing.assert_allclose(mean, theirs[2], atol=1e-12)
