@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from otspec.core.drafted import DraftedTrees
+from otspec.core.laws import draw
 from otspec.core.schemes import Greedy, WithoutReplacement
 from otspec.verifiers import verifier
 from otspec.verifiers.tree import batched_traversal, copies
@@ -18,6 +19,8 @@ TIMES, COLUMNS = 6, 6
 FAMILIES = ("dirichlet", "zeros", "ties")
 RULES = [*(("traversal", kind) for kind in SCHEMES), *(("recursive_walk", kind) for kind in SCHEMES[:3]),
          *((name, "greedy") for name in ("univer", "traversal", "greedy_walk"))]
+
+COPIES = [("recursive_walk", "branches"), ("recursive_walk", "paths")]  # the law also depends on the order of draws
 
 
 def case(rule, kind, seed, family):
@@ -57,3 +60,13 @@ def test_groups_stop_where_it_is_possible_whatever_the_coins(sizes):
         given, exact = case(rule, "without_replacement", seed, family)
         given[3][:, COLUMNS : 2 * COLUMNS] += 2.0**-60  # the time at which a hull is cut is never 0
         assert possible(rule._draw_trees(*given), exact)
+
+
+@pytest.mark.parametrize(("name", "kind"), [pair for pair in RULES if pair not in COPIES])
+def test_the_last_coin_draws_the_token_from_the_law_after_the_node(name, kind):
+    rule = verifier(name, Greedy(MOST) if kind == "greedy" else scheme_of(kind))
+    for seed, family in enumerate(FAMILIES):
+        (*given, coins), exact = case(rule, kind, seed, family)
+        coins = np.random.default_rng(seed).random(coins.shape)
+        node, token = rule.draw_trees(*given, coins)
+        assert np.array_equal(token, draw(exact[np.arange(len(exact)), node], coins[:, -1]))
