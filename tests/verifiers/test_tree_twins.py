@@ -175,3 +175,25 @@ def test_compiled_walks_of_copies_are_those_of_whole_arrays_and_stay_within_thei
             assert [part.tolist() for part in mine] == [part.tolist() for part in theirs[:2]]
             if measure:
                 np.testing.assert_allclose(mean, theirs[2], atol=1e-12)
+
+
+def star(size, rows, columns):
+    """Trees whose nodes are all children of the root, in another order in each row, under laws of equal masses."""
+    rng = np.random.default_rng(columns)
+    tokens = np.stack([rng.permutation(size)[:columns] for _ in range(rows)])
+    drafted = DraftedTrees(tokens, np.zeros_like(tokens))
+    target, draft = np.full((2, rows, columns + 1, size), 1 / size)
+    draft[:, 0], target[:, 0, 0], target[:, 0, 1] = 1 / size, 1.5 / size, 0.5 / size
+    return drafted, target, draft
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("columns", [1, 3, 4])
+@pytest.mark.parametrize("weighted", [TRAVERSAL, REJECTION])
+def test_stars_and_coins_at_the_ends_of_tokens_give_the_verdicts_of_whole_arrays(columns, weighted):
+    given = star(4, 25, columns)
+    coins = np.random.default_rng(0).choice(np.arange(8) / 8, (25, columns + 1))
+    coins[:8, -1] = np.arange(8) / 8
+    for mine, theirs in zip(draw_compiled(*given, coins, weighted), draw_in_columns(*given, coins, weighted),
+                            strict=True):
+        assert np.array_equal(mine, theirs)
