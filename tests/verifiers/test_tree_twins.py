@@ -12,11 +12,11 @@ from otspec.core.schemes import WithoutReplacement
 from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
 from otspec.verifiers.tree import batched_traversal, copies, copies_compiled, refusals_compiled
-from otspec.verifiers.tree.batched_traversal import draw_in_columns
+from otspec.verifiers.tree.batched_traversal import draw_in_columns, expected_depth, node_masses
 from otspec.verifiers.tree.copies import walk_copies_in_columns
 from otspec.verifiers.tree.copies_compiled import walk_copies_compiled
 from otspec.verifiers.tree.grouped import GroupedTraversal
-from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, refuse_all
+from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, cleared, refuse_all, written
 from otspec.verifiers.tree.refusals_compiled import draw_compiled, refuse_compiled
 from otspec.verifiers.tree.traversal import Traversal, in_tree_order
 from tests.verifiers.test_tree_batched_forms import moved, there
@@ -197,3 +197,30 @@ def test_stars_and_coins_at_the_ends_of_tokens_give_the_verdicts_of_whole_arrays
     for mine, theirs in zip(draw_compiled(*given, coins, weighted), draw_in_columns(*given, coins, weighted),
                             strict=True):
         assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_values_are_written_at_tokens_and_nowhere_else(library):
+    place = PLACES[library]
+    tokens = np.array([[0, 2, -1], [-1, -1, -1], [-1, 1, 0], [3, -1, -1]])
+    values = np.array([[5.0, 6.0, 7.0], [7.0, 7.0, 7.0], [7.0, 5.0, 6.0], [5.0, 7.0, 7.0]])
+    rows = np.arange(1.0, 17.0).reshape(4, 4)
+    for given, found in ((values, written(place(rows.copy()), place(tokens), place(values))),
+                         (np.zeros_like(values), cleared(place(rows.copy()), place(tokens)))):
+        expected = rows.copy()
+        for row, column in np.argwhere(tokens >= 0):
+            expected[row, tokens[row, column]] = given[row, column]
+        assert np.asarray(found).tolist() == expected.tolist()
+    none = place(np.zeros((4, 0), dtype=np.int64))
+    assert np.asarray(cleared(place(rows.copy()), none)).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("weighted", [TRAVERSAL, REJECTION])
+@pytest.mark.parametrize("library", PLACES)
+def test_trees_without_a_column_keep_nothing(library, weighted):
+    none, rows = PLACES[library](np.zeros((2, 0), dtype=np.int64)), PLACES[library](np.full((2, 1, 3), 1 / 3))
+    drafted = DraftedTrees(none, none)
+    found = refuse_all(drafted, rows, rows, weighted)
+    assert [tuple(part.shape) for part in found] == [(2, 0), (2, 0), (2, 1), (2, 1), (2, 1), (2, 0)]
+    assert [tuple(part.shape) for part in node_masses(drafted, rows, rows, weighted)] == [(2, 0), (2, 0)]
+    assert np.asarray(expected_depth(drafted, rows, rows, weighted)).tolist() == [0.0, 0.0]
