@@ -12,7 +12,7 @@ from otspec.core.schemes import WithoutReplacement
 from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
 from otspec.verifiers.tree import batched_traversal, copies, copies_compiled, refusals_compiled
-from otspec.verifiers.tree.batched_traversal import draw_in_columns, expected_depth, node_masses
+from otspec.verifiers.tree.batched_traversal import draw_in_columns, draw_nodes, expected_depth, node_masses
 from otspec.verifiers.tree.copies import walk_copies_in_columns
 from otspec.verifiers.tree.copies_compiled import walk_copies_compiled
 from otspec.verifiers.tree.grouped import GroupedTraversal
@@ -224,3 +224,16 @@ def test_trees_without_a_column_keep_nothing(library, weighted):
     assert [tuple(part.shape) for part in found] == [(2, 0), (2, 0), (2, 1), (2, 1), (2, 1), (2, 0)]
     assert [tuple(part.shape) for part in node_masses(drafted, rows, rows, weighted)] == [(2, 0), (2, 0)]
     assert np.asarray(expected_depth(drafted, rows, rows, weighted)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("weighted", [TRAVERSAL, REJECTION])
+@pytest.mark.parametrize("library", PLACES)
+def test_the_only_token_is_kept_beside_absent_ones(library, weighted):
+    place = PLACES[library]
+    drafted = DraftedTrees(place(np.array([[0, 0], [0, -1], [-1, -1]])), place(np.array([[0, 1], [0, 0], [0, 0]])))
+    rows, coins = place(np.ones((3, 3, 1))), place(np.full((3, 3), 0.9))
+    for draw in (draw_in_columns, draw_nodes):
+        node, token = draw(drafted, rows, rows, coins, weighted)
+        assert (np.asarray(node).tolist(), np.asarray(token).tolist()) == ([2, 1, 0], [0, 0, 0])
+    assert np.asarray(refuse_all(drafted, rows, rows, weighted).ratio).tolist() == [[1, 1], [1, 0], [0, 0]]
+    assert np.asarray(expected_depth(drafted, rows, rows, weighted)).tolist() == [2, 1, 0]
