@@ -237,3 +237,18 @@ def test_the_only_token_is_kept_beside_absent_ones(library, weighted):
         assert (np.asarray(node).tolist(), np.asarray(token).tolist()) == ([2, 1, 0], [0, 0, 0])
     assert np.asarray(refuse_all(drafted, rows, rows, weighted).ratio).tolist() == [[1, 1], [1, 0], [0, 0]]
     assert np.asarray(expected_depth(drafted, rows, rows, weighted)).tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("kind", SCHEMES[:3])
+@pytest.mark.parametrize("name", ["traversal", "recursive_walk"])
+def test_a_device_is_asked_nothing(name, kind):
+    """On a device without numbers every question to them would fail."""
+    rule, rows = verifier(name, scheme_of(kind)), torch.empty(4, 7, 5, device="meta")
+    nodes = torch.empty(4, 6, dtype=torch.int64, device="meta")
+    coins = torch.empty(4, rule.num_tree_uniforms(6), dtype=torch.float64, device="meta")
+    trees = DraftedTrees(nodes, nodes, kind, multiplicity=nodes if kind != "without_replacement" else None)
+    assert [(part.shape, part.dtype) for part in rule._draw_trees(trees, rows, rows, coins)] == [
+        ((4,), torch.int64)] * 2
+    assert rule._expected_trees(trees, rows, rows, coins).dtype == torch.float64
+    if name == "traversal":
+        assert [part.shape for part in node_masses(trees, rows, rows, TRAVERSAL)] == [(4, 6), (4, 6)]
