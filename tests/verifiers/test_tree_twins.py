@@ -252,3 +252,11 @@ def test_a_device_is_asked_nothing(name, kind):
     assert rule._expected_trees(trees, rows, rows, coins).dtype == torch.float64
     if name == "traversal":
         assert [part.shape for part in node_masses(trees, rows, rows, TRAVERSAL)] == [(4, 6), (4, 6)]
+
+
+def test_a_device_is_asked_nothing_of_paths():
+    rule, target = Traversal(3), torch.empty(4, 3, 3, 5, device="meta")
+    tokens = torch.empty(4, 3, 2, dtype=torch.int64, device="meta")
+    given = target, target[:, :, :2], tokens, torch.empty(4, rule.num_uniforms(2), dtype=torch.float64, device="meta")
+    assert [(part.shape, part.dtype) for part in rule._draw_paths(*given)] == [((4,), torch.int64)] * 3
+    assert rule._expected_paths(*given).shape == (4,)
