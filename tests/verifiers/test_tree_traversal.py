@@ -99,6 +99,9 @@ def test_grouped_traversal_refuses_copies():
         rule.num_uniforms(3)
     with pytest.raises(SchemeMismatch, match="proved for WithoutReplacement"):
         verifier("grouped_traversal", 2)
+    with pytest.raises(SchemeMismatch, match=r"got WithReplacement\(k=1\)"):
+        GroupedTraversal()
+    assert rule.num_tree_uniforms(6) == 3 * 6 + 1
     with pytest.raises(BadArgument, match="sizes"):
         GroupedTraversal(WithoutReplacement(2), sizes=(0,))
 

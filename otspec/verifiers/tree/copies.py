@@ -23,7 +23,7 @@ Array = Any
 
 def walk_copies(drafted: DraftedTrees, target_rows: Array, draft_rows: Array, uniforms: Array, most: int, *,
                 measure: bool = False) -> tuple[Array, Array, Array]:
-    """Node and token ``[B]`` int64, and the mean number of draws kept ``[B]``, 0 unless it is measured.
+    """Node and token ``[B]`` int64, and the mean number of draws kept ``[B]``, of no use unless it is measured.
 
     Parameters
     ----------
