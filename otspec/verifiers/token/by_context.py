@@ -16,7 +16,8 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from otspec.core.checks import check_no_grad
-from otspec.core.drafters import Joint
+from otspec.core.drafters import Independent, Joint
+from otspec.core.errors import BadArgument
 from otspec.core.host import check_host, to_host
 from otspec.core.schemes import DraftScheme
 from otspec.core.verifier import TokenVerifier
@@ -40,6 +41,7 @@ class SolvedByContext(TokenVerifier):
 
     def __init__(self, scheme: DraftScheme | int) -> None:
         super().__init__(scheme)
+        self._counted = self.scheme.num_drafts  # last drafts of a list, which a solution is about
         self._solutions: OrderedDict[Any, Any] = OrderedDict()
 
     @abstractmethod
@@ -57,11 +59,11 @@ class SolvedByContext(TokenVerifier):
         ----------
         target : [V]
         draft : [V]
-            ``[k V]`` for `Independent`.
+            ``[k V]`` for `Independent`; ignored for `Joint`.
         """
         absent = np.full(self.scheme.num_drafts, -1)  # the laws alone are checked
-        target, draft, _ = self._checked(to_host(target), to_host(draft), absent)
-        return self._solution(target, draft, self.scheme.num_drafts)
+        target, draft, _ = self._checked(to_host(target), None if draft is None else to_host(draft), absent)
+        return self._solution(target, draft, self._counted)
 
     def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
         # a joint law ignores the draft argument
@@ -97,7 +99,12 @@ class SolvedByContext(TokenVerifier):
 
     def _lists(self, tokens: np.ndarray) -> np.ndarray:
         """Lists ``[n k]`` of the drafts that the solution is about."""
-        return tokens.reshape(-1, tokens.shape[-1])
+        lists = tokens.reshape(-1, tokens.shape[-1])[:, -self._counted:]
+        if isinstance(self.scheme, (Independent, Joint)) and (lists < 0).any():
+            row, slot = np.argwhere(lists < 0)[0].tolist()
+            raise BadArgument(f"tokens: draft {slot} of list {row} is absent (-1), which {self.scheme} never draws. "
+                              f"Fix: give the token of every drafter.")
+        return lists
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
