@@ -6,9 +6,10 @@ latest solutions are kept. The work is done in NumPy, in float64, whatever the c
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,7 +21,7 @@ from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument
 from otspec.core.host import check_host, to_host
 from otspec.core.schemes import DraftScheme
-from otspec.core.verifier import TokenVerifier
+from otspec.core.verifier import TokenVerifier, checked_pair
 
 Array = Any
 
@@ -96,6 +97,15 @@ class SolvedByContext(TokenVerifier):
             if count:
                 drafts = lists[rows][present[rows]].reshape(len(rows), count)
                 yield Context(rows, law.astype(np.float64), drafts, self._solution(law, proposal, count))
+
+    def _of_contexts(self, target: Array, draft: Array, value: Callable[[Any, np.ndarray], float]) -> Array:
+        """``value(solution, target)`` of every context of a batch, with every draft present, ``[*batch]``."""
+        target, draft = checked_pair(target, draft, self.scheme)
+        xp, batch = array_namespace(target), tuple(target.shape[:-1])
+        values = np.empty(math.prod(batch))
+        for context in self._contexts(target, draft, np.zeros((*batch, self._counted), dtype=np.int64)):
+            values[context.rows] = value(context.solution, context.target)
+        return xp.astype(xp.asarray(values.reshape(batch)), target.dtype)
 
     def _lists(self, tokens: np.ndarray) -> np.ndarray:
         """Lists ``[n k]`` of the drafts that the solution is about."""
