@@ -1,4 +1,4 @@
-"""Rules that solve a problem for each context: which rows share a solution, what a solution is about, what is refused."""
+"""Rules that solve a problem for each context: which rows share a solution, what it is about, what is refused."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,38 @@
+"""The rule `optimal` on one draft law: what it consumes, and where its exact law is refused."""
+
+import numpy as np
+import pytest
+
+import otspec as ot
+from otspec.verifiers.token import optimal
+
+
+@pytest.mark.parametrize(("scheme", "ordered", "number"), [
+    (ot.WithReplacement(1), True, 4), (ot.WithReplacement(3), True, 4), (ot.WithReplacement(3), False, 4),
+    (ot.WithoutReplacement(3), True, 6), (ot.WithoutReplacement(3), False, 9), (ot.Greedy(3), True, 4),
+    (ot.Hybrid(1, 3), True, 5), (ot.Hybrid(1, 3), False, 7)], ids=str)
+def test_uniforms_are_three_and_those_of_the_race_and_of_the_lost_order(scheme, ordered, number):
+    assert ot.verifier("optimal", scheme, ordered=ordered).num_uniforms == number
+
+
+def conditional(scheme, size, lists=1):
+    tokens = np.broadcast_to(np.arange(scheme.num_drafts), (lists, scheme.num_drafts))
+    even = np.full(size, 1 / size)
+    return ot.verifier("optimal", scheme).conditional(even, even, tokens)
+
+
+def test_the_exact_law_of_a_race_ends_at_64_tokens_and_the_message_says_what_goes_on():
+    for scheme, size in ((ot.WithoutReplacement(2), 64), (ot.Hybrid(1, 3), 64), (ot.WithoutReplacement(1), 65),
+                         (ot.Greedy(3), 65), (ot.WithReplacement(2), 65), (ot.WithReplacement(1), 6400)):
+        assert conditional(scheme, size).sum() == pytest.approx(1, abs=1e-12)
+    for scheme, size in ((ot.WithoutReplacement(2), 65), (ot.Hybrid(1, 3), 65), (ot.WithReplacement(1), 6401)):
+        with pytest.raises(ot.TooLarge, match=rf"conditional of Optimal\(.*\) on {size} tokens.*Fix: draw works"):
+            conditional(scheme, size)
+
+
+def test_the_entries_of_all_lists_are_counted(monkeypatch):
+    monkeypatch.setattr(optimal, "MAX_LISTS_TIMES_VOCABULARY", 60)
+    assert conditional(ot.WithReplacement(2), 5, lists=12).shape == (12, 5)
+    with pytest.raises(ot.TooLarge, match="on 5 tokens would fill 65 entries") as refused:
+        conditional(ot.WithReplacement(2), 5, lists=13)
+    assert refused.value.estimate == 65
