@@ -142,3 +142,11 @@ def test_bad_arguments():
         Importance(2, top=5000)
     with pytest.raises(SchemeMismatch, match="Importance is proved for WithReplacement, Independent"):
         Importance(ot.WithoutReplacement(2))
+
+
+def test_weights_are_for_five_tokens_as_published_and_for_a_thousand_at_most():
+    assert Importance().top == Importance(2).top == 5
+    assert Importance(2, top=1000).top == 1000
+    with pytest.raises(TooLarge, match="top: 1001 tokens have 500500 pairs") as refused:
+        Importance(2, top=1001)
+    assert refused.value.estimate == 1001
