@@ -36,6 +36,25 @@ def test_rows_of_one_context_share_its_solution_wherever_they_lie(name, scheme, 
         np.testing.assert_array_equal(row, ot.verifier(name, scheme).conditional(*context, drafted))
 
 
+@all_rules
+def test_laws_are_normalised_before_they_are_solved_and_played(name, scheme, rng):
+    (target, draft), tokens = laws(rng, scheme), np.arange(scheme.num_drafts)
+    wanted = ot.verifier(name, scheme).conditional(target, draft, tokens)
+    for stretch in (1 + 9e-7, 1 - 9e-7):  # sums that pass for one
+        rule = ot.verifier(name, scheme)
+        np.testing.assert_allclose(rule.conditional(target * stretch, draft * stretch, tokens), wanted, atol=1e-12)
+        value, same = rule.acceptance(target * stretch, draft * stretch), rule.acceptance(target, draft)
+        assert value is same is None or value == pytest.approx(float(same), abs=1e-12)
+
+
+def test_a_joint_table_is_solved_once_whatever_is_passed_as_draft_law(rng, monkeypatch):
+    target, rule, solved = random_law(rng, 3), ot.verifier("optimal", ot.Joint(np.full((3, 3), 1 / 9))), []
+    monkeypatch.setattr(rule, "_find", lambda *given, find=rule._find: (solved.append(given), find(*given))[1])
+    for draft in (None, random_law(rng, 3), random_law(rng, 3)):
+        rule.conditional(target, draft, np.array([0, 1]))
+    assert len(solved) == 1
+
+
 @pytest.mark.parametrize("name", ["importance", "global_resolution", "optimal", "lp"])
 def test_a_solution_is_for_a_number_of_drafts(name, rng, monkeypatch):
     target, draft = laws(rng, ot.WithReplacement(3))

@@ -47,7 +47,7 @@ class SolvedByContext(TokenVerifier):
 
     @abstractmethod
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
-        """Solution of one context ``[V]`` with ``count`` drafts present; ``[k V]`` for different drafters."""
+        """Solution of one context of normalised float64 laws, ``[V]`` (``[k V]`` for different drafters)."""
 
     @abstractmethod
     def _play(self, solution: Any, target: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ class SolvedByContext(TokenVerifier):
         key = count, target.tobytes(), b"" if isinstance(self.scheme, Joint) else draft.tobytes()
         solution = self._solutions.pop(key, None)  # and put back as the latest
         if solution is None:
-            solution = self._solve(target.astype(np.float64), draft.astype(np.float64), count)
+            solution = self._solve(_law(target), _law(draft), count)
         self._solutions[key] = solution
         if len(self._solutions) > self.kept:
             with suppress(KeyError):  # another thread was quicker
@@ -96,7 +96,7 @@ class SolvedByContext(TokenVerifier):
         for rows, (law, proposal, count) in groups.values():
             if count:
                 drafts = lists[rows][present[rows]].reshape(len(rows), count)
-                yield Context(rows, law.astype(np.float64), drafts, self._solution(law, proposal, count))
+                yield Context(rows, _law(law), drafts, self._solution(law, proposal, count))
 
     def _of_contexts(self, target: Array, draft: Array, value: Callable[[Any, np.ndarray], float]) -> Array:
         """``value(solution, target)`` of every context of a batch, with every draft present, ``[*batch]``."""
@@ -123,3 +123,9 @@ class SolvedByContext(TokenVerifier):
         for context in contexts:
             law[context.rows] = self._play(context.solution, context.target, context.lists)
         return xp.astype(xp.asarray(law.reshape(tuple(target.shape))), target.dtype)
+
+
+def _law(given: np.ndarray) -> np.ndarray:
+    """In float64, with a sum of one to its rounding."""
+    law = given.astype(np.float64)
+    return law / law.sum(axis=-1, keepdims=True)
