@@ -90,7 +90,7 @@ class Optimal(SolvedByContext):
         if self._race:
             _, rest = self.scheme.split(draft)
             draft = rest if np.any(rest > 0) else draft
-        game = sort_laws(target / target.sum(), draft, count, race=self._race)
+        game = sort_laws(target, draft, count, race=self._race)
         return game, game.law(self.kind)
 
     def _play(self, solution: tuple[SortedLaws, np.ndarray], target: np.ndarray, lists: np.ndarray) -> np.ndarray:
