@@ -53,3 +53,25 @@ def test_five_drafts_have_no_ends():
     with pytest.raises(ot.TooLarge, match=r"a sum of 1.3e\+03 terms. Fix: sampled_acceptance, or at most 4") as large:
         ot.verifier("recursive_wor", ot.WithoutReplacement(5)).acceptance_bounds(law, law)
     assert large.value.estimate == 6**4
+
+
+def test_ends_of_refusal_are_those_of_acceptance_the_other_way_round(monkeypatch):
+    from otspec.transport.without_replacement import residuals
+
+    monkeypatch.setattr(residuals, "refusal_bounds", lambda target, draft, k: (0.25, 0.5))
+    law = np.full((2, 4), 0.25)
+    lower, upper = ot.verifier("recursive_wor", ot.WithoutReplacement(3)).acceptance_bounds(law, law)
+    assert (lower.tolist(), upper.tolist()) == ([0.5, 0.5], [0.75, 0.75])
+
+
+def test_what_is_missing_may_be_the_law_of_the_second_draft(rng):
+    """Every ratio of the two is then the same up to rounding: all tokens lie at one break of the sum."""
+    scheme = ot.WithoutReplacement(2)
+    for _ in range(60):
+        draft = np.sort(random_law(rng, 4))
+        target = draft * (1 - draft[2] / 2) / (1 - draft[2])
+        target[2] = draft[2] / 2  # half of a token goes to the others in proportion
+        tokens, law = scheme.lists(draft)
+        rule = ot.verifier("recursive_wor", scheme)
+        wanted = accepted(tokens, law, rule.conditional(*rows(target, draft, tokens)))
+        assert float(rule.acceptance(target, draft)) == pytest.approx(wanted, abs=SUMS)
