@@ -87,7 +87,7 @@ def test_draw_has_the_law_of_the_conditional():
 
 @pytest.mark.parametrize("planned", [False, True])
 def test_one_uniform_picks_each_draft_as_often_as_it_wins(planned, rng):
-    drafts, n = np.stack([random_law(rng, 5), random_law(rng, 5), random_law(rng, 5)]), 4000
+    drafts, n = np.stack([random_law(rng, 5), random_law(rng, 5), random_law(rng, 5)]), 1000
     first = laminar_mixture(random_law(rng, 5), drafts) if planned else None
     rank = np.stack([rng.permutation(5) for _ in range(2)])
     weights = np.array([0.25, 0.3, 0.45] if planned else [0.4, 0.6])

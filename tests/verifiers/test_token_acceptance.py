@@ -15,7 +15,8 @@ from tests.oracles import drafting, token_rules
 
 PAIRS = [
     ("nss", WithReplacement(2)), ("nss", WithoutReplacement(2)), ("nss", Greedy(3)), ("nss", Hybrid(1, 3)),
-    ("nss", Hub()), ("naive", WithReplacement(2)), ("naive", WithoutReplacement(2)), ("recursive", WithReplacement(2)),
+    ("nss", Hub()), ("naive", WithReplacement(2)), ("naive", WithoutReplacement(1)), ("naive", WithoutReplacement(2)),
+    ("recursive", WithReplacement(2)),
     ("recursive_wor", WithoutReplacement(2)), ("k_seq", WithReplacement(2)), ("spechub", Hub()), ("greedy", Greedy(2)),
 ]
 IDS = [f"{rule}-{scheme!r}" for rule, scheme in PAIRS]
