@@ -99,8 +99,6 @@ class Importance(SolvedByContext):
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Choice:
         laws = np.broadcast_to(draft, (count, draft.shape[-1])) if draft.ndim == 1 else draft[:count]
-        laws = laws / laws.sum(axis=-1, keepdims=True)
-        target = target / target.sum()
         pairings: list[Pairing] = []
         law = laws[0]
         for draft_law in laws[1:]:
@@ -124,7 +122,6 @@ class Importance(SolvedByContext):
 
 def _accepted(choice: Choice, target: np.ndarray) -> float:
     """Acceptance of one or two drafts."""
-    target = target / target.sum()
     hits = sum(hit_of_the_other(pairing, target) for pairing in choice.pairings)
     return float(np.minimum(target, choice.law).sum()) + hits
 

@@ -59,8 +59,7 @@ class WinnerByContext(SolvedByContext):
         return 3
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Plan:
-        target = target / target.sum()
-        winner = self._find(target, draft / draft.sum(axis=-1, keepdims=True))
+        winner = self._find(target, draft)
         return Plan(target, normalized_or(positive_part(target - winner.law), target), winner)
 
     def _play(self, solution: Plan, target: np.ndarray, lists: np.ndarray) -> np.ndarray:
