@@ -13,6 +13,8 @@ from otspec.verifiers.token import optimal
     (ot.Hybrid(1, 3), True, 5), (ot.Hybrid(1, 3), False, 7)], ids=str)
 def test_uniforms_are_three_and_those_of_the_race_and_of_the_lost_order(scheme, ordered, number):
     assert ot.verifier("optimal", scheme, ordered=ordered).num_uniforms == number
+    if ordered:
+        assert ot.verifier("optimal", scheme).num_uniforms == number  # the order is known unless it is said to be lost
 
 
 def conditional(scheme, size, lists=()):
