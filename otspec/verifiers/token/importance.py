@@ -98,7 +98,7 @@ class Importance(SolvedByContext):
         return None if self.scheme.num_drafts > 2 else self._of_contexts(target, draft, _accepted)
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Choice:
-        laws = np.broadcast_to(draft, (count, draft.shape[-1])) if draft.ndim == 1 else draft[:count]
+        laws = np.broadcast_to(draft, (count, draft.shape[-1]))
         pairings: list[Pairing] = []
         law = laws[0]
         for draft_law in laws[1:]:
