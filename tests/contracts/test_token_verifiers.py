@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.core.estimate import Estimate
-from otspec.core.schemes import WithReplacement
+from otspec.core.schemes import WithoutReplacement, WithReplacement
 from otspec.core.verifier import TokenVerifier
 from otspec.verifiers import list_verifiers
 from tests.contracts.token_cases import (
@@ -211,6 +212,24 @@ def test_absent_drafts_count_as_fewer_drafts(rule, name):
         assert np.abs(survivors - fewer).max() <= 1e-15  # the same arithmetic, with a term of zero
     none = made(rule, WithReplacement(3)).conditional(target, draft, np.array([-1, -1, -1]))
     assert np.abs(none - target).max() <= 1e-15  # likewise
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3), (0,)], ids=str)
+@pytest.mark.parametrize("scheme", [WithReplacement(1), WithReplacement(3), WithoutReplacement(1), Independent(3),
+                                    Joint(np.ones((1, 1)))], ids=str)
+def test_one_token_leaves_nothing_to_choose(scheme, batch):
+    target = np.ones((*batch, 1))
+    draft = np.ones((*batch, 3, 1)) if isinstance(scheme, Independent) else target
+    tokens = np.zeros((*batch, scheme.num_drafts), dtype=np.int64)
+    for name in list_verifiers(scheme, kind="token"):
+        rule = made(name, scheme)
+        assert np.array_equal(rule.conditional(target, draft, tokens), target)
+        value = rule.acceptance(target, draft)
+        assert value is None or (np.shape(value) == batch and np.allclose(value, 1, rtol=0, atol=ENUMERATED))
+        verdict = rule.draw(target, draft, tokens, np.zeros((*batch, rule.num_uniforms)))
+        assert verdict.token.shape == verdict.slot.shape == batch
+        assert not verdict.token.any()
+        assert not verdict.slot.any()
 
 
 def overrides(rule, key):

@@ -104,6 +104,48 @@ def test_a_context_that_does_not_converge_raises(rng):
         ot.output_law(GlobalResolution(2, top=1), target, draft, 2)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_iterations_count_the_steps_of_both_minimisations(k, rng, monkeypatch):
+    steps = []
+    monkeypatch.setattr(global_resolution, "_softmax",
+                        lambda *given, step=global_resolution._softmax: (steps.append(given[2]), step(*given))[1])
+    for _ in range(5):
+        steps.clear()
+        plan = GlobalResolution(k, tolerance=1e-5).solve(random_law(rng, 6), random_law(rng, 6))
+        assert plan.iterations == len(steps) > 0
+        # lists inside and outside the cut are two problems, of which either may be absent
+        assert {0.0: global_resolution.OUTER in plan.part, 1.0: global_resolution.INNER in plan.part} == {
+            floor: floor in steps for floor in (0.0, 1.0)}
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_as_many_tokens_as_are_needed_are_enough(k, rng):
+    for _ in range(5):
+        target, draft = random_law(rng, 8), random_law(rng, 8)
+        plan = GlobalResolution(k).solve(target, draft)
+        most = max(int((plan.part == part).sum()) for part in (global_resolution.INNER, global_resolution.OUTER))
+        same = GlobalResolution(k, top=most).solve(target, draft)
+        for one, other in zip(same, plan, strict=True):
+            np.testing.assert_array_equal(one, other)
+        if most > 1:
+            with pytest.raises(NotCertified, match=f"needs {most} tokens, more than top = {most - 1}") as refused:
+                GlobalResolution(k, top=most - 1).solve(target, draft)
+            assert refused.value.gap > 1e-3  # the mass that is left out, more than the tolerance
+
+
+def test_as_many_sets_as_allowed_are_made(monkeypatch, rng):
+    target, draft = random_law(rng, 8), random_law(rng, 8)
+    plan = GlobalResolution(2, tolerance=1e-6).solve(target, draft)
+    sizes = [int((plan.part == part).sum()) for part in (global_resolution.INNER, global_resolution.OUTER)]
+    most = max(size + size * (size - 1) // 2 for size in sizes)
+    monkeypatch.setattr(global_resolution, "MAX_SETS", most)
+    np.testing.assert_array_equal(GlobalResolution(2, tolerance=1e-6).solve(target, draft).sent, plan.sent)
+    monkeypatch.setattr(global_resolution, "MAX_SETS", most - 1)
+    with pytest.raises(TooLarge, match=f"{max(sizes)} tokens and 2 drafts make .* draft sets") as refused:
+        GlobalResolution(2, tolerance=1e-6).solve(target, draft)
+    assert refused.value.estimate == most
+
+
 def test_too_many_sets_are_refused_before_they_are_made():
     flat = np.full(2048, 1 / 2048)
     with pytest.raises(TooLarge, match="draft sets") as refused:
@@ -126,7 +168,8 @@ def test_a_tolerance_of_numpy_is_a_number():
 
 
 def test_bad_arguments():
-    for tolerance in (0, 2, "small", True):
+    assert GlobalResolution(2, tolerance=0.999, top=1, max_iterations=1).max_deviation == 15 * 0.999
+    for tolerance in (0, 1, 2, -0.1, "small", True):
         with pytest.raises(BadArgument, match="tolerance"):
             GlobalResolution(2, tolerance=tolerance)
     with pytest.raises(BadArgument, match="top"):

@@ -1,13 +1,14 @@
 """Importance-weighted choice: its winner law, its optimum for two drafts, the zero-rejection theorem, truncation."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import otspec as ot
 from otspec.core.drafters import Independent
-from otspec.core.errors import BadArgument, SchemeMismatch, TooLarge
+from otspec.core.errors import BadArgument, NotCertified, SchemeMismatch, TooLarge
 from otspec.verifiers.token.importance import Choice, Importance, pair_up
 from tests.conftest import random_law
 from tests.contracts.token_cases import accepted, rows
@@ -142,3 +143,24 @@ def test_bad_arguments():
         Importance(2, top=5000)
     with pytest.raises(SchemeMismatch, match="Importance is proved for WithReplacement, Independent"):
         Importance(ot.WithoutReplacement(2))
+
+
+def test_weights_are_for_five_tokens_as_published_and_for_a_thousand_at_most():
+    assert Importance().top == Importance(2).top == 5
+    assert Importance(2, top=1000).top == 1000
+    with pytest.raises(TooLarge, match="top: 1001 tokens have 500500 pairs") as refused:
+        Importance(2, top=1001)
+    assert refused.value.estimate == 1001
+
+
+def test_of_equal_tokens_the_second_is_chosen():
+    pairing = pair_up(np.array([0.5, 0.3, 0.2]), np.full(3, 1 / 3), np.full(3, 1 / 3), 2)
+    assert pairing.chance(np.arange(3), np.arange(3)).tolist() == [0, 0, 0]
+    one, other = np.array([0, 1, 2]), np.array([1, 2, 0])
+    assert pairing.chance(one, other) + pairing.chance(other, one) == pytest.approx(np.ones(3), abs=1e-15)
+
+
+def test_a_programme_that_the_solver_gives_up_is_not_certified(monkeypatch):
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: SimpleNamespace(x=None, message="Out of time."))
+    with pytest.raises(NotCertified, match=r"programme for 5 tokens was not solved: Out of time\. Fix: a smaller top"):
+        Importance(2).winner_law(np.full(6, 1 / 6), np.full(6, 1 / 6))

@@ -9,8 +9,9 @@ import torch
 from otspec.core.drafters import Independent, Joint
 from otspec.core.errors import BadArgument, SchemeMismatch
 from otspec.transport.bounds import acceptance_bound
+from otspec.transport.drafters.laminar_mixture import laminar_mixture
 from otspec.verifiers import verifier
-from otspec.verifiers.token.priority import PriorityMixture
+from otspec.verifiers.token.priority import Mixture, PriorityMixture
 from tests.conftest import random_law
 
 RNG = np.random.default_rng(31)
@@ -82,6 +83,23 @@ def test_draw_has_the_law_of_the_conditional():
         batch = np.tile(target, (n, 1)), np.broadcast_to(drafts, (n, 3, 6)), np.tile(row, (n, 1))
         seen = np.bincount(rule.draw(*batch, RNG.random((n, 3))).token, minlength=6) / n
         assert np.all(np.abs(seen - exact) <= 5 * np.sqrt(exact * (1 - exact) / n))  # five standard errors
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_one_uniform_picks_each_draft_as_often_as_it_wins(planned, rng):
+    drafts, n = np.stack([random_law(rng, 5), random_law(rng, 5), random_law(rng, 5)]), 1000
+    first = laminar_mixture(random_law(rng, 5), drafts) if planned else None
+    rank = np.stack([rng.permutation(5) for _ in range(2)])
+    weights = np.array([0.25, 0.3, 0.45] if planned else [0.4, 0.6])
+    mixture = Mixture(np.full(5, 0.2), 0.5, rank, weights, first)
+    lists = every_list(5, 3)
+    lists = lists[drafts[np.arange(3), lists].prod(axis=-1) > 0]
+    grid = np.repeat((np.arange(n) + 0.5) / n, len(lists))
+    slots = mixture.pick(np.tile(lists, (n, 1)), grid).reshape(n, -1)
+    often = (slots[..., None] == np.arange(3)).mean(axis=0)
+    # an end of every order's and every slot's interval lies between two points of the grid
+    assert np.abs(often - mixture.conditional(lists)).max() <= 5 / n
+    assert mixture.pick(lists[:0], grid[:0]).shape == (0,)
 
 
 def test_mixed_contexts_share_one_batch():

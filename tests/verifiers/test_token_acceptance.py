@@ -9,13 +9,14 @@ import otspec as ot
 from otspec.core.drafters import Independent
 from otspec.core.schemes import Greedy, Hub, Hybrid, WithoutReplacement, WithReplacement
 from otspec.verifiers import verifier
-from otspec.verifiers.token import recursive_wor
+from otspec.verifiers.token import lp, recursive_wor
 from tests.contracts.token_cases import accepted, rows
 from tests.oracles import drafting, token_rules
 
 PAIRS = [
     ("nss", WithReplacement(2)), ("nss", WithoutReplacement(2)), ("nss", Greedy(3)), ("nss", Hybrid(1, 3)),
-    ("nss", Hub()), ("naive", WithReplacement(2)), ("naive", WithoutReplacement(2)), ("recursive", WithReplacement(2)),
+    ("nss", Hub()), ("naive", WithReplacement(2)), ("naive", WithoutReplacement(1)), ("naive", WithoutReplacement(2)),
+    ("recursive", WithReplacement(2)),
     ("recursive_wor", WithoutReplacement(2)), ("k_seq", WithReplacement(2)), ("spechub", Hub()), ("greedy", Greedy(2)),
 ]
 IDS = [f"{rule}-{scheme!r}" for rule, scheme in PAIRS]
@@ -113,6 +114,20 @@ def test_lp_refuses_a_vocabulary_that_would_keep_it_busy_for_minutes():
     with pytest.raises(ot.TooLarge, match="'optimal' accepts as often") as caught:
         verifier("lp", 2).conditional(law, law, np.array([0, 1]))
     assert caught.value.estimate == 2 * 2048**2
+
+
+@pytest.mark.parametrize(("scheme", "tokens", "variables"), [
+    (WithReplacement(2), [0, 1], 2 * 16), (WithReplacement(2), [0, -1], 4), (WithoutReplacement(2), [0, 1], 2 * 12),
+    (Independent(2), [0, 1], 2 * 16)], ids=str)
+def test_lp_takes_as_many_variables_as_allowed(scheme, tokens, variables, monkeypatch):
+    law, tokens = np.full(4, 0.25), np.array(tokens)
+    draft = np.stack([law, law]) if isinstance(scheme, Independent) else law
+    monkeypatch.setattr(lp, "MAX_VARIABLES", variables)
+    assert verifier("lp", scheme).conditional(law, draft, tokens).sum() == pytest.approx(1, abs=1e-12)
+    monkeypatch.setattr(lp, "MAX_VARIABLES", variables - 1)
+    with pytest.raises(ot.TooLarge, match=f"about {variables} variables for each context") as caught:
+        verifier("lp", scheme).conditional(law, draft, tokens)
+    assert caught.value.estimate == variables
 
 
 @pytest.mark.parametrize("rule", ["nss", "naive", "recursive", "k_seq", "optimal", "lp"])

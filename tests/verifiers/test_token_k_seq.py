@@ -65,6 +65,16 @@ def test_a_smaller_rho_is_refused_and_the_smallest_is_named():
     assert float(verifier("k_seq", 2, rho=exact).acceptance(*A)) == float(verifier("k_seq", 2).acceptance(*A))
 
 
+def test_one_context_of_a_batch_is_enough_to_refuse_a_rho():
+    target, draft = (np.stack([law, A[0]]) for law in A)  # equal laws are served by any rho
+    rule = verifier("k_seq", 2, rho=1.4)
+    tokens = np.zeros((2, 2), dtype=np.int64)
+    for given in (lambda: rule.acceptance(target, draft), lambda: rule.conditional(target, draft, tokens)):
+        with pytest.raises(BadArgument, match=r"rho: 1\.4 is below rho\* = 1\.45677"):
+            given()
+    assert rule.acceptance(target[1], draft[1]) > 0.9
+
+
 def test_a_rho_of_numpy_is_a_number():
     assert float(verifier("k_seq", 2, rho=np.float32(1.5)).acceptance(*A)) == \
         float(verifier("k_seq", 2, rho=1.5).acceptance(*A))

@@ -6,9 +6,10 @@ latest solutions are kept. The work is done in NumPy, in float64, whatever the c
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,10 +17,11 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from otspec.core.checks import check_no_grad
-from otspec.core.drafters import Joint
+from otspec.core.drafters import Independent, Joint
+from otspec.core.errors import BadArgument
 from otspec.core.host import check_host, to_host
 from otspec.core.schemes import DraftScheme
-from otspec.core.verifier import TokenVerifier
+from otspec.core.verifier import TokenVerifier, checked_pair
 
 Array = Any
 
@@ -40,11 +42,12 @@ class SolvedByContext(TokenVerifier):
 
     def __init__(self, scheme: DraftScheme | int) -> None:
         super().__init__(scheme)
+        self._counted = self.scheme.num_drafts  # last drafts of a list, which a solution is about
         self._solutions: OrderedDict[Any, Any] = OrderedDict()
 
     @abstractmethod
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
-        """Solution of one context ``[V]`` with ``count`` drafts present; ``[k V]`` for different drafters."""
+        """Solution of one context of normalised float64 laws, ``[V]`` (``[k V]`` for different drafters)."""
 
     @abstractmethod
     def _play(self, solution: Any, target: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -57,18 +60,18 @@ class SolvedByContext(TokenVerifier):
         ----------
         target : [V]
         draft : [V]
-            ``[k V]`` for `Independent`.
+            ``[k V]`` for `Independent`; ignored for `Joint`.
         """
         absent = np.full(self.scheme.num_drafts, -1)  # the laws alone are checked
-        target, draft, _ = self._checked(to_host(target), to_host(draft), absent)
-        return self._solution(target, draft, self.scheme.num_drafts)
+        target, draft, _ = self._checked(to_host(target), None if draft is None else to_host(draft), absent)
+        return self._solution(target, draft, self._counted)
 
     def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
         # a joint law ignores the draft argument
         key = count, target.tobytes(), b"" if isinstance(self.scheme, Joint) else draft.tobytes()
         solution = self._solutions.pop(key, None)  # and put back as the latest
         if solution is None:
-            solution = self._solve(target.astype(np.float64), draft.astype(np.float64), count)
+            solution = self._solve(_law(target), _law(draft), count)
         self._solutions[key] = solution
         if len(self._solutions) > self.kept:
             with suppress(KeyError):  # another thread was quicker
@@ -93,11 +96,25 @@ class SolvedByContext(TokenVerifier):
         for rows, (law, proposal, count) in groups.values():
             if count:
                 drafts = lists[rows][present[rows]].reshape(len(rows), count)
-                yield Context(rows, law.astype(np.float64), drafts, self._solution(law, proposal, count))
+                yield Context(rows, _law(law), drafts, self._solution(law, proposal, count))
+
+    def _of_contexts(self, target: Array, draft: Array, value: Callable[[Any, np.ndarray], float]) -> Array:
+        """``value(solution, target)`` of every context of a batch, with every draft present, ``[*batch]``."""
+        target, draft = checked_pair(target, draft, self.scheme)
+        xp, batch = array_namespace(target), tuple(target.shape[:-1])
+        values = np.empty(math.prod(batch))
+        for context in self._contexts(target, draft, np.zeros((*batch, self._counted), dtype=np.int64)):
+            values[context.rows] = value(context.solution, context.target)
+        return xp.astype(xp.asarray(values.reshape(batch)), target.dtype)
 
     def _lists(self, tokens: np.ndarray) -> np.ndarray:
         """Lists ``[n k]`` of the drafts that the solution is about."""
-        return tokens.reshape(-1, tokens.shape[-1])
+        lists = tokens.reshape(-1, tokens.shape[-1])[:, -self._counted:]
+        if isinstance(self.scheme, (Independent, Joint)) and (lists < 0).any():
+            row, slot = np.argwhere(lists < 0)[0].tolist()
+            raise BadArgument(f"tokens: draft {slot} of list {row} is absent (-1), which {self.scheme} never draws. "
+                              f"Fix: give the token of every drafter.")
+        return lists
 
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         xp = array_namespace(target, draft, tokens)
@@ -106,3 +123,9 @@ class SolvedByContext(TokenVerifier):
         for context in contexts:
             law[context.rows] = self._play(context.solution, context.target, context.lists)
         return xp.astype(xp.asarray(law.reshape(tuple(target.shape))), target.dtype)
+
+
+def _law(given: np.ndarray) -> np.ndarray:
+    """In float64, with a sum of one to its rounding."""
+    law = given.astype(np.float64)
+    return law / law.sum(axis=-1, keepdims=True)

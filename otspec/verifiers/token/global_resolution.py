@@ -122,7 +122,7 @@ class GlobalResolution(SolvedByContext):
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> SoftmaxPlan:
         order, inside, wanted = _split(target, draft, count)
-        p, q = (law[order] / law.sum() for law in (target, draft))
+        p, q = target[order], draft[order]
         part, potential, sent = np.full(p.size, LOST), np.zeros(p.size), np.zeros(p.size)
         base = float(q[inside].sum())
         outer = self._outer_tokens(q, ~inside, count)
@@ -213,8 +213,7 @@ class GlobalResolution(SolvedByContext):
         odds = np.exp(potential - peak)
         total = odds.sum(axis=-1, keepdims=True) + np.where(is_outer, 0.0, np.exp(-peak))
         odds = np.where(covered, odds / np.where(total > 0, total, 1.0), 0.0)
-        law = target / target.sum()
-        out = np.maximum(1.0 - odds.sum(axis=-1, keepdims=True), 0.0) * excess_law(law, solution.sent)
+        out = np.maximum(1.0 - odds.sum(axis=-1, keepdims=True), 0.0) * excess_law(target, solution.sent)
         rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)
         np.add.at(out, (rows, lists), odds)
         return out
@@ -234,7 +233,7 @@ def _split(target: np.ndarray, draft: np.ndarray, count: int) -> tuple[np.ndarra
     psi = reach - capacity
     size = int(np.argmin(psi))
     least = np.minimum.accumulate(psi[::-1])[::-1]
-    p = target[order] / target.sum()
+    p = target[order]
     inside = np.arange(p.size) < size
     owed = np.clip(p + least[:-1] - least[1:], 0.0, p)
     return order, inside, np.where(inside, p, owed)

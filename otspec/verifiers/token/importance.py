@@ -20,14 +20,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from otspec.core.checks import check_positive
 from otspec.core.drafters import Independent
 from otspec.core.errors import NotCertified, TooLarge
 from otspec.core.laws import positive_part
 from otspec.core.schemes import DraftScheme, WithReplacement
-from otspec.core.verifier import checked_pair
 from otspec.verifiers.token.by_context import SolvedByContext
 from otspec.verifiers.token.rejection import excess_law, keep_probability
 
@@ -97,25 +95,10 @@ class Importance(SolvedByContext):
 
     def acceptance(self, target: Array, draft: Array) -> Array | None:
         """Exact for one and two drafts, ``[*batch]``; None for more."""
-        if self.scheme.num_drafts > 2:
-            return None
-        target, draft = checked_pair(target, draft, self.scheme)
-        xp = array_namespace(target, draft)
-        p, q = np.asarray(target).astype(np.float64), np.asarray(draft).astype(np.float64)
-        rows = zip(p.reshape(-1, p.shape[-1]), q.reshape(-1, *q.shape[p.ndim - 1 :]), strict=True)
-        values = np.array([self._acceptance_row(*row) for row in rows])
-        return xp.astype(xp.asarray(values.reshape(p.shape[:-1])), target.dtype)
-
-    def _acceptance_row(self, target: np.ndarray, draft: np.ndarray) -> float:
-        choice = self._solution(target, draft, self.scheme.num_drafts)
-        target = target / target.sum()
-        hits = sum(hit_of_the_other(pairing, target) for pairing in choice.pairings)
-        return float(np.minimum(target, choice.law).sum()) + hits
+        return None if self.scheme.num_drafts > 2 else self._of_contexts(target, draft, _accepted)
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Choice:
-        laws = np.broadcast_to(draft, (count, draft.shape[-1])) if draft.ndim == 1 else draft[:count]
-        laws = laws / laws.sum(axis=-1, keepdims=True)
-        target = target / target.sum()
+        laws = np.broadcast_to(draft, (count, draft.shape[-1]))
         pairings: list[Pairing] = []
         law = laws[0]
         for draft_law in laws[1:]:
@@ -135,6 +118,12 @@ class Importance(SolvedByContext):
         rows = np.broadcast_to(np.arange(len(lists))[:, None], lists.shape)
         np.add.at(out, (rows, lists), keep)
         return positive_part(out)  # the rest may be -1 eps where everything is kept
+
+
+def _accepted(choice: Choice, target: np.ndarray) -> float:
+    """Acceptance of one or two drafts."""
+    hits = sum(hit_of_the_other(pairing, target) for pairing in choice.pairings)
+    return float(np.minimum(target, choice.law).sum()) + hits
 
 
 def pair_up(target: np.ndarray, first: np.ndarray, second: np.ndarray, top: int) -> Pairing:

@@ -60,12 +60,12 @@ class Optimal(SolvedByContext):
                               f"{did_you_mean(kind, ('universal', 'minimal'))} Fix: 'universal' or 'minimal'.")
         self.ordered, self.kind = ordered, kind
         self._race = isinstance(self.scheme, Hybrid)
-        self._sampled = self.scheme.num_sampled if self._race else self.scheme.num_drafts
+        self._counted = self.scheme.num_sampled if self._race else self.scheme.num_drafts
 
     @property
     def num_uniforms(self) -> int:
         """One each for T, the acceptance and the residual; then the pick inside the cell; then the lost order."""
-        pick = self._sampled if self._race else 1
+        pick = self._counted if self._race else 1
         return 3 + pick + (pick if self._race and not self.ordered else 0)
 
     def acceptance(self, target: Array, draft: Array) -> Array:
@@ -77,7 +77,7 @@ class Optimal(SolvedByContext):
     def _conditional(self, target: Array, draft: Array, tokens: Array) -> Array:
         check_host("target", target, f"conditional of {self!r}", "pass .cpu() tensors, or use draw")
         size = target.shape[-1]
-        if self._race and self._sampled > 1 and size > MAX_VOCABULARY:
+        if self._race and self._counted > 1 and size > MAX_VOCABULARY:
             raise TooLarge(f"conditional of {self!r} on {size} tokens: more than {MAX_VOCABULARY}. "
                            f"Fix: draw works at any vocabulary; acceptance is exact.", size)
         entries = float(np.prod(tokens.shape[:-1])) * size
@@ -86,14 +86,11 @@ class Optimal(SolvedByContext):
                            f"Fix: draw works at any vocabulary; acceptance is exact.", entries)
         return super()._conditional(target, draft, tokens)
 
-    def _lists(self, tokens: np.ndarray) -> np.ndarray:
-        return super()._lists(tokens)[:, -self._sampled:]
-
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> tuple[SortedLaws, np.ndarray]:
         if self._race:
             _, rest = self.scheme.split(draft)
             draft = rest if np.any(rest > 0) else draft
-        game = sort_laws(target / target.sum(), draft, count, race=self._race)
+        game = sort_laws(target, draft, count, race=self._race)
         return game, game.law(self.kind)
 
     def _play(self, solution: tuple[SortedLaws, np.ndarray], target: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -139,10 +136,10 @@ class Optimal(SolvedByContext):
         p, q, x, u = (np.asarray(a) for a in (target, draft, tokens, uniforms))
         if self._race and self.scheme.top:
             _, q = self.scheme.split(q)
-        sampled = x[:, -self._sampled:]
+        sampled = x[:, -self._counted:]
         if self._race and not self.ordered:
-            sampled = self._reordered(q, sampled, u[:, -self._sampled:])
-        token = draw_tokens(p, q, sampled, u[:, : 3 + self._sampled], replacement=not self._race,
+            sampled = self._reordered(q, sampled, u[:, -self._counted:])
+        token = draw_tokens(p, q, sampled, u[:, : 3 + self._counted], replacement=not self._race,
                             minimal=self.kind == "minimal")
         return array_namespace(target).asarray(token)
 
@@ -168,5 +165,5 @@ class Optimal(SolvedByContext):
                               f"{target.device}. Fix: keep the order, or pass CPU arrays.")
         if self._race and self.scheme.top:
             _, draft = self.scheme.split(draft)
-        return draw_tokens_parallel(target, draft, tokens[:, -self._sampled:], uniforms, replacement=not self._race,
+        return draw_tokens_parallel(target, draft, tokens[:, -self._counted:], uniforms, replacement=not self._race,
                                     minimal=self.kind == "minimal")

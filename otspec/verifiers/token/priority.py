@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from otspec.core.drafters import Independent, Joint
 from otspec.core.laws import draw
-from otspec.core.verifier import checked_pair
 from otspec.transport.drafters.capacities import capacity_along, first_plan
 from otspec.transport.drafters.laminar_mixture import LaminarMixture
 from otspec.transport.drafters.minimum_norm import MinimumNorm, minimum_norm_law
@@ -72,13 +70,7 @@ class PriorityMixture(WinnerByContext):
 
     def acceptance(self, target: Array, draft: Array) -> Array:
         """Acceptance of the plan, ``[*batch]``: the lower end of the certified interval around the optimum."""
-        target, draft = checked_pair(target, draft, self.scheme)
-        xp = array_namespace(target)
-        batch = tuple(target.shape[:-1])
-        values = np.empty(int(np.prod(batch)))
-        for context in self._contexts(target, draft, np.zeros((*batch, self.scheme.num_drafts), dtype=np.int64)):
-            values[context.rows] = context.solution.winner.acceptance
-        return xp.asarray(values.reshape(batch))
+        return self._of_contexts(target, draft, lambda plan, _: plan.winner.acceptance)
 
     def _find(self, target: np.ndarray, draft: np.ndarray) -> Mixture:
         tol = WIDTH[target.size <= SMALL]

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from array_api_compat import array_namespace
 
-from otspec.core.errors import BadArgument
 from otspec.core.host import to_host
 from otspec.core.laws import draw, normalized_or, positive_part
 from otspec.verifiers.token.by_context import SolvedByContext
@@ -60,8 +59,7 @@ class WinnerByContext(SolvedByContext):
         return 3
 
     def _solve(self, target: np.ndarray, draft: np.ndarray, count: int) -> Plan:
-        target = target / target.sum()
-        winner = self._find(target, draft / draft.sum(axis=-1, keepdims=True))
+        winner = self._find(target, draft)
         return Plan(target, normalized_or(positive_part(target - winner.law), target), winner)
 
     def _play(self, solution: Plan, target: np.ndarray, lists: np.ndarray) -> np.ndarray:
@@ -77,14 +75,6 @@ class WinnerByContext(SolvedByContext):
         for context in self._contexts(target, draft, tokens):
             out[context.rows] = _draw_rows(context.solution, context.lists, coins[context.rows])
         return xp.asarray(out.reshape(tuple(tokens.shape[:-1])))
-
-    def _lists(self, tokens: np.ndarray) -> np.ndarray:
-        lists = super()._lists(tokens)
-        if (lists < 0).any():
-            row, slot = np.argwhere(lists < 0)[0].tolist()
-            raise BadArgument(f"tokens: draft {slot} of list {row} is absent (-1), which {self.scheme} never draws. "
-                              f"Fix: give the token of every drafter.")
-        return lists
 
 
 def _kept(plan: Plan, token: np.ndarray) -> np.ndarray:
