@@ -134,7 +134,7 @@ def _draw_rows(target, draft, order, raced, draws, tokens, uniforms, race, minim
         else:
             pick_replacement(low, ranks, uniforms[row : row + 1, 3], slot)
         chosen = ranks[0, slot[0]]
-        if uniforms[row, 1] * law[0, chosen] <= p[0, chosen]:
+        if uniforms[row, 1] * law[0, chosen] < p[0, chosen]:
             out[row] = tokens[row, slot[0]]
             continue
         for j in range(size):

@@ -65,6 +65,6 @@ def draw_tokens_parallel(target: Array, draft: Array, tokens: Array, uniforms: A
     winner = take(tokens, slot[:, None])
     # without any draft the residual is the target itself
     law = xp.where((draws > 0)[:, None], laws.by_token(law), xp.zeros_like(law))
-    accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) <= at(p, winner))
+    accepted = (winner >= 0) & (u[:, 1:2] * at(law, winner) < at(p, winner))
     emitted = draw(normalized_or(positive_part(p - law), p), u[:, 2])
     return xp.where(accepted[:, 0], winner[:, 0], emitted)
