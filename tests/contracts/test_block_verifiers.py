@@ -77,7 +77,7 @@ def test_draw_agrees_with_conditional(name, family):
     exact = (law.stop[..., None] * law.following)[0]
     many = [np.repeat(array, SAMPLES, axis=0) for array in (target, draft, tokens)]
     uniforms = np.random.default_rng(9).random((SAMPLES, rule.num_uniforms(3)))
-    verdict = drawn(rule, *many, uniforms)
+    verdict = rule._draw(*many, uniforms, *rule._memory(None))
     for node in range(4):
         for token in range(5):
             hits = (verdict.accepted == node) & (verdict.token == token)
