@@ -129,10 +129,6 @@ def test_average_curves_are_curves():
     assert np.allclose(average_curves(target, target, [3])[3], np.linspace(0, 1, 33), atol=EXACT)
 
 
-def test_a_straight_line_of_two_knots_is_a_curve():
-    assert checked_curve(np.array([0.0, 1.0]), 1).tolist() == [0.0, 1.0]
-
-
 def test_shipped_curves():
     curves = pocket_curves()
     assert set(curves) >= {2, 3, 4}
