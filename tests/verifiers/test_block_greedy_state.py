@@ -138,16 +138,17 @@ def test_a_tree_of_one_path_carries_the_state_of_the_block():
 
 
 def test_a_path_whose_products_leave_the_range_of_floats():
-    """Masses of 1e-360 and 1e-330 on the way, whose ratio is what counts; at the end they are equal."""
-    rare, rarer = [1e-11, 1 - 1e-11], [1e-12, 1 - 1e-12]
-    for first, second in ((rare, rarer), (rarer, rare)):
-        target, draft = np.array([first] * 30 + [second] * 30 + [rare]), np.array([second] * 30 + [first] * 30)
+    """Masses of 1e-360 and 1e-330 on the way, whose ratio is what counts; a ratio may itself be too large or small."""
+    rare, rarer, often = [1e-11, 1 - 1e-11], [1e-12, 1 - 1e-12], [0.5, 0.5]
+    for first, second, third, fourth in ((rare, rarer, rarer, rare), (rarer, rare, rare, rarer),
+                                         (often, rarer, often, rarer), (rarer, often, rarer, often)):
+        target, draft = np.array([first] * 30 + [third] * 30 + [rare]), np.array([second] * 30 + [fourth] * 30)
         tokens = np.zeros(60, dtype=np.int64)
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             kept, law = RULE._kept(target, draft, tokens), RULE.conditional(target, draft, tokens)
         ratio = np.cumsum(np.log(target[:60, 0]) - np.log(draft[:, 0]))
         assert np.allclose(kept, np.exp(np.minimum(ratio, 0)), rtol=1e-9, atol=0)
-        assert law.stop[-1] == pytest.approx(1, rel=1e-9)
+        assert law.stop[-1] == pytest.approx(np.exp(min(ratio[-1], 0.0)), rel=1e-9)
         assert law.stop.sum() == pytest.approx(1, abs=EXACT)
         assert np.isfinite(law.following).all()
 
