@@ -88,6 +88,20 @@ def test_every_field_of_a_choice_is_the_same_in_whole_arrays(name):
 
 
 @pytest.mark.parametrize("name", RULES)
+def test_rows_that_sum_to_one_but_for_a_rounding_make_the_same_choice(name):
+    rule = RULES[name](3)
+    batch = [one_tree(family, 3, 2, 3, seed)[3] for family in ("dirichlet", "zeros") for seed in range(4)]
+    target, draft, tokens = (np.stack(part) for part in zip(*batch, strict=True))
+    coins = np.random.default_rng(2).random((len(tokens), rule.num_choice_uniforms(2)))
+    exact, rounded = (rule._choose(target * more, draft * less, tokens, coins)
+                      for more, less in ((1, 1), (1 + 1e-6, 1 - 1e-6)))
+    assert np.array_equal(exact.path, rounded.path)
+    assert np.allclose(exact.laws, rounded.laws, atol=1e-11)
+    for sums in (exact.laws.sum(axis=-1), rounded.laws.sum(axis=-1)):
+        assert np.allclose(sums, 1, atol=EXACT)
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_estimates_of_boxes_are_those_of_their_rows(name):
     rule = RULES[name](2)
     rows = [np.stack(part) for part in zip(*(one_tree("dirichlet", 3, 2, 2, seed)[3] for seed in range(6)),
@@ -135,6 +149,10 @@ def test_winners_that_are_followed_keep_what_block_verification_of_their_path_ke
         assert np.abs(found.mean[:, None] - np.array(means)).min(axis=1).max() < 1e-9
         assert set(found.node.tolist()) <= reached
         assert np.array_equal(rule._expected_trees(*given, coins), found.mean)
+        drafted, *laws = given
+        rounded = rule._follow(drafted, laws[0] * (1 + 1e-6), laws[1] * (1 - 1e-6), coins)
+        for part, again in zip(found, rounded, strict=True):
+            assert np.allclose(part, again, atol=1e-9)
 
 
 @pytest.mark.parametrize(("kind", "law"), FOLLOWED)
@@ -150,6 +168,22 @@ def test_every_field_of_followed_winners_is_the_same_in_whole_arrays(kind, law):
         theirs = rule._follow(there, *map(place, (batch.target, batch.draft, coins)))
         for left, right in zip(mine, theirs, strict=True):
             assert np.allclose(left, np.asarray(right), atol=EXACT)
+
+
+@pytest.mark.parametrize("kind", ["branches", "without_replacement"])
+def test_a_tree_that_is_one_path_is_followed_to_its_end(kind):
+    rng, length, rule = np.random.default_rng(3), 5, follower(kind, "universal")
+    target, draft = rng.dirichlet(np.ones(4), (2, 6, length + 1))
+    tokens, parents = rng.integers(4, size=(6, length)), np.tile(np.arange(length), (6, 1))
+    drafted = DraftedTrees(tokens, parents, kind)
+    for coin, node in ((0.0, length), (1 - 2**-53, None)):  # every prefix that may be kept is kept, or none
+        found = rule._follow(drafted, target, draft, np.full((6, rule.num_tree_uniforms(length)), coin))
+        given = target, draft[:, :length], tokens
+        assert np.allclose(found.mean, Block()._passed(*given).sum(axis=-1), atol=EXACT)
+        verdict = Block().draw(*given, np.full((6, length + 1), coin))
+        assert np.array_equal(found.node, verdict.accepted)
+        assert np.array_equal(found.token, verdict.token)
+        assert node is None or np.all(found.node == node)
 
 
 def test_uniforms_are_counted_choice_first():
