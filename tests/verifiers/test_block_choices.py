@@ -176,14 +176,16 @@ def test_a_tree_that_is_one_path_is_followed_to_its_end(kind):
     target, draft = rng.dirichlet(np.ones(4), (2, 6, length + 1))
     tokens, parents = rng.integers(4, size=(6, length)), np.tile(np.arange(length), (6, 1))
     drafted = DraftedTrees(tokens, parents, kind)
-    for coin, node in ((0.0, length), (1 - 2**-53, None)):  # every prefix that may be kept is kept, or none
-        found = rule._follow(drafted, target, draft, np.full((6, rule.num_tree_uniforms(length)), coin))
-        given = target, draft[:, :length], tokens
-        assert np.allclose(found.mean, Block()._passed(*given).sum(axis=-1), atol=EXACT)
-        verdict = Block().draw(*given, np.full((6, length + 1), coin))
+    number = rule.num_tree_uniforms(length)
+    width = (number - 1) // (length + 1)  # the last of each level is the coin of its prefix
+    given = target, draft[:, :length], tokens
+    for coins in (np.zeros((6, number)), np.full((6, number), 1 - 2**-53), *rng.random((5, 6, number))):
+        found = rule._follow(drafted, target, draft, coins)
+        verdict = Block().draw(*given, coins[:, [*range(2 * width - 1, number - 1, width), number - 1]])
         assert np.array_equal(found.node, verdict.accepted)
         assert np.array_equal(found.token, verdict.token)
-        assert node is None or np.all(found.node == node)
+        assert np.allclose(found.mean, Block()._passed(*given).sum(axis=-1), atol=EXACT)
+        assert coins.any() or np.all(found.node == length)  # what may be kept is kept
 
 
 def test_uniforms_are_counted_choice_first():
