@@ -120,6 +120,20 @@ def families(law):
     return "dirichlet", "zeros", "ties" if law == "universal" else "peaked"
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_one_path_is_verified_with_the_coins_after_those_of_the_choice(name):
+    rng, length, rule = np.random.default_rng(5), 3, RULES[name](1)
+    target, draft = rng.dirichlet(np.ones(4), (2, 40, 1, length + 1))
+    tokens, uniforms = rng.integers(4, size=(40, 1, length)), rng.random((40, rule.num_uniforms(length)))
+    given = target, draft[:, :, :length], tokens
+    found, alone = rule.draw_paths(*given, uniforms), tuple(part[:, 0] for part in given)
+    verdict = Block().draw(*alone, uniforms[:, rule.num_choice_uniforms(length):])
+    assert np.array_equal(found.accepted, verdict.accepted)
+    assert np.array_equal(found.token, verdict.token)
+    assert not found.path.any()
+    assert np.allclose(rule.expected_paths(*given, uniforms), Block()._passed(*alone).sum(axis=-1), atol=EXACT)
+
+
 FOLLOWED = [(kind, law) for kind in ("paths", "branches", "without_replacement")
             for law in ("universal", "minimal", "vertex")]
 
