@@ -1,5 +1,7 @@
 """Contracts of every block rule in the registry that verifies one path."""
 
+import itertools
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ def test_draw_agrees_with_conditional(name, family):
     exact = (law.stop[..., None] * law.following)[0]
     many = [np.repeat(array, SAMPLES, axis=0) for array in (target, draft, tokens)]
     uniforms = np.random.default_rng(9).random((SAMPLES, rule.num_uniforms(3)))
-    verdict = drawn(rule, *many, uniforms)
+    verdict = rule._draw(*many, uniforms, *rule._memory(None))
     for node in range(4):
         for token in range(5):
             hits = (verdict.accepted == node) & (verdict.token == token)
@@ -84,16 +86,41 @@ def test_draw_agrees_with_conditional(name, family):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_batches_are_rows(name):
-    target, draft, tokens, uniforms = blocks(6, 3, 5, 4)
-    rule = verifier(name)
-    whole = drawn(rule, target, draft, tokens, uniforms)
-    shaped = drawn(rule, *(array.reshape(2, 3, *array.shape[1:]) for array in (target, draft, tokens, uniforms)))
-    for part, other in zip(whole, shaped, strict=True):
-        assert np.array_equal(part.reshape(2, 3), other)
-    for i in range(6):
-        one = drawn(rule, target[i], draft[i], tokens[i], uniforms[i])
-        assert (int(one.accepted), int(one.token)) == (int(whole.accepted[i]), int(whole.token[i]))
+@pytest.mark.parametrize(("family", "length", "size"), [("dirichlet", 3, 5), ("zeros", 2, 4), ("ties", 1, 3),
+                                                        ("equal", 2, 1)])
+def test_batches_are_rows(name, family, length, size):
+    given = blocks(6, length, size, 4, family)
+    rule, boxed = verifier(name), [array.reshape(2, 3, *array.shape[1:]) for array in given]
+
+    def read(target, draft, tokens, uniforms):
+        rows = target, draft, tokens
+        return (*drawn(rule, *rows, uniforms), *rule.conditional(*rows), rule.expected_accepted(*rows),
+                rule._kept(*rows), rule._passed(*rows))
+
+    for whole, shaped, *each in zip(read(*given), read(*boxed), *(read(*row) for row in zip(*given, strict=True)),
+                                    strict=True):
+        assert np.array_equal(whole.reshape(shaped.shape), shaped)
+        assert np.allclose(whole, np.stack(each), atol=ROUNDING, rtol=0)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("family", ["dirichlet", "zeros", "decades"])
+def test_chances_of_prefixes_are_those_of_the_law(name, family):
+    """Of each prefix given its tokens, and given all but the last of them; both sum over the tokens below."""
+    rng, rule, size, length = np.random.default_rng(6), verifier(name), 3, 3
+    target, draft = random_models(family, size, rng)
+    paths = np.array(list(itertools.product(range(size), repeat=length)))
+    contexts = np.concatenate([np.ones_like(paths[:, :1]), paths], axis=1)
+    rows = target.rows[contexts], draft.rows[contexts[:, :-1]], paths
+    mass = np.take_along_axis(rows[1], paths[..., None], axis=-1)[..., 0]
+    kept, passed, stop = rule._kept(*rows), rule._passed(*rows), rule._conditional(*rows).stop
+    for i in range(length):
+        below = size ** (length - 1 - i)
+        reached = (mass.prod(axis=1) * stop[:, i + 1:].sum(axis=1)).reshape(-1, below).sum(axis=1)
+        drafted = mass[::below, : i + 1].prod(axis=1)
+        assert np.allclose(drafted * kept[::below, i], reached, atol=ROUNDING)
+        before = mass[::below, :i].prod(axis=1).reshape(-1, size)[:, 0]
+        assert np.allclose(before * passed[:: below * size, i], reached.reshape(-1, size).sum(axis=1), atol=ROUNDING)
 
 
 def models():

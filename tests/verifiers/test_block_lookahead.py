@@ -1,5 +1,6 @@
 """Look-ahead: curves, planted bugs, identities, and where it gains and loses."""
 
+import array_api_strict
 import numpy as np
 import pytest
 
@@ -10,7 +11,13 @@ from otspec.core.schemes import WithoutReplacement
 from otspec.core.tree import DraftTree
 from otspec.verifiers import verifier
 from otspec.verifiers.block import lookahead_block
-from otspec.verifiers.block.lookahead_block import LookaheadBlock, _thinned
+from otspec.verifiers.block.lookahead_block import (
+    LookaheadBlock,
+    _average_rows,
+    _curve_laws,
+    _ranked,
+    _thinned,
+)
 from otspec.verifiers.block.lookahead_curve import average_curves, checked_curve, pocket_curves, power_curve
 from otspec.verifiers.tree.winners import game
 from tests.verifiers.tree_draws import Toy, path_trees, toys
@@ -119,6 +126,45 @@ def test_the_thinned_winner_has_the_law_of_the_curve(draws):
         assert np.allclose(found[prefix] / found[prefix].sum(), wanted, atol=EXACT)
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("knots", [2, 5, 33])
+def test_laws_of_a_curve_are_its_increments(size, knots):
+    """Also where a token lies in one cell or spans many, and where rows sum to one but for a rounding."""
+    rng = np.random.default_rng(size)
+    target, draft = rng.dirichlet(np.full(size, 0.5), (2, 6))
+    draft[0, 0], draft[1, -1] = 1e-30, 0.0
+    draft = draft / draft.sum(axis=1, keepdims=True) if size > 1 else np.ones_like(draft)
+    curve = np.sort(rng.random((6, knots - 1)))
+    curve = np.concatenate([np.zeros((6, 1)), np.cumsum(curve, axis=1) / curve.sum(axis=1, keepdims=True)], axis=1)
+    wanted = np.zeros_like(draft)
+    for row in range(6):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            order = np.argsort(np.where(draft[row] > 0, target[row] / draft[row], np.inf), kind="stable")
+        x = np.concatenate([[0.0], np.cumsum(draft[row][order])])
+        wanted[row, order] = np.diff(np.interp(x / x[-1], np.linspace(0, 1, knots), curve[row]))
+    for place in (np.asarray, array_api_strict.asarray):
+        found = np.asarray(_curve_laws(*map(place, (target * (1 + 1e-6), draft * (1 - 1e-6), curve))))
+        assert np.allclose(found, wanted, atol=EXACT)
+        if size > 1:  # a rare token keeps its digits: it lies in one cell, whose slope multiplies it
+            slopes = np.diff(curve[0]) * (knots - 1)
+            assert np.abs(found[0, 0] / draft[0, 0] / slopes - 1).min() < 1e-9
+
+
+@pytest.mark.parametrize("place", [np.asarray, array_api_strict.asarray], ids=["numpy", "strict"])
+def test_the_average_over_the_paths_alive_is_that_of_their_rows(place):
+    rng, rule = np.random.default_rng(4), LookaheadBlock(3)
+    target, draft = rng.dirichlet(np.ones(6), (2, 5, 3))
+    draft[1, :, 2] = 0  # the token that cannot be drafted stands last
+    draft = draft / draft.sum(axis=-1, keepdims=True)
+    alive = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1], [0, 0, 1]], dtype=bool)
+    order, _, x = _ranked(target, draft)
+    sorted_rows = np.take_along_axis(target, order, axis=-1) * (1 + 1e-6)
+    found = np.asarray(_average_rows(*map(place, (sorted_rows, x, alive)), 33))
+    for row in range(5):
+        mine = alive[row]
+        assert np.allclose(found[row], rule._curve_of(target[row, mine], draft[row, mine]), atol=EXACT)
+
+
 def test_average_curves_are_curves():
     rng = np.random.default_rng(0)
     target, draft = rng.dirichlet(np.ones(30), 20), rng.dirichlet(np.ones(30), 20)
@@ -127,10 +173,6 @@ def test_average_curves_are_curves():
         assert np.allclose(checked_curve(curve, draws), curve, atol=EXACT)
         assert np.all(curve[1:-1] > power_curve(draws, 17)[1:-1])
     assert np.allclose(average_curves(target, target, [3])[3], np.linspace(0, 1, 33), atol=EXACT)
-
-
-def test_a_straight_line_of_two_knots_is_a_curve():
-    assert checked_curve(np.array([0.0, 1.0]), 1).tolist() == [0.0, 1.0]
 
 
 def test_shipped_curves():

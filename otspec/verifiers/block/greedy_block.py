@@ -13,6 +13,7 @@ iterations block verification keeps more. [block]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
@@ -118,7 +119,8 @@ class GreedyBlock(BlockVerifier):
         rows = *checked_rows(target_rows, draft_rows, tokens), *verdict
         if rows[2].ndim == 1:
             return verdict, self.carried(rows[0], rows[1], rows[2], state, int(rows[3]), int(rows[4]))
-        flat = [np.reshape(to_host(array), (-1, *array.shape[array.ndim - axes :])) for array, axes in
+        number = math.prod(verdict.accepted.shape)
+        flat = [np.reshape(to_host(array), (number, *array.shape[array.ndim - axes :])) for array, axes in
                 zip(rows, (2, 2, 1, 0, 0), strict=True)]
         return verdict, [self.carried(goal, drawn, path, state, int(accepted), int(token))
                          for goal, drawn, path, accepted, token in zip(*flat, strict=True)]
