@@ -119,7 +119,12 @@ def test_a_noise_goes_where_an_array_is_and_tells_where(convert):
         assert repr(here) == f"Noise(batch=(3,), {type(place).__module__.split('.')[0]})"
     assert type(Noise(convert(np.arange(3)), 7, xp=np).coins(2)) is np.ndarray
     assert repr(Noise(0, 0)) == "Noise(batch=(), numpy)"
-    assert Noise(torch.arange(3), 7, device="meta").coins(2).device.type == "meta"
+    bare = Noise(0, 7)
+    assert bare.like(np.zeros(1)) is bare
+    ids = torch.arange(3)
+    for there in (Noise(ids, 7, device="meta"), Noise(ids.to("meta"), 7), Noise(7, ids.to("meta"))):
+        for drawn in (there.coins(2), there.uniforms_at(ids[:, None].to("meta")), *there.darts(0, 5)):
+            assert drawn.device.type == "meta"
 
 
 @pytest.mark.parametrize(("call", "name"), [
