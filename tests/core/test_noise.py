@@ -107,6 +107,9 @@ def test_entries_at_tokens_and_of_some_rows_are_those_of_the_whole(convert):
         assert np.array_equal(np.asarray(getattr(some, name)(3)), np.asarray(getattr(some, name)(3, stream=0)))
     assert mine.distinct
     assert not some.distinct
+    for found, expected in zip(mine.darts(np.arange(4), 9), whole.darts(np.arange(4), 9), strict=True):
+        assert type(found) is type(mine.coins(1))  # whatever the library of the index
+        assert np.array_equal(np.asarray(found), expected)
     for mine, theirs in zip(some.darts(2, 9, stream=1), whole.darts(2, 9, stream=1), strict=True):
         assert np.array_equal(np.asarray(mine), theirs.reshape(6)[rows])
 
