@@ -107,6 +107,9 @@ def test_entries_at_tokens_and_of_some_rows_are_those_of_the_whole(convert):
         assert np.array_equal(np.asarray(getattr(some, name)(3)), np.asarray(getattr(some, name)(3, stream=0)))
     assert mine.distinct
     assert not some.distinct
+    for found, expected in zip(mine.darts(np.arange(4), 9), whole.darts(np.arange(4), 9), strict=True):
+        assert type(found) is type(mine.coins(1))  # whatever the library of the index
+        assert np.array_equal(np.asarray(found), expected)
     for mine, theirs in zip(some.darts(2, 9, stream=1), whole.darts(2, 9, stream=1), strict=True):
         assert np.array_equal(np.asarray(mine), theirs.reshape(6)[rows])
 
@@ -119,7 +122,12 @@ def test_a_noise_goes_where_an_array_is_and_tells_where(convert):
         assert repr(here) == f"Noise(batch=(3,), {type(place).__module__.split('.')[0]})"
     assert type(Noise(convert(np.arange(3)), 7, xp=np).coins(2)) is np.ndarray
     assert repr(Noise(0, 0)) == "Noise(batch=(), numpy)"
-    assert Noise(torch.arange(3), 7, device="meta").coins(2).device.type == "meta"
+    bare = Noise(0, 7)
+    assert bare.like(np.zeros(1)) is bare
+    ids = torch.arange(3)
+    for there in (Noise(ids, 7, device="meta"), Noise(ids.to("meta"), 7), Noise(7, ids.to("meta"))):
+        for drawn in (there.coins(2), there.uniforms_at(ids[:, None].to("meta")), *there.darts(0, 5)):
+            assert drawn.device.type == "meta"
 
 
 @pytest.mark.parametrize(("call", "name"), [

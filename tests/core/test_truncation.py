@@ -78,7 +78,7 @@ def test_the_same_tokens_on_every_library(kind, convert, rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_ranked_form_of_torch_keeps_the_same(kind, rng):
     # the form of a CUDA device: what carries a gradient takes it on the CPU as well
-    law = np.array([law_of(kind, 400, rng) for _ in range(3)])
+    law = np.array([law_of(kind, 400, rng) for _ in range(4)]).reshape(2, 2, 400)
 
     def with_gradient(a):
         return torch.from_numpy(a.copy()).requires_grad_()
