@@ -88,7 +88,8 @@ def test_samples_of_a_batch_are_those_of_each_row(scheme, convert, rng):
         assert drawn[place].tolist() == scheme.sample(laws[place], uniforms[place]).tolist()
     # one law for all uniforms, and one for each of the last axis
     for one, coins in ((laws[0, 0], uniforms), (laws[1], uniforms), (laws[0, 2], uniforms[1]),
-                       (laws[0, 2], rng.random((5, scheme.num_uniforms))), (laws[1, :2], uniforms[:, 1:])):
+                       (laws[0, 2], rng.random((5, scheme.num_uniforms))), (laws[1, :2], uniforms[:, 1:]),
+                       (laws[0, 2], rng.random((2, 5, scheme.num_uniforms)))):
         many = np.array(np.broadcast_to(one, (*coins.shape[:-1], *laws.shape[2:])))
         expected = scheme.sample(many, coins).tolist()
         assert np.asarray(scheme.sample(convert(one), convert(coins))).tolist() == expected
