@@ -66,7 +66,7 @@ def test_a_mass_within_rounding_of_a_sum_is_left_to_the_caller(keep_largest, rng
     for laws in rows_of_every_kind(rng):
         for law in laws:
             sums = sums_in_order(law)
-            for mass in (one for one in {sums[1], sums[len(sums) // 2], sums[-2]} if 0 < one < 1):
+            for mass in (one for one in {sums[1], sums[len(sums) // 2], sums[-2], 1 - 2.0**-53} if 0 < one < 1):
                 assert keep_largest(law[None].copy(), 0, mass).all()
 
 
@@ -80,3 +80,6 @@ def test_masses_next_to_each_other_are_told_apart(keep_largest, rng):
         mass, found = (sums[count] + sums[count - 1]) / 2, law[None].copy()
         assert not keep_largest(found, 0, mass).any()
         np.testing.assert_allclose(found[0], warp.truncated(law.tolist(), None, mass), rtol=(64 + law.size) * EPS)
+    larger = (law > np.sort(law)[law.size // 2 - 30]).sum()
+    for mass in (sums[larger], np.nextafter(sums[larger], 0), np.nextafter(sums[larger], 1)):
+        assert keep_largest(law[None].copy(), 0, mass).all()
