@@ -120,7 +120,7 @@ def _race_row(draft, k, step, lightest, increments):
     count[1] = 1.0
     reached = np.zeros(points)
     arrival = np.empty(points)
-    decay = np.exp(-times * (behind[0] + draft[0]))
+    decay = np.empty(points)
     head = np.empty(size)
     _head_increments(draft, behind, k, head)
     live, seen = points, 0
@@ -152,7 +152,7 @@ def _pair_row(draft, increments):
     for j in range(size):
         q = draft[j]
         # 1 - q would lose the digits of what is left beside a dominant token
-        w = q / (x + behind[j]) if q > 0.0 else 0.0
+        w = q / (x + behind[j])
         increments[j] = x * w + q * odds
         x += q
         odds += w

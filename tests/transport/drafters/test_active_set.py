@@ -85,3 +85,15 @@ def test_a_point_that_is_not_nearer_is_dropped():
     active.settle()
     assert active.weights == pytest.approx([0.75, 0.25], abs=1e-14)
     assert active.excess == pytest.approx(np.zeros(3), abs=1e-15)
+
+
+def test_two_points_may_be_dropped_at_once():
+    active = ActiveSet(np.zeros(2), np.ones(2), "above", np.array([1.0, 1.0]))
+    assert active.insert("below", np.array([1.0, -1.0]))
+    active.settle()
+    assert active.weights == pytest.approx([0.5, 0.5], abs=1e-15)
+    assert active.insert("nearer", np.array([0.5, 0.0]))
+    active.settle()
+    assert active.orders == ["nearer"]
+    assert active.weights.tolist() == [1.0]
+    assert active.excess.tolist() == [0.5, 0.0]

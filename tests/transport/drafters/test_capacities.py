@@ -27,3 +27,9 @@ def test_a_table_of_single_precision_counts_as_if_it_summed_to_one(rng):
     given, want = (ot.acceptance_bound(target, None, ot.Joint(one)) for one in (table, exact / exact.sum()))
     for found, value in ((given.lower, want.lower), (given.upper, want.upper)):
         assert float(found) == pytest.approx(float(value), abs=1e-13)  # sums of 25 numbers
+
+
+def test_independent_drafts_are_not_listed(rng):
+    drafts, order = rng.dirichlet(np.ones(300), 4), rng.permutation(300)
+    got = capacity_along(ot.Independent(4), drafts)(order)  # there are eight thousand million lists
+    assert got[1:] == pytest.approx(drafts[:, order].cumsum(axis=1).prod(axis=0), abs=1e-14)
