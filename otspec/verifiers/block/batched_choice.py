@@ -65,7 +65,7 @@ def follow_winners(drafted: DraftedTrees, target_rows: Array, draft_rows: Array,
         found = _level(target_rows, draft_rows, node, drafts[here, ...], weight[here], coins, live, race, kind)
         success, excess, ratio, winner, residual = (_spread(part, like, live) for part, like in zip(
             found, (going, weight, weight, node, law), strict=True))
-        success = going & (success | (level == 0))
+        success = going & success  # certain at the root, whose weight is 1
         stop = xp.where(success, node, stop)
         law = residual if law is None else xp.where(success[:, None], residual, law)
         going = going & (drafts[:, 0] >= 0)
