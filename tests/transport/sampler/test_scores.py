@@ -73,6 +73,21 @@ LIBRARIES = [np.asarray, torch.asarray, array_api_strict.asarray]
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_places_without_width_change_nothing(library, rng):
+    """Every place twice."""
+    for size, knots in ((1, 2), (5, 2), (5, 9)):
+        for x, upto, rank, *rest in prefixes(rng, size, 2):
+            plain = split_scores(x, upto, rank, *rest, knots)
+            given = np.repeat(x, 2, axis=1), np.repeat(upto, 2, axis=1), 2 * rank + 1, *rest
+            twice = split_scores(*map(library, given), knots)
+            for name in ("shares", "capacity", "kept"):
+                assert np.allclose(getattr(plain, name), np.asarray(getattr(twice, name)), rtol=1e-9, atol=EXACT), name
+            found = np.asarray(twice.knots)
+            assert [*map(set, (found // 2).tolist())] == [*map(set, plain.knots.tolist())]
+            assert [*map(set, found.tolist())] == [*map(set, split_scores(*given, knots).knots.tolist())]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_row_that_never_wants_too_much_keeps_all(library, rng):
     """Where the wanted capacity is at least that of the lowest scores everywhere, every token gets what it wants."""
     edges, capacity = score_cells(2)
