@@ -12,7 +12,7 @@ from otspec.verifiers.tree.winners import LAWS, check_law, game, odds, survivor_
 from otspec.verifiers.tree.winning import draw_winner, num_winner_uniforms
 
 PLACES = {"numpy": np.asarray, "torch": torch.asarray, "strict": strict.asarray}
-ROWS, DRAFTS = 24, 3
+ROWS, DRAFTS = 60, 3
 
 
 def drafts(rng, race, family="dirichlet"):
