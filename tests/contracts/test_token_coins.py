@@ -27,7 +27,7 @@ CASES += [pytest.param(Optimal(SCHEMES[key], kind=kind), key, lambda array: arra
 
 def listed(key, names, place):
     parts = [rows(*enumerated(key, name)[:3]) for name in names]
-    return [np.concatenate(column)[:: 5 if place is np.asarray else 16] for column in zip(*parts, strict=True)]
+    return [np.concatenate(column)[:: 4 if place is np.asarray else 11] for column in zip(*parts, strict=True)]
 
 
 def coins_at_the_ends(number, lists):

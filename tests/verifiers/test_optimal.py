@@ -1,5 +1,6 @@
 """The rule `optimal` on one draft law: what it consumes, and where its exact law is refused."""
 
+import array_api_strict
 import numpy as np
 import pytest
 
@@ -58,3 +59,11 @@ def test_draws_have_the_exact_law(scheme, kind, ordered, rng):
 def test_an_unknown_winner_law_is_refused():
     with pytest.raises(ot.BadArgument, match=r"kind: 'univesal' is unknown. Did you mean 'universal'"):
         ot.verifier("optimal", 2, kind="univesal")
+
+
+def test_a_lost_order_is_drawn_anew_from_arrays_that_the_host_can_read_only():
+    rule, even = ot.verifier("optimal", ot.WithoutReplacement(2), ordered=False), np.full((1, 4), 0.25)
+    given = even, even, np.array([[2, 0]]), np.full((1, rule.num_uniforms), 0.5)
+    assert rule.draw(*given).token.shape == (1,)
+    with pytest.raises(ot.BadArgument, match="Fix: keep the order"):
+        rule.draw(*map(array_api_strict.asarray, given))
