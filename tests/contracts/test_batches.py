@@ -1,5 +1,6 @@
 """A batch is a loop over its contexts, whichever of the two laws is given once for all; a batch may be empty."""
 
+import array_api_strict
 import numpy as np
 import pytest
 import torch
@@ -93,3 +94,15 @@ def test_results_come_in_the_library_and_dtype_of_the_target(scheme, dtype, rng)
                               (ot.output_law(name, target, draft, scheme), (2, SIZE))):
             assert isinstance(result, torch.Tensor)
             assert (result.dtype, tuple(result.shape)) == (dtype, shape)
+
+
+@pytest.mark.parametrize("scheme", [ot.WithReplacement(1), ot.WithReplacement(3), ot.WithoutReplacement(2),
+                                    ot.WithoutReplacement(4), ot.Hybrid(1, 3)], ids=str)
+@pytest.mark.parametrize("kind", ["universal", "minimal"])
+def test_an_empty_batch_of_any_library_has_an_empty_answer(scheme, kind):
+    law = array_api_strict.zeros((0, SIZE))
+    rule = ot.verifier("optimal", scheme, kind=kind)
+    tokens, coins = (array_api_strict.zeros((0, number), dtype=dtype) for number, dtype in
+                     ((scheme.num_drafts, array_api_strict.int64), (rule.num_uniforms, array_api_strict.float64)))
+    assert rule.acceptance(law, law).shape == (0,)
+    assert rule.draw(law, law, tokens, coins).token.shape == (0,)

@@ -98,6 +98,8 @@ def majorant_slopes(x: Array, y: Array) -> Array:
     """
     xp = array_namespace(x, y)
     rows, size = x.shape
+    if rows == 0:
+        return x[:, : size - 1]
     padded = 1 << (size - 1).bit_length()
     # padding repeats the last knot, as do the ends of all chains below
     token = xp.arange(padded, dtype=xp.int64, device=x.device)

@@ -51,6 +51,8 @@ def race_increments_parallel(draft_sorted: Array, k: int, draws: Array | None = 
     """
     xp = array_namespace(draft_sorted)
     shape = draft_sorted.shape
+    if 0 in shape:
+        return draft_sorted
     q = narrow_gaps(xp.reshape(xp.astype(draft_sorted, xp.float64), (-1, shape[-1])), k)
     count = xp.full(q.shape[:1], k, dtype=xp.int64, device=q.device) if draws is None else xp.reshape(draws, (-1,))
     seen = xp.cumulative_sum(xp.astype(q > 0, xp.int64), axis=-1)
