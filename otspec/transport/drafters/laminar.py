@@ -153,9 +153,9 @@ def _best_cut(target, drafts):
             edge = int(np.argmin(slack))
             if 1.0 + slack[edge] < best[0] - _BETTER:
                 best = 1.0 + float(slack[edge]), weights, order, edge
-            if slack[edge] >= reached or edge == 0:
+            if slack[edge] >= reached:
                 break
-            # each sum is positive: the slack of all prefixes is at most that of the empty one, which is zero
+            # each sum is positive: the slack is at most that of the empty prefix, after which all tokens are summed
             reached, weights = slack[edge], 1.0 / sums[:, edge - 1]
     return best
 

@@ -8,9 +8,13 @@ import pytest
 import torch
 
 import otspec as ot
+from otspec.transport.sampler import draw, edge, pick
 from otspec.transport.sampler.draw import _minimal, draw_tokens
+from otspec.transport.sampler.draw_parallel import draw_tokens_parallel
+from otspec.transport.winner import majorant
 from otspec.transport.winner.laws import minimal_law
 from tests.conftest import random_law
+from tests.oracles.uncompiled import uncompile
 
 ALMOST_ONE = 1 - 2.0**-53
 
@@ -113,3 +117,26 @@ def test_masses_hundreds_of_decades_apart_give_the_same_tokens(rng):
         uniforms = rng.random((400, 7))
         want = draw_tokens(*map(torch.from_numpy, (target, draft, tokens, uniforms)), replacement=False)
         assert draw_tokens(target, draft, tokens, uniforms, replacement=False).tolist() == want.tolist()
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+@pytest.mark.parametrize("replacement", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_no_place_outside_an_array_is_read_or_written(size, replacement, minimal, monkeypatch, rng):
+    target, laws = (np.stack([random_law(rng, size) for _ in range(40)]) for _ in range(2))
+    count = min(size, 2)
+    tokens = lists_with_absent_drafts(rng, laws, count, replacement=replacement)
+    uniforms = rng.random((40, 3 + count))
+    compiled = draw_tokens(target, laws, tokens, uniforms, replacement=replacement, minimal=minimal)
+    uncompile(monkeypatch, draw, edge, pick, majorant)
+    plain = draw_tokens(target, laws, tokens, uniforms, replacement=replacement, minimal=minimal)
+    assert plain.tolist() == compiled.tolist()
+
+
+def test_the_winner_law_is_the_universal_one_unless_told_otherwise(rng):
+    target, laws = (np.stack([random_law(rng, 6) for _ in range(200)]) for _ in range(2))
+    tokens = lists_with_absent_drafts(rng, laws, 3, replacement=True)
+    given = target, laws, tokens, rng.random((200, 6))
+    for form in (draw_tokens, draw_tokens_parallel):
+        universal, least = (form(*given, replacement=True, minimal=minimal).tolist() for minimal in (False, True))
+        assert form(*given, replacement=True).tolist() == universal != least
