@@ -224,3 +224,16 @@ def test_drafts_whose_mass_is_lost_beside_the_others_make_a_law(tokens):
             law = verifier("lookahead_block", 2).conditional(tree, [target] * 5, [draft] * 5)
             assert law.stop.sum() == pytest.approx(1.0, abs=EXACT)
             assert law.stop.min() >= 0
+
+
+@pytest.mark.parametrize("coin", [0.1, 0.5, 0.9])
+def test_the_last_coin_alone_picks_among_equal_paths(coin, rng):
+    rule = verifier("lookahead_block", 3)
+    target, draft = rng.dirichlet(np.ones(4), size=(2, 3)), rng.dirichlet(np.ones(4), size=(2, 2))
+    rows = [np.broadcast_to(law[:, None], (2, 3, *law.shape[1:])) for law in (target, draft)]
+    tokens = np.broadcast_to(np.array([[0, 1], [2, 3]])[:, None], (2, 3, 2))
+    for others in (0.05, 0.95):
+        coins = np.full((2, rule.num_choice_uniforms(2)), others)
+        coins[:, -1] = coin
+        chosen = rule._choose(*rows, tokens, coins)
+        assert chosen.path.tolist() == [int(3 * coin)] * 2
