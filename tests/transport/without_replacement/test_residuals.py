@@ -87,6 +87,13 @@ def test_the_next_level_is_found_from_any_place_before_it(rng):
         assert [residuals._forward(ratio, level, place) for place in range(above + 1)] == [above] * (above + 1)
 
 
+@pytest.mark.parametrize(("skip", "most", "wanted"), [(-1, 10.0, (0, 1.0)), (1, 10.0, (0, 0.5)), (-1, 0.6, (1, 0.5)),
+                                                      (-1, 0.4, (2, 0.0))])
+def test_tokens_are_left_out_from_the_last_on_while_they_weigh_little(skip, most, wanted):
+    even = np.array([0.5, 0.5])  # refused with half their mass each
+    assert residuals._last_needed(even, even, skip, 0.0, 2.0, most) == wanted
+
+
 def test_thirty_tokens_and_three_drafts(rng):
     """Levels pass several ratios from one refused token to the next."""
     for _ in range(8):
