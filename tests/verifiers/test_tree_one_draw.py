@@ -143,6 +143,18 @@ def test_estimates_are_unbiased(name, widths):
 
 
 @pytest.mark.parametrize("name", RULES)
+def test_columns_that_trees_leave_empty_change_no_estimate(name):
+    batch, rule = Batch("greedy", 3, rows=20), verifier(name, Greedy(3))
+    parts = zip((batch.tokens, batch.parents, batch.copies), (-1, 0, 1), strict=True)
+    tokens, parents, copies = (np.pad(part, ((0, 0), (0, 2)), constant_values=filled) for part, filled in parts)
+    wide = DraftedTrees(tokens, parents, "greedy", False, copies)
+    rows = [np.pad(part, ((0, 0), (0, 2), (0, 0)), constant_values=np.nan) for part in (batch.target, batch.draft)]
+    found = [rule.expected_trees(drafted, *laws, np.zeros((20, rule.num_tree_uniforms(drafted.num_nodes)))) for
+             drafted, laws in ((wide, rows), (batch.drafted, (batch.target, batch.draft)))]
+    np.testing.assert_allclose(*found, atol=EXACT)
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_given_the_tree_adaptive_estimates_are_exact(name):
     if name == "univer":
         return  # refused, see below
