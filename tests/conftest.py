@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a seed from the test's own name, and the array libraries."""
 
 import zlib
+from pathlib import Path
 
 import array_api_strict
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 # one worker runs on each core, and small tensors lose more to a second thread than they gain
 torch.set_num_threads(1)
+REFUSES = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses files")
 
 
 @pytest.fixture

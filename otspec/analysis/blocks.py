@@ -173,7 +173,7 @@ def trace_block_efficiency(verifier: str | Rule, target_rows: Array, draft_rows:
 def token_passed(rule: TokenVerifier, target_rows: Array, draft_rows: Array, tokens: Array) -> np.ndarray:
     """``Pr[accepted >= i | x^i]``, ``[n L]``, of a token rule on one draft, walked down chains ``[n L]``."""
     chances = [to_host(at(rule.conditional(target_rows[:, i, :], draft_rows[:, i, :], tokens[:, i : i + 1]),
-                            tokens[:, i : i + 1]), np.float64) for i in range(tokens.shape[-1])]
+                          tokens[:, i : i + 1]), np.float64) for i in range(tokens.shape[-1])]
     return np.cumprod(np.concatenate(chances, axis=1), axis=1)
 
 

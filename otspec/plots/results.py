@@ -56,7 +56,7 @@ def draw(result: Any, how: str, ax: Axes | None = None) -> Axes:
 
 def bound(result: Any, ax: Axes) -> Axes:
     """Winner law with the tokens of the cut in orange; of a batch, the share of contexts below each optimum."""
-    upper = np.asarray(to_host(result.upper), dtype=np.float64)
+    upper = to_host(result.upper, np.float64)
     if upper.size == 0:
         raise BadArgument(f"bound: no contexts (batch {upper.shape}). Fix: laws of at least one context.")
     if upper.ndim:
@@ -219,7 +219,7 @@ def _spread(values: np.ndarray, ax: Axes, label: str) -> Axes:
 def _evidence(result: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mass of every token in the lower end's evidence, and membership of the cut, ``[V]`` each."""
     mass = result.winner_law if result.winner_law is not None else result.plan.matched
-    return np.asarray(to_host(mass), dtype=np.float64), np.asarray(to_host(result.cut.subset), dtype=bool)
+    return to_host(mass, np.float64), to_host(result.cut.subset, bool)
 
 
 #: columns that hold one value in all rows of a figure, where a table has them

@@ -14,6 +14,7 @@ from otspec.cli import main
 from otspec.core.errors import BadFile
 from otspec.core.files import check_place
 from otspec.core.table import Table
+from tests.conftest import REFUSES
 
 LAWS = ("--target", "0.5,0.5", "--draft", "0.3,0.7")
 NOWHERE = "/proc/nowhere"  # of a file system that nobody, not even the superuser, makes files in
@@ -35,7 +36,7 @@ def no_work(monkeypatch):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("work before the check"))
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses files")
+@REFUSES
 @pytest.mark.parametrize(("command", "option", "ending"), [
     (["compare", *LAWS], "--out", ".csv"), (["agree", *LAWS], "--out", ".csv"),
     (["recommend", "--budget", "4"], "--out", ".png"), (["report", "--quick"], "--out", ""), (["figures"], "--out", ""),
@@ -65,7 +66,7 @@ def test_good_places_are_left_as_they_are(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses files")
+@REFUSES
 def test_a_table_names_the_file_that_was_asked_for():
     with pytest.raises(BadFile, match=r"^/proc/x\.csv: cannot be written"):
         Table([{"a": 1}]).to_csv("/proc/x.csv")

@@ -7,8 +7,7 @@ import pytest
 
 from otspec.core.errors import BadFile
 from otspec.core.files import cache_folder, check_place, replacing, sha256, write_json, write_text
-
-REFUSES = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses files")
+from tests.conftest import REFUSES
 
 
 def test_a_file_is_written_whole_with_its_folders(tmp_path):

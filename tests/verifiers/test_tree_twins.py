@@ -4,7 +4,6 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 import torch
-from numba.core.dispatcher import Dispatcher
 
 from otspec.analysis.instances import random_pair
 from otspec.core.drafted import DraftedTrees
@@ -19,6 +18,7 @@ from otspec.verifiers.tree.grouped import GroupedTraversal
 from otspec.verifiers.tree.refusals import REJECTION, TRAVERSAL, cleared, refuse_all, written
 from otspec.verifiers.tree.refusals_compiled import draw_compiled, refuse_compiled
 from otspec.verifiers.tree.traversal import Traversal, in_tree_order
+from tests.oracles.uncompiled import uncompile
 from tests.verifiers.test_tree_batched_forms import moved, there
 from tests.verifiers.tree_batches import MOST, SCHEMES, Batch, scheme_of
 
@@ -140,10 +140,7 @@ def test_copies_are_walked_alike_in_both_forms(kind, library, monkeypatch):
 @pytest.fixture
 def plain(monkeypatch):
     """Compiled functions as plain Python, which raises where an array is read past its end."""
-    for module in (refusals_compiled, copies_compiled):
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher):
-                monkeypatch.setattr(module, name, value.py_func)
+    uncompile(monkeypatch, refusals_compiled, copies_compiled)
 
 
 @pytest.mark.usefixtures("plain")

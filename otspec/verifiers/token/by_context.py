@@ -64,14 +64,16 @@ class SolvedByContext(TokenVerifier):
         """
         absent = np.full(self.scheme.num_drafts, -1)  # the laws alone are checked
         target, draft, _ = self._checked(to_host(target), None if draft is None else to_host(draft), absent)
-        return self._solution(target, draft, self._counted)
+        return self._solution(self._key(target, draft, self._counted), _law(target), draft)
 
-    def _solution(self, target: np.ndarray, draft: np.ndarray, count: int) -> Any:
+    def _key(self, target: np.ndarray, draft: np.ndarray, count: int) -> tuple[int, bytes, bytes]:
         # a joint law ignores the draft argument
-        key = count, target.tobytes(), b"" if isinstance(self.scheme, Joint) else draft.tobytes()
+        return count, target.tobytes(), b"" if isinstance(self.scheme, Joint) else draft.tobytes()
+
+    def _solution(self, key: tuple[int, bytes, bytes], target: np.ndarray, draft: np.ndarray) -> Any:
         solution = self._solutions.pop(key, None)  # and put back as the latest
         if solution is None:
-            solution = self._solve(_law(target), _law(draft), count)
+            solution = self._solve(target, _law(draft), key[0])
         self._solutions[key] = solution
         if len(self._solutions) > self.kept:
             with suppress(KeyError):  # another thread was quicker
@@ -86,17 +88,17 @@ class SolvedByContext(TokenVerifier):
         target, draft, lists = to_host(target), to_host(draft), self._lists(to_host(tokens))
         present = lists >= 0
         groups: dict[Any, tuple[list[int], tuple[Any, ...]]] = {}
-        last, key = None, None
+        last, key = None, (0, b"", b"")
         for number, (index, count) in enumerate(zip(np.ndindex(target.shape[:-1]), present.sum(axis=-1), strict=True)):
             problem = target[index], draft[index], int(count)
             # neighbours mostly share their context, and comparing is ten times cheaper than hashing
             if last is None or not all(map(np.array_equal, problem, last)):
-                last, key = problem, (problem[0].tobytes(), problem[1].tobytes(), problem[2])
+                last, key = problem, self._key(*problem)
             groups.setdefault(key, ([], problem))[0].append(number)
-        for rows, (law, proposal, count) in groups.values():
+        for key, (rows, (law, proposal, count)) in groups.items():
             if count:
-                drafts = lists[rows][present[rows]].reshape(len(rows), count)
-                yield Context(rows, _law(law), drafts, self._solution(law, proposal, count))
+                goal, drafts = _law(law), lists[rows][present[rows]].reshape(len(rows), count)
+                yield Context(rows, goal, drafts, self._solution(key, goal, proposal))
 
     def _of_contexts(self, target: Array, draft: Array, value: Callable[[Any, np.ndarray], float]) -> Array:
         """``value(solution, target)`` of every context of a batch, with every draft present, ``[*batch]``."""
