@@ -242,7 +242,7 @@ class PathsJudge(_OnPaths):
         target, rows, tokens = self._views(target_rows, draft)
         coins = uniforms[:, self.num_uniforms // 2 :]
         return to_host(ask(self.rule._expected_paths, shared_targets(target, tokens), rows, tokens, coins,
-                        dtype=np.float64))
+                           dtype=np.float64))
 
 
 class CoupledJudge(_OnPaths):
@@ -267,8 +267,7 @@ class CoupledJudge(_OnPaths):
             token = torch.where(walk.reached, chosen, token)
             if depth == self.length:
                 break
-            trail.append(Depth(target, draft.rows[each, walk.first, depth],
-                               walk.drafts(depth), walk.reached))
+            trail.append(Depth(target, draft.rows[each, walk.first, depth], walk.drafts(depth), walk.reached))
             walk.step(depth, chosen)
         return self._outcome(walk.accepted, token, walk.first, trail)
 
